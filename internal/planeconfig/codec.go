@@ -1,0 +1,76 @@
+package planeconfig
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+)
+
+// Encode renders c as indented JSON; equal configurations give equal bytes.
+func Encode(c Config) ([]byte, error) {
+	out, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode plane configuration: %w", err)
+	}
+	return append(out, '\n'), nil
+}
+
+// Decode reads what Encode wrote. An unknown field is an error, so that a
+// plane older than its operator says so instead of ignoring a setting.
+func Decode(data []byte) (Config, error) {
+	var c Config
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&c); err != nil {
+		return Config{}, fmt.Errorf("decode plane configuration: %w", err)
+	}
+	c.setDefaults()
+	return c, c.Validate()
+}
+
+// Load reads and decodes the file at path.
+func Load(path string) (Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("read plane configuration: %w", err)
+	}
+	return Decode(data)
+}
+
+func (c *Config) setDefaults() {
+	if c.HTTP.Address == "" {
+		c.HTTP.Address = fmt.Sprintf(":%d", PortHTTP)
+	}
+	if c.HTTP.AdminAddress == "" {
+		c.HTTP.AdminAddress = fmt.Sprintf(":%d", PortAdmin)
+	}
+	if c.HTTP.MaxBodyBytes == 0 {
+		c.HTTP.MaxBodyBytes = 1 << 20
+	}
+	if c.HTTP.MaxInFlight == 0 {
+		c.HTTP.MaxInFlight = 1024
+	}
+}
+
+// Validate reports every setting that a plane could not start with.
+func (c Config) Validate() error {
+	var errs []error
+	need := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	need(c.Kind != "", "kind must be set")
+	need(c.Auth.TokenFile != "", "auth.tokenFile must be set")
+	need(c.Auth.SigningKeyFile != "", "auth.signingKeyFile must be set")
+	need(c.Engine.Type != "", "engine.type must be set")
+	need(c.Engine.Type == "Memory" || c.Engine.URIFile != "", "engine.uriFile must be set for engine %q", c.Engine.Type)
+	if r := c.Realtime; r != nil {
+		need(len(r.Protocols) > 0, "realtime.protocols must name at least one")
+		need(r.History.Size > 0 && r.History.TTL > 0, "realtime.history needs a size and a ttl above 0")
+		need(r.Limits.MessageBytes > 0, "realtime.limits.messageBytes must be above 0")
+	}
+	return errors.Join(errs...)
+}
