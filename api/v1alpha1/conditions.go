@@ -1,0 +1,104 @@
+package v1alpha1
+
+// Conditions of every kind.
+const (
+	// ConditionReady is True when the object serves. When it is not, its reason and message are
+	// those of the condition that holds it back.
+	ConditionReady = "Ready"
+	// ConditionReconciling is True while Trellis or Kubernetes still work on the object (kstatus).
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled is True when nothing will go on until somebody changes something (kstatus).
+	ConditionStalled = "Stalled"
+	// ReasonReady surfaces in Ready when the object serves.
+	ReasonReady = "Ready"
+	// ReasonSuspended surfaces in Ready and PlaneReady when spec.suspend is true.
+	ReasonSuspended = "Suspended"
+	// ReasonDeleting surfaces in Ready while the object is being deleted.
+	ReasonDeleting = "Deleting"
+	// ReasonDeletionBlocked surfaces in Ready when a deletion waits for something; the message names it.
+	ReasonDeletionBlocked = "DeletionBlocked"
+	// ReasonApplyFailed surfaces in Ready when the API server refused an object of the plan.
+	ReasonApplyFailed = "ApplyFailed"
+	// ReasonProgressing surfaces in Reconciling.
+	ReasonProgressing = "Progressing"
+)
+
+// Accepted says whether the spec can be carried out. While it is False, nothing is created.
+const (
+	ConditionAccepted = "Accepted"
+	// ReasonAccepted surfaces when the spec can be carried out.
+	ReasonAccepted = "Accepted"
+	// ReasonClassNotFound surfaces when the named class does not exist, or none is the default.
+	ReasonClassNotFound = "ClassNotFound"
+	// ReasonEngineNotAllowed surfaces when the class does not offer or does not allow the engine.
+	ReasonEngineNotAllowed = "EngineNotAllowed"
+	// ReasonLimitExceeded surfaces when the spec asks for more than the class allows; the message has the number.
+	ReasonLimitExceeded = "LimitExceeded"
+	// ReasonReferenceNotFound surfaces when an object that the spec names does not exist.
+	ReasonReferenceNotFound = "ReferenceNotFound"
+	// ReasonReferenceInvalid surfaces when an object that the spec names can not be used.
+	ReasonReferenceInvalid = "ReferenceInvalid"
+	// ReasonNameConflict surfaces when an object of the plan exists and is not Trellis's.
+	ReasonNameConflict = "NameConflict"
+	// ReasonAPINotInstalled surfaces when the plan needs a kind that the cluster does not serve.
+	ReasonAPINotInstalled = "APINotInstalled"
+)
+
+// EngineReady says whether the engine that holds the state can be used.
+const (
+	ConditionEngineReady = "EngineReady"
+	// ReasonEngineReady surfaces when the engine answers.
+	ReasonEngineReady = "EngineReady"
+	// ReasonEngineNotReady surfaces while the engine starts or does not answer.
+	ReasonEngineNotReady = "EngineNotReady"
+	// ReasonEngineUnreachable surfaces when an external engine was tried and failed; the message says why.
+	ReasonEngineUnreachable = "EngineUnreachable"
+	// ReasonInMemory surfaces when the plane holds the state itself.
+	ReasonInMemory = "InMemory"
+)
+
+// PlaneReady says whether the pods that serve the contract are.
+const (
+	ConditionPlaneReady = "PlaneReady"
+	// ReasonPlaneReady surfaces when all pods serve.
+	ReasonPlaneReady = "PlaneReady"
+	// ReasonPlaneNotReady surfaces while too few pods serve.
+	ReasonPlaneNotReady = "PlaneNotReady"
+	// ReasonPlaneFailing surfaces when the pods can not be started; the message says why.
+	ReasonPlaneFailing = "PlaneFailing"
+	// ReasonPlaneRolling surfaces while pods are replaced; the old ones serve.
+	ReasonPlaneRolling = "PlaneRolling"
+)
+
+// UpdateAvailable is True when this version of Trellis would change running pods although neither
+// the spec nor the class changed. It waits until the class says Automatic or the object is annotated.
+const (
+	ConditionUpdateAvailable = "UpdateAvailable"
+	// ReasonOperatorChanged surfaces when the operator's own defaults changed.
+	ReasonOperatorChanged = "OperatorChanged"
+)
+
+// Annotations that users set.
+const (
+	// AnnotationDefaultClass marks a PatternClass as the default with the value "true".
+	AnnotationDefaultClass = "patternclass.patterns.trellis.dev/is-default-class"
+	// AnnotationApproveUpdate lets a waiting update go each time its value changes.
+	AnnotationApproveUpdate = "patterns.trellis.dev/approve-update"
+)
+
+// Labels of every object that Trellis makes.
+const (
+	// LabelManagedBy is "trellis"; the operator watches nothing else.
+	LabelManagedBy = "app.kubernetes.io/managed-by"
+	// LabelKind and LabelName say which object owns it.
+	LabelKind = "patterns.trellis.dev/kind"
+	LabelName = "patterns.trellis.dev/name"
+	// LabelComponent is the part it plays: plane or engine.
+	LabelComponent = "app.kubernetes.io/component"
+	// LabelRetained marks, with the value "true", what a deletion kept.
+	LabelRetained = "patterns.trellis.dev/retained"
+	// LabelWatch on a Secret of a user, with the value "true", makes a change of it noticed at once.
+	LabelWatch = "patterns.trellis.dev/watch"
+	// ManagedBy is the value of LabelManagedBy and the field manager of every write.
+	ManagedBy = "trellis"
+)

@@ -1,0 +1,124 @@
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// EngineSpec says which engine and how it is provided.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.external) || !has(self.provisioned)",message="an Engine is either provisioned or external: remove one of them"
+// +kubebuilder:validation:XValidation:rule="has(self.external) == has(oldSelf.external)",message="an Engine can not change between provisioned and external: create another Engine and point your patterns at it"
+// +kubebuilder:validation:XValidation:rule="!has(self.sinks) || size(self.sinks) == 0",message="an Engine sends no events: remove sinks"
+type EngineSpec struct {
+	PatternSpec `json:",inline"`
+
+	// type of the engine: Redis (Redis or Valkey). It can not be changed.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="type can not be changed: create another Engine and point your patterns at it"
+	Type EngineType `json:"type,omitempty"`
+
+	// provisioned overrides how the class runs this engine. Default: as the class says.
+	// +optional
+	Provisioned *ProvisionedEngine `json:"provisioned,omitempty"`
+
+	// external points at an engine that Trellis does not run. Default: as the class says.
+	// +optional
+	External *ExternalEngine `json:"external,omitempty"`
+}
+
+// ProvisionedEngine is an engine that Trellis runs.
+type ProvisionedEngine struct {
+	// image of the engine, as a full name with a tag or digest, 512 characters at most.
+	// Default: the class's. A change is rolled out one replica at a time.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	Image string `json:"image,omitempty"`
+
+	// replicas of the engine, 1 in this version. Default: the class's.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == 1",message="Redis is run with one replica in this version: set replicas to 1"
+	Replicas *int32 `json:"replicas,omitempty"`
+
+	// storage of each replica. Default: the class's. It can not be changed in this version.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="storage can not be changed after creation: create another Engine, or grow the claim itself"
+	Storage *Storage `json:"storage,omitempty"`
+
+	// resources of each replica's container. Default: the class's.
+	// +optional
+	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
+}
+
+// ExternalEngine points at an engine by a Secret of the same namespace.
+type ExternalEngine struct {
+	// secretRef names the Secret whose key uri is the engine's connection URI, e.g.
+	// rediss://user:password@host:6380/0. The optional key ca.crt holds PEM certificates.
+	// +required
+	SecretRef SecretReference `json:"secretRef,omitzero"`
+}
+
+// EngineStatus says how an engine is.
+type EngineStatus struct {
+	PatternStatus `json:",inline"`
+
+	// version that the engine itself reports.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Version string `json:"version,omitempty"`
+
+	// consumers is the number of patterns that use this engine.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Consumers int32 `json:"consumers,omitempty"`
+}
+
+// Engine is an existing system that holds the state of patterns, run by Trellis in this namespace
+// or elsewhere by others.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=eng,categories=trellis
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Type",type=string,JSONPath=`.spec.type`
+// +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.status.version`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 40 && !format.dns1123Label().validate(self.metadata.name).hasValue()",message="the name must be lower case letters, digits and '-', 40 characters at most: other names are made from it"
+type Engine struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is the standard object metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// spec says which engine and how it is provided.
+	// +required
+	Spec EngineSpec `json:"spec,omitzero"`
+
+	// status says how the engine is.
+	// +optional
+	Status EngineStatus `json:"status,omitzero"`
+}
+
+// GetPatternSpec implements Pattern.
+func (e *Engine) GetPatternSpec() *PatternSpec { return &e.Spec.PatternSpec }
+
+// GetPatternStatus implements Pattern.
+func (e *Engine) GetPatternStatus() *PatternStatus { return &e.Status.PatternStatus }
+
+// EngineList is a list of Engines.
+//
+// +kubebuilder:object:root=true
+type EngineList struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is the standard list metadata.
+	// +optional
+	metav1.ListMeta `json:"metadata,omitzero"`
+
+	// items of the list.
+	// +required
+	Items []Engine `json:"items"`
+}

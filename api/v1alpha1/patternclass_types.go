@@ -1,0 +1,214 @@
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// EngineType is a kind of engine.
+//
+// +kubebuilder:validation:Enum=Redis
+type EngineType string
+
+// EngineRedis is Redis or Valkey.
+const EngineRedis EngineType = "Redis"
+
+// UpdatePolicy says when a new operator may change running pods.
+//
+// +kubebuilder:validation:Enum=Manual;Automatic
+type UpdatePolicy string
+
+const (
+	// UpdateManual waits for the annotation patterns.trellis.dev/approve-update.
+	UpdateManual UpdatePolicy = "Manual"
+	// UpdateAutomatic rolls at once.
+	UpdateAutomatic UpdatePolicy = "Automatic"
+)
+
+// PatternClassSpec is what the platform team offers and allows.
+type PatternClassSpec struct {
+	// engines offered by this class, one entry a type. A type that is not listed is not offered.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=8
+	Engines []EngineClass `json:"engines,omitempty"`
+
+	// plane is the process that serves the contracts.
+	// +required
+	Plane PlaneClass `json:"plane,omitzero"`
+
+	// limits of every pattern of this class. Default: none.
+	// +optional
+	Limits *ClassLimits `json:"limits,omitempty"`
+
+	// deletionPolicy of patterns that do not set their own: Retain or Delete. Default: Retain.
+	// +optional
+	// +default="Retain"
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
+
+	// updatePolicy says when a new operator may change running pods of unchanged objects: Manual
+	// waits for the annotation patterns.trellis.dev/approve-update on each object, Automatic rolls
+	// at once. Default: Manual.
+	// +optional
+	// +default="Manual"
+	UpdatePolicy UpdatePolicy `json:"updatePolicy,omitempty"`
+
+	// podDefaults apply to every pod of this class; a pattern's podTemplate goes before them.
+	// +optional
+	PodDefaults *PodTemplate `json:"podDefaults,omitempty"`
+}
+
+// EngineClass is how a class provides one type of engine.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.external) || (!has(self.image) && !has(self.replicas) && !has(self.storage) && !has(self.resources))",message="an external engine is not run by Trellis: remove image, replicas, storage and resources, or remove external"
+// +kubebuilder:validation:XValidation:rule="has(self.external) || has(self.image)",message="set image to have this engine run in the pattern's namespace, or external to point at one that runs elsewhere"
+// +kubebuilder:validation:XValidation:rule="self.type != 'Redis' || !has(self.replicas) || self.replicas == 1",message="Redis is run with one replica in this version: set replicas to 1"
+type EngineClass struct {
+	// type of the engine: Redis.
+	// +required
+	Type EngineType `json:"type,omitempty"`
+
+	// image of the engine, as a full name with a tag or digest, 512 characters at most.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	Image string `json:"image,omitempty"`
+
+	// replicas of the engine, 1 to 7. Default: 1.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=7
+	Replicas *int32 `json:"replicas,omitempty"`
+
+	// storage of each replica. Default: 1Gi of the cluster's default StorageClass.
+	// +optional
+	Storage *Storage `json:"storage,omitempty"`
+
+	// resources of each replica's container. Default: 50m and 64Mi requested, 1 CPU and 256Mi at most.
+	// +optional
+	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
+
+	// external points at an engine that Trellis does not run.
+	// +optional
+	External *ClassExternalEngine `json:"external,omitempty"`
+}
+
+// Storage is what one replica's claim asks for.
+type Storage struct {
+	// size of the claim in bytes, e.g. 10Gi. Default: 1Gi.
+	// +optional
+	Size *resource.Quantity `json:"size,omitempty"`
+
+	// storageClassName of the claim, 253 characters at most. Default: the cluster's default.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	StorageClassName *string `json:"storageClassName,omitempty"`
+}
+
+// ClassExternalEngine points at an engine by a Secret of any namespace.
+type ClassExternalEngine struct {
+	// secretRef names the Secret whose key uri is the engine's connection URI.
+	// +required
+	SecretRef NamespacedSecretReference `json:"secretRef,omitzero"`
+}
+
+// NamespacedSecretReference names a Secret.
+type NamespacedSecretReference struct {
+	// namespace of the Secret, 63 characters at most.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace,omitempty"`
+
+	// name of the Secret, 253 characters at most.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+}
+
+// PlaneClass is the process that serves the contracts.
+type PlaneClass struct {
+	// image of the plane without its tag, 512 characters at most.
+	// Default: ghcr.io/trellis-dev/trellis-plane.
+	// +optional
+	// +default="ghcr.io/trellis-dev/trellis-plane"
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	Image string `json:"image,omitempty"`
+
+	// version of the plane, the image's tag, e.g. v0.1.0. A new operator does not change it: the pods
+	// roll when you do.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`
+	Version string `json:"version,omitempty"`
+
+	// resources of each plane container. Default: 50m and 64Mi requested, 1 CPU and 512Mi at most.
+	// +optional
+	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
+}
+
+// ClassLimits bound what one pattern may ask for.
+type ClassLimits struct {
+	// maxReplicas of one pattern's plane, 1 to 1000. Default: no limit.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	MaxReplicas *int32 `json:"maxReplicas,omitempty"`
+
+	// maxStorage of one Engine, all replicas together, in bytes. Default: no limit.
+	// +optional
+	MaxStorage *resource.Quantity `json:"maxStorage,omitempty"`
+
+	// allowedEngines that a pattern may choose, Memory among them. Default: all that the class offers.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:Enum=Memory;Redis
+	// +kubebuilder:validation:items:MaxLength=63
+	AllowedEngines []string `json:"allowedEngines,omitempty"`
+}
+
+// PatternClass is what a platform team offers to those who apply patterns: engines, images, sizes
+// and limits. Like a StorageClass, one may be marked the default.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:scope=Cluster,shortName=pclass,categories=trellis
+// +kubebuilder:printcolumn:name="Default",type=string,JSONPath=`.metadata.annotations.patternclass\.patterns\.trellis\.dev/is-default-class`
+// +kubebuilder:printcolumn:name="Plane",type=string,JSONPath=`.spec.plane.version`
+// +kubebuilder:printcolumn:name="Engines",type=string,JSONPath=`.spec.engines[*].type`
+// +kubebuilder:printcolumn:name="Deletion",type=string,JSONPath=`.spec.deletionPolicy`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self.metadata.name).hasValue()",message="the name of a PatternClass must be lower case letters, digits and '-', 63 characters at most"
+type PatternClass struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is the standard object metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// spec is what the platform team offers and allows.
+	// +required
+	Spec PatternClassSpec `json:"spec,omitzero"`
+}
+
+// PatternClassList is a list of PatternClasses.
+//
+// +kubebuilder:object:root=true
+type PatternClassList struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is the standard list metadata.
+	// +optional
+	metav1.ListMeta `json:"metadata,omitzero"`
+
+	// items of the list.
+	// +required
+	Items []PatternClass `json:"items"`
+}
