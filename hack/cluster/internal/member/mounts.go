@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -32,10 +33,46 @@ func (s Spec) mount() error {
 			return err
 		}
 	}
+	if err := s.mountLib(); err != nil {
+		return err
+	}
 	if err := s.mountResolvConf(); err != nil {
 		return err
 	}
 	return s.mountPretended()
+}
+
+// mountLib lays LibDir over /var/lib and puts the folders to keep back in their places on top of it. They are opened
+// before, since their paths lead elsewhere afterwards.
+func (s Spec) mountLib() error {
+	const lib = "/var/lib"
+	kept := map[string]*os.File{}
+	for _, dir := range s.Keep {
+		if rest, err := filepath.Rel(lib, dir); err != nil || strings.HasPrefix(rest, "..") {
+			continue
+		}
+		f, err := os.Open(dir)
+		if err != nil {
+			return fmt.Errorf("keeping %s: %w", dir, err)
+		}
+		defer f.Close()
+		kept[dir] = f
+	}
+	if err := os.MkdirAll(s.LibDir, 0o755); err != nil {
+		return fmt.Errorf("making %s: %w", s.LibDir, err)
+	}
+	if err := bind(s.LibDir, lib); err != nil {
+		return err
+	}
+	for dir, f := range kept {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("keeping %s: %w", dir, err)
+		}
+		if err := bind(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // mountResolvConf hides the host's resolvers. Where the host's file is a link into /run, that is hidden already.

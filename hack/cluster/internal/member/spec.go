@@ -13,6 +13,10 @@ type Spec struct {
 	// RunDir stands for /run inside, and LogDir for /var/log. RunDir is emptied at each start.
 	RunDir string `json:"runDir"`
 	LogDir string `json:"logDir"`
+	// LibDir stands for /var/lib inside: the kubelet and the CNI library have fixed folders there. Keep are folders
+	// of the host that stay visible even where they lie in /var/lib.
+	LibDir string   `json:"libDir"`
+	Keep   []string `json:"keep,omitempty"`
 	// UnitLogs is the folder for the units' output.
 	UnitLogs string `json:"unitLogs"`
 	// Socket is where the member takes requests; see Ask.

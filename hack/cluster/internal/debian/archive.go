@@ -1,0 +1,210 @@
+package debian
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"github.com/trellis-dev/trellis/hack/cluster/internal/filelock"
+)
+
+// Archive is a suite of Debian, with a folder for apt's lists and for the packages fetched.
+type Archive struct {
+	Folder string
+	Suite  string
+}
+
+// Unpack fetches the packages, with the libraries that they need, and unpacks them into root. It runs none of their
+// scripts. Documentation is left out, but for the licences.
+func (a Archive) Unpack(ctx context.Context, root string, packages, without []string) error {
+	if err := os.MkdirAll(a.Folder, 0o755); err != nil {
+		return fmt.Errorf("making apt's folder: %w", err)
+	}
+	lock, err := filelock.Acquire(ctx, filepath.Join(a.Folder, "lock"))
+	if err != nil {
+		return fmt.Errorf("waiting for apt's folder: %w", err)
+	}
+	defer lock.Release()
+	if err := a.configure(); err != nil {
+		return err
+	}
+	if _, err := a.run(ctx, "apt-get", "update", "-q"); err != nil {
+		return fmt.Errorf("reading the package lists of %s: %w", a.Suite, err)
+	}
+	closure, err := a.closure(ctx, packages, without)
+	if err != nil {
+		return err
+	}
+	if err := mergeUsr(root); err != nil {
+		return err
+	}
+	for _, name := range closure {
+		if err := a.unpackOne(ctx, name, root); err != nil {
+			return fmt.Errorf("unpacking %s: %w", name, err)
+		}
+	}
+	return prune(root)
+}
+
+// configure writes apt's sources for the suite, and an empty list of installed packages.
+func (a Archive) configure() error {
+	own, err := release("/etc/os-release")
+	if err != nil {
+		return err
+	}
+	host, err := hostSources("/etc/apt")
+	if err != nil {
+		return err
+	}
+	sources, err := forSuite(host, own, a.Suite)
+	if err != nil {
+		return err
+	}
+	for _, dir := range []string{"state/lists/partial", "cache/archives/partial"} {
+		if err := os.MkdirAll(filepath.Join(a.Folder, dir), 0o755); err != nil {
+			return fmt.Errorf("making apt's folders: %w", err)
+		}
+	}
+	for name, content := range map[string]string{"suite.sources": sources, "status": ""} {
+		if err := os.WriteFile(filepath.Join(a.Folder, name), []byte(content), 0o644); err != nil {
+			return fmt.Errorf("configuring apt: %w", err)
+		}
+	}
+	return nil
+}
+
+// run calls an apt tool on the private folder. The machine's apt.conf still holds, for it may name a proxy.
+func (a Archive) run(ctx context.Context, tool string, args ...string) (string, error) {
+	options := []string{
+		"-o", "Dir::State=" + filepath.Join(a.Folder, "state"), "-o", "Dir::State::status=" + filepath.Join(a.Folder, "status"),
+		"-o", "Dir::Cache=" + filepath.Join(a.Folder, "cache"),
+		"-o", "Dir::Etc::sourcelist=" + filepath.Join(a.Folder, "suite.sources"), "-o", "Dir::Etc::sourceparts=-",
+		"-o", "Dir::Etc::preferences=-", "-o", "Dir::Etc::preferencesparts=-",
+		"-o", "APT::Sandbox::User=root", "-o", "Debug::NoLocking=true", "-o", "APT::Update::Post-Invoke-Success::=true",
+		"-o", "Acquire::Languages=none", "-o", "Acquire::Retries=3",
+	}
+	cmd := exec.CommandContext(ctx, tool, append(options, args...)...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive")
+	cmd.Dir = filepath.Join(a.Folder, "cache", "archives")
+	var stdout, stderr strings.Builder
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%s %s: %w\n%s", tool, strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
+	}
+	return stdout.String(), nil
+}
+
+// closure adds the libraries that the packages need, and those that these need.
+func (a Archive) closure(ctx context.Context, packages, without []string) ([]string, error) {
+	seen := map[string]bool{}
+	for _, w := range without {
+		seen[w] = true
+	}
+	var names []string
+	for todo := packages; len(todo) > 0; {
+		var fresh []string
+		for _, p := range todo {
+			if !seen[p] {
+				seen[p] = true
+				fresh = append(fresh, p)
+			}
+		}
+		if len(fresh) == 0 {
+			break
+		}
+		names = append(names, fresh...)
+		output, err := a.run(ctx, "apt-cache", append([]string{"depends", "--important"}, fresh...)...)
+		if err != nil {
+			return nil, fmt.Errorf("looking up what %s needs: %w", strings.Join(fresh, ", "), err)
+		}
+		todo = libraries(output)
+	}
+	sort.Strings(names)
+	return names, nil
+}
+
+// libraries reads the output of apt-cache depends. Of alternatives, marked by |, the last one counts, as it is the one
+// that may be missing least; virtual packages stand in angle brackets.
+func libraries(output string) []string {
+	var names []string
+	for line := range strings.Lines(output) {
+		kind, name, found := strings.Cut(strings.TrimSpace(line), ": ")
+		if !found || kind != "Depends" && kind != "PreDepends" {
+			continue
+		}
+		name = strings.TrimSuffix(name, ":any")
+		if strings.HasPrefix(name, "lib") {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func (a Archive) unpackOne(ctx context.Context, name, root string) error {
+	if _, err := a.run(ctx, "apt-get", "download", "-q", name); err != nil {
+		return err
+	}
+	found, err := filepath.Glob(filepath.Join(a.Folder, "cache", "archives", name+"_*.deb"))
+	if err != nil {
+		return err
+	}
+	if len(found) == 0 {
+		return errors.New("apt fetched nothing")
+	}
+	// Several versions may lie there from earlier; the one fetched last is the one that apt chose.
+	sort.Slice(found, func(i, j int) bool { return modified(found[i]) > modified(found[j]) })
+	output, err := exec.CommandContext(ctx, "dpkg-deb", "--extract", found[0], root).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, output)
+	}
+	return nil
+}
+
+func modified(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return info.ModTime().UnixNano()
+}
+
+// mergeUsr makes the links of a merged /usr first, so that what packages put in /lib lands in /usr/lib.
+func mergeUsr(root string) error {
+	for _, dir := range []string{"bin", "sbin", "lib", "lib64"} {
+		if err := os.MkdirAll(filepath.Join(root, "usr", dir), 0o755); err != nil {
+			return fmt.Errorf("preparing the image's folders: %w", err)
+		}
+		if err := os.Symlink("usr/"+dir, filepath.Join(root, dir)); err != nil {
+			return fmt.Errorf("preparing the image's folders: %w", err)
+		}
+	}
+	return nil
+}
+
+// prune removes what a container has no use for.
+func prune(root string) error {
+	for _, dir := range []string{"usr/share/man", "usr/share/info", "usr/share/locale", "usr/share/lintian",
+		"usr/share/bash-completion", "usr/lib/systemd", "etc/init.d", "etc/logrotate.d", "etc/default"} {
+		if err := os.RemoveAll(filepath.Join(root, dir)); err != nil {
+			return fmt.Errorf("removing %s from the image: %w", dir, err)
+		}
+	}
+	docs, err := filepath.Glob(filepath.Join(root, "usr/share/doc/*/*"))
+	if err != nil {
+		return err
+	}
+	for _, path := range docs {
+		if filepath.Base(path) == "copyright" {
+			continue
+		}
+		if err := os.RemoveAll(path); err != nil {
+			return fmt.Errorf("removing documentation from the image: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,63 @@
+package images
+
+import (
+	"github.com/trellis-dev/trellis/hack/cluster/internal/units"
+)
+
+// Spec declares an image. It is made of executables that package components builds, of Debian packages, or of both.
+type Spec struct {
+	Settings Settings
+	// Executables are paths in the image, by the name of the component that lies there.
+	Executables map[string]string
+	// Packages are Debian packages of the suite. Of what they depend on, libraries come along; programs only if they
+	// are listed too. Without names libraries to leave out.
+	Packages []string
+	Without  []string
+	Suite    string
+	// Links are symbolic links, by path. Writable are folders that belong to the image's user.
+	Links    map[string]string
+	Writable []string
+	// Bare leaves out what Base gives.
+	Bare bool
+}
+
+// CoreDNSImage answers the cluster's name look-ups.
+const CoreDNSImage = "registry.k8s.io/coredns/coredns:v1.15.0"
+
+const engineSuite = "trixie"
+
+// Catalogue lists the images that every cluster gets. To add an engine, add its declaration here.
+func Catalogue() []Spec {
+	return []Spec{
+		{
+			Settings:    Settings{Name: units.PauseImage, Entrypoint: []string{"/pause"}, User: Identity{"pause", 65535}},
+			Executables: map[string]string{"pause": "/pause"},
+			Bare:        true,
+		},
+		{
+			Settings:    Settings{Name: CoreDNSImage, Entrypoint: []string{"/coredns"}, User: Identity{"nonroot", NonRoot}},
+			Executables: map[string]string{"coredns": "/coredns"},
+		},
+		{
+			Settings: Settings{Name: "docker.io/valkey/valkey:8.1", Cmd: []string{"valkey-server"}, WorkingDir: "/data",
+				Env: shellPath, User: Identity{"valkey", 999}},
+			Suite:    engineSuite,
+			Packages: []string{"valkey-server", "valkey-tools", "valkey-sentinel", "busybox"},
+			Links:    busyboxLinks,
+			Writable: []string{"/data"},
+		},
+	}
+}
+
+var shellPath = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"}
+
+// busyboxLinks give an image a shell and what one reaches for when looking into a pod.
+var busyboxLinks = linksTo("/usr/bin/busybox", "sh", "cat", "ls", "ps", "grep", "sleep", "env", "id", "head", "tail", "wc", "cp", "mv", "rm", "mkdir", "df", "du", "stat")
+
+func linksTo(target string, names ...string) map[string]string {
+	links := map[string]string{}
+	for _, n := range names {
+		links["/usr/bin/"+n] = target
+	}
+	return links
+}
