@@ -41,7 +41,7 @@ userRules() {
 # fromChart renders the chart's template $1 for those who install without Helm.
 fromChart() {
   "$tools/helm" template trellis "$chart" --namespace trellis-system --api-versions patterns.trellis.dev/v1alpha1/PatternClass \
-    --show-only "templates/$1" | sed -e '/^# Source: /d' -e '/managed-by: Helm$/d' -e '/helm\.sh\//d'
+    --show-only "templates/$1" | sed -e '/^# Source: /d' -e '/managed-by: Helm$/d' -e '/helm\.sh\//d' | cat -s
 }
 
 manifests() {
@@ -49,6 +49,8 @@ manifests() {
   version=$(cat VERSION)
   "$tools/controller-gen" crd paths=./api/... "output:crd:dir=$crds"
   "$tools/controller-gen" rbac:roleName=trellis paths=./controllers/... output:rbac:dir=config/rbac
+
+  (cd config/crd && { echo "# Written by \`make manifests\`." && echo "resources:" && printf '  - %s\n' bases/*.yaml; } >kustomization.yaml)
 
   mkdir -p "$chart/files/crds" "$chart/files/rbac"
   rm -f "$chart"/files/crds/*.yaml "$chart"/files/rbac/*.yaml
