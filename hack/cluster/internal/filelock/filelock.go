@@ -19,6 +19,17 @@ type Lock struct{ file *os.File }
 
 // Try takes the lock or fails with ErrHeld at once.
 func Try(path string) (*Lock, error) {
+	for {
+		lock, err := lockFile(path)
+		// Its last holder may have removed the file between our opening and our locking it.
+		if err != nil || lock.current(path) {
+			return lock, err
+		}
+		lock.Release()
+	}
+}
+
+func lockFile(path string) (*Lock, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("opening the lock file: %w", err)
@@ -48,5 +59,21 @@ func Acquire(ctx context.Context, path string) (*Lock, error) {
 	}
 }
 
-// Release frees the lock. The file stays: removing it would let two holders hold two files of one name.
+// current says whether the locked file is still the one that the path leads to.
+func (l *Lock) current(path string) bool {
+	there, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	mine, err := l.file.Stat()
+	return err == nil && os.SameFile(there, mine)
+}
+
+// Release frees the lock and leaves its file for the next holder.
 func (l *Lock) Release() { l.file.Close() }
+
+// Remove frees the lock and removes its file. Who waits for it makes a new one.
+func (l *Lock) Remove() {
+	_ = os.Remove(l.file.Name())
+	l.file.Close()
+}

@@ -1,0 +1,175 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"sort"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/trellis-dev/trellis/hack/cluster/internal/addons"
+	"github.com/trellis-dev/trellis/hack/cluster/internal/logtail"
+	"github.com/trellis-dev/trellis/hack/cluster/internal/member"
+)
+
+const (
+	bootTimeout  = 3 * time.Minute
+	pollInterval = 200 * time.Millisecond
+)
+
+// becomeReady waits for the API, and meanwhile imports images; applies the add-ons; and waits for all of it.
+func (b *boot) becomeReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
+	defer cancel()
+	imported := make(chan error, 1)
+	go func() { imported <- b.importCatalogue(ctx) }()
+	err := b.awaitCluster(ctx)
+	if err != nil {
+		cancel() // the import's outcome no longer matters, but it must have ended
+	}
+	return errors.Join(err, <-imported)
+}
+
+func (b *boot) awaitCluster(ctx context.Context) error {
+	client, err := b.client()
+	if err != nil {
+		return err
+	}
+	steps := []struct {
+		what string
+		met  func(context.Context) error
+	}{
+		{"the API answers", func(ctx context.Context) error { return apiReady(ctx, client) }},
+		{"add-ons are applied", b.applyAddons},
+		{"all nodes are Ready", func(ctx context.Context) error { return nodesReady(ctx, client, len(b.nodes)) }},
+		{"DNS answers", func(ctx context.Context) error { return deploymentReady(ctx, client, "kube-system", "coredns") }},
+	}
+	for _, s := range steps {
+		if err := eventually(ctx, s.met); err != nil {
+			return fmt.Errorf("waiting until %s: %w", s.what, err)
+		}
+		b.Progress.Say("%s", s.what)
+	}
+	return nil
+}
+
+// client is the administrator's, by way of the loopback port.
+func (c *Cluster) client() (*kubernetes.Clientset, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig())
+	if err != nil {
+		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
+	}
+	config.Timeout = 10 * time.Second
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("making a client: %w", err)
+	}
+	return client, nil
+}
+
+// eventually repeats met until it succeeds. When ctx ends first, the last failure is the reason.
+func eventually(ctx context.Context, met func(context.Context) error) error {
+	for {
+		err := met(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		case <-time.After(pollInterval):
+		}
+	}
+}
+
+func apiReady(ctx context.Context, client kubernetes.Interface) error {
+	return client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
+}
+
+func (b *boot) applyAddons(ctx context.Context) error {
+	manifests, err := addons.Manifests(len(b.nodes))
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, b.Executable("kubectl"), "--kubeconfig", b.Kubeconfig(), "apply", "--server-side",
+		"--force-conflicts", "--field-manager=trellis-cluster", "-f", "-")
+	cmd.Stdin = bytes.NewReader(manifests)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("applying the add-ons: %w\n%s", err, output)
+	}
+	return nil
+}
+
+func nodesReady(ctx context.Context, client kubernetes.Interface, want int) error {
+	list, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	var waiting []string
+	for _, n := range list.Items {
+		if !nodeReady(n) {
+			waiting = append(waiting, n.Name)
+		}
+	}
+	if len(list.Items) < want || len(waiting) > 0 {
+		return fmt.Errorf("%d of %d nodes are registered; not Ready: %s", len(list.Items), want, strings.Join(waiting, ", "))
+	}
+	return nil
+}
+
+func nodeReady(n corev1.Node) bool {
+	for _, condition := range n.Status.Conditions {
+		if condition.Type == corev1.NodeReady {
+			return condition.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
+func deploymentReady(ctx context.Context, client kubernetes.Interface, namespace, name string) error {
+	d, err := client.AppsV1().Deployments(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	if !available(d) {
+		return fmt.Errorf("%s has %d of %d replicas available", name, d.Status.AvailableReplicas, d.Status.Replicas)
+	}
+	return nil
+}
+
+func available(d *appsv1.Deployment) bool {
+	return d.Status.ObservedGeneration >= d.Generation && d.Status.AvailableReplicas > 0 && d.Status.UpdatedReplicas == d.Status.Replicas
+}
+
+// explain quotes the logs of what does not run, or did not all the time.
+func (b *boot) explain() string {
+	var parts []string
+	for _, name := range memberNames(b.nodes) {
+		m := b.Member(name)
+		answer, err := member.Status(m.Socket())
+		if err != nil {
+			parts = append(parts, fmt.Sprintf("%s does not answer (%v); %s", name, err, logtail.Quote(m.Log(), 10)))
+			continue
+		}
+		for _, u := range answer.Units {
+			if !u.Running || u.Restarts > 0 {
+				parts = append(parts, fmt.Sprintf("%s of %s ended (%s); %s", u.Name, name, u.LastExit, logtail.Quote(b.unitLog(name, u.Name), 15)))
+			}
+		}
+	}
+	sort.Strings(parts)
+	return strings.Join(append(parts, "all logs are in "+b.Logs()), "\n")
+}
+
+func (c *Cluster) unitLog(member, unit string) string {
+	return fmt.Sprintf("%s/%s-%s.log", c.Logs(), member, unit)
+}

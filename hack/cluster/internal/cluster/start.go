@@ -1,0 +1,126 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"github.com/trellis-dev/trellis/hack/cluster/internal/cgroup"
+	"github.com/trellis-dev/trellis/hack/cluster/internal/layout"
+	"github.com/trellis-dev/trellis/hack/cluster/internal/member"
+	"github.com/trellis-dev/trellis/hack/cluster/internal/netplan"
+	"github.com/trellis-dev/trellis/hack/cluster/internal/pki"
+	"github.com/trellis-dev/trellis/hack/cluster/internal/process"
+	"github.com/trellis-dev/trellis/hack/cluster/internal/units"
+	"github.com/trellis-dev/trellis/hack/cluster/internal/wire"
+)
+
+// kernelSettings are those that the kubelet demands, and that only the host may set. It is shown them as if they were
+// set; see member.Spec.Pretend.
+var kernelSettings = map[string]string{
+	"vm.overcommit_memory": "1", "vm.panic_on_oom": "0",
+	"kernel.panic": "10", "kernel.panic_on_oops": "1",
+	"kernel.keys.root_maxkeys": "1000000", "kernel.keys.root_maxbytes": "25000000",
+}
+
+func (b *boot) startMembers(missing map[string]bool) error {
+	if missing[layout.ControlName] {
+		if err := b.startControl(); err != nil {
+			return err
+		}
+	}
+	control, ok := b.identity(layout.ControlName)
+	if !ok {
+		return errors.New("the control plane's first process died at once")
+	}
+	for _, n := range b.nodes {
+		if !missing[n.Name] {
+			continue
+		}
+		if err := b.startNode(control.PID, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startControl starts the control plane with all sockets of the host that lead into the cluster: the API's, and
+// those of forwards that were there before.
+func (b *boot) startControl() error {
+	api, port, err := listen(b.record.APIPort)
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	b.record.APIPort = port
+	listeners, targets := []*os.File{api}, []string{netplan.APIAddress()}
+	for _, f := range b.record.Forwards {
+		_, port, err := net.SplitHostPort(f.Listen)
+		if err != nil {
+			return fmt.Errorf("reading a recorded forward: %w", err)
+		}
+		number, err := net.LookupPort("tcp", port)
+		if err != nil {
+			return fmt.Errorf("reading a recorded forward: %w", err)
+		}
+		file, _, err := listen(number)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		listeners, targets = append(listeners, file), append(targets, f.Target)
+	}
+	if err := b.store(b.record); err != nil {
+		return err
+	}
+	server := fmt.Sprintf("https://127.0.0.1:%d", port)
+	if err := pki.WriteKubeconfig(b.Kubeconfig(), b.PKI(), pki.Admin, "trellis-"+b.Name, server); err != nil {
+		return err
+	}
+	spec := b.spec(layout.ControlName, units.Control(b.Cluster.Cluster))
+	spec.Targets = targets
+	return b.start(spec, listeners, wire.Control)
+}
+
+func (b *boot) startNode(controlPID int, n netplan.Node) error {
+	if err := cgroup.Make(b.Member(n.Name).Cgroup()); err != nil {
+		return err
+	}
+	spec := b.spec(n.Name, units.Node(b.Cluster.Cluster, n))
+	spec.Pretend = kernelSettings
+	return b.start(spec, nil, func(pid int) error { return wire.Node(controlPID, pid, n) })
+}
+
+func (b *boot) spec(name string, u []member.Unit) member.Spec {
+	m := b.Member(name)
+	return member.Spec{
+		Name: name, RunDir: m.Path("run"), LogDir: m.Path("log"), LibDir: m.Path("lib"), Keep: []string{b.Base, b.request.Cache},
+		UnitLogs: b.Logs(), Socket: m.Socket(), ResolvConf: b.ResolvConf(),
+		Sysctls: map[string]string{"net.ipv4.ip_forward": "1"},
+		DNS:     net.JoinHostPort(netplan.DNSService.String(), "53"), Units: u,
+	}
+}
+
+func (b *boot) start(spec member.Spec, listeners []*os.File, connect func(pid int) error) error {
+	m := b.Member(spec.Name)
+	return member.Start(member.Birth{
+		Executable: b.Executable("trellis-cluster"), Log: m.Log(), Spec: spec, Listeners: listeners,
+		Record: func(id process.Identity) error { return writeJSON(m.Identity(), id) },
+		Wire:   connect,
+	})
+}
+
+// listen opens a socket on the host's loopback interface, at a free port if none is given.
+func listen(port int) (*os.File, int, error) {
+	listener, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+	if err != nil {
+		return nil, 0, fmt.Errorf("listening on a loopback port: %w", err)
+	}
+	defer listener.Close() // the file is a duplicate and stays open
+	file, err := listener.File()
+	if err != nil {
+		return nil, 0, fmt.Errorf("listening on a loopback port: %w", err)
+	}
+	return file, listener.Addr().(*net.TCPAddr).Port, nil
+}
