@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Shows what one would look at first in the cluster of KUBECONFIG after a
+# failure: nodes, pods, patterns, events, and what the operator said. Prints no
+# Secret.
+set -uo pipefail
+kubectl=$(command -v kubectl || "$(dirname "$0")/../bin/trellis-cluster" kubectl-path) || exit 0
+
+show() {
+  printf '\n--- kubectl %s\n' "$*"
+  timeout 20 "$kubectl" "$@" 2>&1 | tail -n 80
+}
+
+show get nodes -o wide
+show get pods -A -o wide
+show get patternclasses,engines,realtimegateways -A
+show get events -A --sort-by=.lastTimestamp
+show -n trellis-system logs deployment/trellis --tail=60
+show -n trellis-system logs deployment/trellis --tail=60 --previous

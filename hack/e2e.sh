@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Boots a cluster of two nodes, installs the operator by its chart, runs
+# test/e2e against it and takes it down, also after a failure or an interrupt.
+# KEEP=1 leaves it standing. Arguments go to go test, e.g. -run TestScale.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source hack/lib.sh
+name=${E2E_NAME:-trellis-e2e}
+began=
+
+# cleanup shows what there is to see after a failure, and takes the cluster down.
+cleanup() {
+  local rc=$?
+  trap '' INT TERM
+  if [[ -n $began ]]; then
+    ((rc == 0)) || hack/diagnose.sh || true
+    if [[ ${KEEP:-} == 1 ]]; then
+      say "e2e: cluster $name is left standing: export KUBECONFIG=$KUBECONFIG"
+    else
+      say "e2e: taking cluster $name down"
+      hack/kube.sh down "$name" || rc=1
+    fi
+  fi
+  exit "$rc"
+}
+trap cleanup EXIT
+trap 'exit 143' INT TERM
+
+say "e2e: booting cluster $name"
+began=1
+supervised hack/kube.sh up "$name" 2
+KUBECONFIG=$(hack/kube.sh kubeconfig "$name")
+export KUBECONFIG
+say "e2e: loading images"
+supervised hack/kube.sh load "$name" dist/images/*.tar
+say "e2e: installing the chart"
+supervised hack/install.sh
+say "e2e: running the tests"
+supervised hack/gotest.sh test-e2e -count=1 -timeout=30m -tags=e2e ./test/e2e/... "$@"

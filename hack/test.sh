@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Runs the stages of the test, the quick ones first, and ends in a summary. A
+# stage is the make target of its name; a failed one does not keep the others
+# from running, unless FAIL_FAST=1. Exits 1 if any failed.
+#   hack/test.sh [STAGE…]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source hack/lib.sh
+
+stages=("$@")
+((${#stages[@]} > 0)) || stages=(deps test-unit test-chart verify lint test-integration test-e2e)
+declare -A result seconds
+failures=0
+
+# count prints how many tests of stage $1 passed, failed and were skipped, from
+# go test's events and from the chart's report.
+count() {
+  local files=(dist/test/"$1"*.json)
+  if [[ -f ${files[0]} ]]; then
+    jq -rs '[.[] | select(.Test and (.Action | IN("pass", "fail", "skip"))) | .Action]
+      | [("pass", "fail", "skip") as $a | map(select(. == $a)) | length] | @tsv' "${files[@]}"
+  elif [[ -f dist/test/$1.counts ]]; then
+    sed -n 's/^\(passed\|failed\|skipped\) //p' "dist/test/$1.counts" | paste -s
+  else
+    printf -- '-\t-\t-\n'
+  fi
+}
+
+summary() {
+  local stage passed failed skipped
+  printf '\n%-18s %-12s %8s %8s %8s %8s\n' stage result seconds passed failed skipped
+  for stage in "${stages[@]}"; do
+    IFS=$'\t' read -r passed failed skipped < <([[ -v seconds[$stage] ]] && count "$stage" || printf -- '-\t-\t-\n')
+    printf '%-18s %-12s %8s %8s %8s %8s\n' "$stage" "${result[$stage]:-not run}" "${seconds[$stage]:--}" \
+      "$passed" "$failed" "$skipped"
+  done
+  printf '%-18s %-12s %8s\n\n' all "$( ((failures == 0)) && echo ok || echo FAILED)" "$SECONDS"
+}
+
+# run runs one stage and notes how it went. An interrupted stage ends the run.
+run() {
+  local stage=$1 began=$SECONDS rc=0
+  printf '\n=== %s\n' "$stage"
+  rm -f dist/test/"$stage"*
+  supervised make --no-print-directory "$stage" || rc=$?
+  seconds[$stage]=$((SECONDS - began))
+  case $rc in
+    0) result[$stage]=ok && return 0 ;;
+    130 | 143) result[$stage]=interrupted ;;
+    *) result[$stage]=FAILED ;;
+  esac
+  failures=$((failures + 1))
+  return "$rc"
+}
+
+mkdir -p dist/test
+trap summary EXIT
+for stage in "${stages[@]}"; do
+  run "$stage" && continue
+  [[ ${result[$stage]} != interrupted ]] || exit 130
+  # Without its packages nothing else can be told.
+  [[ $stage != deps && ${FAIL_FAST:-} != 1 ]] || break
+done
+((failures == 0))
