@@ -185,7 +185,7 @@ type ClassLimits struct {
 // +kubebuilder:printcolumn:name="Engines",type=string,JSONPath=`.spec.engines[*].type`
 // +kubebuilder:printcolumn:name="Deletion",type=string,JSONPath=`.spec.deletionPolicy`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self.metadata.name).hasValue()",message="the name of a PatternClass must be lower case letters, digits and '-', 63 characters at most"
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 40 && !format.dns1123Label().validate(self.metadata.name).hasValue()",message="the name must be lower case letters, digits and '-', 40 characters at most: other names are made from it"
 type PatternClass struct {
 	metav1.TypeMeta `json:",inline"`
 

@@ -89,10 +89,13 @@ type Engine struct {
 	Type string `json:"type"`
 	// URIFile holds the connection URI; empty for Memory.
 	URIFile string `json:"uriFile,omitempty"`
-	// CAFile holds PEM certificates that the engine's TLS certificate is checked against; empty for the system's.
+	// CAFile holds PEM certificates that the engine's TLS certificate is checked against. Where it
+	// is empty or there is no such file, the system's are used.
 	CAFile string `json:"caFile,omitempty"`
 	// Prefix of every key, so that patterns can share an engine.
 	Prefix string `json:"prefix,omitempty"`
+	// PrefixFile, when set, holds a text that is appended to Prefix, with ":" after it.
+	PrefixFile string `json:"prefixFile,omitempty"`
 }
 
 // Drain bounds a graceful stop. The pod's grace period is longer than both together.

@@ -1,0 +1,78 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/controllers/pattern"
+	"github.com/trellis-dev/trellis/controllers/specs"
+)
+
+// Kind is the API's name of an Engine.
+const Kind = "Engine"
+
+// Definition of the kind Engine.
+func Definition() pattern.Definition[*v1alpha1.Engine] {
+	return pattern.Definition[*v1alpha1.Engine]{
+		Kind:    Kind,
+		New:     func() *v1alpha1.Engine { return &v1alpha1.Engine{} },
+		Needs:   needs,
+		Plan:    plan,
+		Observe: observe,
+		Probe:   probe,
+	}
+}
+
+func needs(e *v1alpha1.Engine, class *v1alpha1.PatternClass) pattern.Needs {
+	entry := classEntry(class, e.Spec.Type)
+	n := pattern.Needs{EngineName: string(e.Spec.Type), CountConsumers: true}
+	switch {
+	case e.Spec.External != nil:
+		n.Source = &client.ObjectKey{Namespace: e.Namespace, Name: e.Spec.External.SecretRef.Name}
+	case external(e, entry):
+		ref := entry.External.SecretRef
+		n.Source = &client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}
+	default:
+		r := request(e, pattern.Inputs{Class: class})
+		total := r.Storage.Size.DeepCopy()
+		total.Mul(int64(r.Replicas))
+		n.Storage = &total
+		if r.Image == "" {
+			n.OffersEngine = e.Spec.Type
+		}
+	}
+	return n
+}
+
+func plan(e *v1alpha1.Engine, in pattern.Inputs) (pattern.Plan, error) {
+	driver, ok := drivers[e.Spec.Type]
+	if !ok {
+		return pattern.Plan{}, fmt.Errorf("type %s is not served by this version of Trellis", e.Spec.Type)
+	}
+	o := owner(e)
+	out := pattern.Plan{Binding: pattern.BindingSecretName(o.Base)}
+	if external(e, classEntry(in.Class, e.Spec.Type)) {
+		data, err := driver.Binding(in.Source)
+		if err != nil {
+			return pattern.Plan{}, err
+		}
+		out.Children = []pattern.Child{{Object: bindingSecret(o, e.Spec.Type, "external", data)}}
+		return out, nil
+	}
+	out.Children = driver.Provision(request(e, in))
+	if in.Consumers == 0 {
+		out.Recommendation = "no pattern uses this Engine: delete it if none is to come"
+	}
+	return out, nil
+}
+
+// bindingSecret is a servicebinding.io provisioned service.
+func bindingSecret(o specs.Owner, t v1alpha1.EngineType, provider string, data map[string]string) *corev1.Secret {
+	data["type"] = strings.ToLower(string(t))
+	data["provider"] = provider
+	return specs.Secret(o, pattern.BindingSecretName(o.Base), "servicebinding.io/engine", data)
+}

@@ -1,0 +1,168 @@
+package engine
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/controllers/pattern"
+	"github.com/trellis-dev/trellis/controllers/specs"
+)
+
+const (
+	redisPort = 6379
+	// redisUser is the user of the public Valkey and Redis images.
+	redisUser = 999
+)
+
+// redisDriver drives Redis and Valkey, which speak the same protocol.
+type redisDriver struct{}
+
+// Type implements Driver.
+func (redisDriver) Type() v1alpha1.EngineType { return v1alpha1.EngineRedis }
+
+// Provision implements Driver: one server with an append-only file on a claim.
+func (redisDriver) Provision(r Request) []pattern.Child {
+	o := r.Owner
+	config := redisConfig(r)
+	port := specs.Port("redis", redisPort)
+	return []pattern.Child{
+		{Object: specs.ServiceAccount(o, o.Base)},
+		{
+			Object:   redisBinding(r),
+			Retain:   true,
+			Generate: map[string]pattern.Generator{"password": {Bytes: 24}},
+		},
+		{Object: specs.ConfigMap(o, o.Base, map[string]string{"valkey.conf": config})},
+		{Object: specs.NetworkPolicy(o, o.Base, specs.Ingress(specs.SameNamespace(), "redis"))},
+		{Object: specs.HeadlessService(o, o.Base+"-pods", port)},
+		{Object: specs.Service(o, o.Base, corev1.ServiceTypeClusterIP, port)},
+		{Object: specs.DisruptionBudget(o, o.Base)},
+		{Object: redisStatefulSet(r, config)},
+	}
+}
+
+func redisBinding(r Request) *corev1.Secret {
+	host := specs.Host(r.Owner.Base, r.Owner.Namespace, r.ClusterDomain)
+	return bindingSecret(r.Owner, v1alpha1.EngineRedis, v1alpha1.ManagedBy, map[string]string{
+		"host":      host,
+		"port":      fmt.Sprint(redisPort),
+		"username":  "default",
+		"uri":       fmt.Sprintf("redis://default:${password}@%s:%d/0", host, redisPort),
+		"auth.conf": "requirepass ${password}\n",
+	})
+}
+
+// redisConfig keeps every acknowledged write in the append-only file: it is
+// written before the answer and synced each second, so a killed server loses
+// nothing and a lost machine the last second at most.
+func redisConfig(r Request) string {
+	lines := []string{
+		"include /etc/valkey/auth/auth.conf",
+		"bind * -::*",
+		fmt.Sprintf("port %d", redisPort),
+		"dir /data",
+		"appendonly yes",
+		"appendfsync everysec",
+		`save ""`,
+		"maxmemory-policy noeviction",
+	}
+	if limit, ok := redisResources(r).Limits[corev1.ResourceMemory]; ok {
+		// A quarter is left to buffers and to the copy-on-write of a rewrite.
+		lines = append(lines, fmt.Sprintf("maxmemory %d", limit.Value()/4*3))
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+func redisResources(r Request) corev1.ResourceRequirements {
+	return specs.Resources("50m", "64Mi", "1", "256Mi", r.Resources)
+}
+
+func redisStatefulSet(r Request, config string) *appsv1.StatefulSet {
+	o := r.Owner
+	replicas := r.Replicas
+	if r.Suspended {
+		replicas = 0
+	}
+	pod := specs.Pod{
+		Owner:          o,
+		Container:      redisContainer(r),
+		ServiceAccount: o.Base,
+		UserID:         redisUser,
+		GraceSeconds:   60,
+		Annotations:    map[string]string{specs.AnnotationConfig: specs.Checksum(config)},
+		Overrides:      r.Overrides,
+		Volumes: []corev1.Volume{
+			specs.ConfigMapVolume("config", o.Base),
+			specs.SecretVolume("auth", pattern.BindingSecretName(o.Base),
+				corev1.KeyToPath{Key: "auth.conf", Path: "auth.conf"}),
+		},
+	}
+	return &appsv1.StatefulSet{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "StatefulSet"},
+		ObjectMeta: o.Meta(o.Base),
+		Spec: appsv1.StatefulSetSpec{
+			ServiceName:         o.Base + "-pods",
+			Replicas:            ptr.To(replicas),
+			PodManagementPolicy: appsv1.ParallelPodManagement,
+			UpdateStrategy:      appsv1.StatefulSetUpdateStrategy{Type: appsv1.RollingUpdateStatefulSetStrategyType},
+			Selector:            &metav1.LabelSelector{MatchLabels: o.Selector()},
+			Template:            pod.Template(),
+			VolumeClaimTemplates: []corev1.PersistentVolumeClaim{
+				specs.Claim(o, "data", r.Storage),
+			},
+			PersistentVolumeClaimRetentionPolicy: &appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{
+				WhenDeleted: appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
+				WhenScaled:  appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
+			},
+		},
+	}
+}
+
+func redisContainer(r Request) corev1.Container {
+	server, cli := redisCommands(r.Image)
+	ping := corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{cli, "-e", "ping"}}}
+	return corev1.Container{
+		Name:    "redis",
+		Image:   r.Image,
+		Command: []string{server, "/etc/valkey/config/valkey.conf"},
+		Env: []corev1.EnvVar{{
+			// Read by the probes' client.
+			Name: "REDISCLI_AUTH",
+			ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
+				LocalObjectReference: corev1.LocalObjectReference{Name: pattern.BindingSecretName(r.Owner.Base)},
+				Key:                  "password",
+			}},
+		}},
+		Ports:     []corev1.ContainerPort{{Name: "redis", ContainerPort: redisPort, Protocol: corev1.ProtocolTCP}},
+		Resources: redisResources(r),
+		VolumeMounts: []corev1.VolumeMount{
+			{Name: "config", MountPath: "/etc/valkey/config", ReadOnly: true},
+			{Name: "auth", MountPath: "/etc/valkey/auth", ReadOnly: true},
+			{Name: "data", MountPath: "/data"},
+		},
+		// Loading a large file answers an error until it is done: half an hour is allowed for it.
+		StartupProbe:   &corev1.Probe{ProbeHandler: ping, PeriodSeconds: 2, TimeoutSeconds: 5, FailureThreshold: 900},
+		ReadinessProbe: &corev1.Probe{ProbeHandler: ping, PeriodSeconds: 10, TimeoutSeconds: 5, FailureThreshold: 3},
+		LivenessProbe: &corev1.Probe{
+			ProbeHandler:  corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromString("redis")}},
+			PeriodSeconds: 10, TimeoutSeconds: 5, FailureThreshold: 6,
+		},
+	}
+}
+
+// redisCommands names the programs of an image: those of Redis where the
+// image's name says so, else those of Valkey.
+func redisCommands(image string) (server, cli string) {
+	if strings.HasPrefix(path.Base(image), "redis") {
+		return "redis-server", "redis-cli"
+	}
+	return "valkey-server", "valkey-cli"
+}

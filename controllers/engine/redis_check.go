@@ -1,0 +1,106 @@
+package engine
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Binding implements Driver. Source keys: uri, and ca.crt where the certificate is not a public one.
+func (redisDriver) Binding(source map[string][]byte) (map[string]string, error) {
+	options, err := redisOptions(source)
+	if err != nil {
+		return nil, err
+	}
+	host, port, err := net.SplitHostPort(options.Addr)
+	if err != nil {
+		return nil, errors.New("the Secret's key uri names no host and port: use redis://user:password@host:6379/0")
+	}
+	data := map[string]string{
+		"host": host, "port": port, "uri": strings.TrimSpace(string(source["uri"])),
+		"username": options.Username, "password": options.Password,
+	}
+	if ca := source["ca.crt"]; len(ca) > 0 {
+		data["ca.crt"] = string(ca)
+	}
+	return data, nil
+}
+
+// redisOptions parses a connection. Its errors never hold the URI, which holds the password.
+func redisOptions(binding map[string][]byte) (*redis.Options, error) {
+	uri := strings.TrimSpace(string(binding["uri"]))
+	if uri == "" {
+		return nil, errors.New("the Secret has no key uri: set it to redis://user:password@host:6379/0, or rediss:// for TLS")
+	}
+	options, err := redis.ParseURL(uri)
+	if err != nil {
+		return nil, errors.New("the Secret's key uri is not a Redis URI: use redis://user:password@host:6379/0, or rediss:// for TLS, with special characters of the password percent-encoded")
+	}
+	ca := binding["ca.crt"]
+	if len(ca) == 0 {
+		return options, nil
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(ca) {
+		return nil, errors.New("the Secret's key ca.crt holds no PEM certificate")
+	}
+	if options.TLSConfig == nil {
+		return nil, errors.New("the Secret has ca.crt but its uri does not use TLS: begin the uri with rediss://")
+	}
+	options.TLSConfig.RootCAs = pool
+	return options, nil
+}
+
+// Check implements Driver.
+func (redisDriver) Check(ctx context.Context, binding map[string][]byte) (string, error) {
+	options, err := redisOptions(binding)
+	if err != nil {
+		return "", err
+	}
+	options.MaxRetries = -1
+	options.ContextTimeoutEnabled = true
+	c := redis.NewClient(options)
+	defer func() { _ = c.Close() }()
+	info, err := c.Info(ctx, "server").Result()
+	if err != nil {
+		return "", explainRedis(options.Addr, err)
+	}
+	return infoField(info, "valkey_version", "redis_version"), nil
+}
+
+// explainRedis says what to change; the client's own words are kept where they hold no secret.
+func explainRedis(addr string, err error) error {
+	var unknownCA x509.UnknownAuthorityError
+	var certificate *tls.CertificateVerificationError
+	var network net.Error
+	switch text := err.Error(); {
+	case strings.HasPrefix(text, "WRONGPASS"), strings.HasPrefix(text, "NOAUTH"), strings.HasPrefix(text, "ERR AUTH"):
+		return fmt.Errorf("the engine at %s refused the credentials: correct the user and password in the Secret's key uri", addr)
+	case strings.HasPrefix(text, "NOPERM"):
+		return fmt.Errorf("the engine at %s denies the user a command that Trellis needs: give it +@all on its keys", addr)
+	case errors.As(err, &unknownCA), errors.As(err, &certificate):
+		return fmt.Errorf("the certificate of %s is not trusted: put its authority into the Secret's key ca.crt", addr)
+	case errors.As(err, &network) && network.Timeout(), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("no answer from %s in time: check the address and that the network admits the operator", addr)
+	default:
+		return fmt.Errorf("can not use the engine at %s: %w", addr, err)
+	}
+}
+
+// infoField returns the first of the fields that an INFO answer has.
+func infoField(info string, names ...string) string {
+	for _, name := range names {
+		for line := range strings.Lines(info) {
+			if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+":"); ok {
+				return value
+			}
+		}
+	}
+	return ""
+}

@@ -1,0 +1,77 @@
+package pattern
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+)
+
+// admission is what a policy decides by.
+type admission struct {
+	class *v1alpha1.PatternClass
+	needs Needs
+}
+
+// policy refuses what a class does not allow. It is pure.
+type policy func(admission) (reason, message string, refused bool)
+
+// policies are asked in order; the first refusal counts.
+var policies = []policy{engineOffered, engineAllowed, replicasWithin, storageWithin}
+
+// admit asks every policy.
+func admit(a admission) Verdict {
+	for _, p := range policies {
+		if reason, message, refused := p(a); refused {
+			return Verdict{Reason: reason, Message: message, Stalled: true}
+		}
+	}
+	return Verdict{OK: true, Reason: v1alpha1.ReasonAccepted, Message: "the spec can be carried out"}
+}
+
+func engineOffered(a admission) (string, string, bool) {
+	wanted := a.needs.OffersEngine
+	if e := a.needs.Engine; e != nil && (e.Selection == nil || e.Selection.Ref == nil) {
+		wanted = e.Type
+	}
+	offered := func(e v1alpha1.EngineClass) bool { return e.Type == wanted }
+	if wanted == "" || slices.ContainsFunc(a.class.Spec.Engines, offered) {
+		return "", "", false
+	}
+	return v1alpha1.ReasonEngineNotAllowed, fmt.Sprintf(
+		"PatternClass %q offers no engine of type %s: choose another class, or ask the platform team to add it to spec.engines",
+		a.class.Name, wanted), true
+}
+
+func engineAllowed(a admission) (string, string, bool) {
+	limits := a.class.Spec.Limits
+	if limits == nil || len(limits.AllowedEngines) == 0 || a.needs.EngineName == "" ||
+		slices.Contains(limits.AllowedEngines, a.needs.EngineName) {
+		return "", "", false
+	}
+	return v1alpha1.ReasonEngineNotAllowed, fmt.Sprintf(
+		"PatternClass %q does not allow engine %s: choose one of %s",
+		a.class.Name, a.needs.EngineName, strings.Join(limits.AllowedEngines, ", ")), true
+}
+
+func replicasWithin(a admission) (string, string, bool) {
+	limits := a.class.Spec.Limits
+	if limits == nil || limits.MaxReplicas == nil || a.needs.Replicas <= *limits.MaxReplicas {
+		return "", "", false
+	}
+	return v1alpha1.ReasonLimitExceeded, fmt.Sprintf(
+		"spec.replicas is %d and PatternClass %q allows %d: lower it, or choose another class",
+		a.needs.Replicas, a.class.Name, *limits.MaxReplicas), true
+}
+
+func storageWithin(a admission) (string, string, bool) {
+	limits := a.class.Spec.Limits
+	if limits == nil || limits.MaxStorage == nil || a.needs.Storage == nil ||
+		a.needs.Storage.Cmp(*limits.MaxStorage) <= 0 {
+		return "", "", false
+	}
+	return v1alpha1.ReasonLimitExceeded, fmt.Sprintf(
+		"storage of all replicas is %s and PatternClass %q allows %s: lower it, or choose another class",
+		a.needs.Storage, a.class.Name, limits.MaxStorage), true
+}

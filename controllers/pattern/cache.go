@@ -1,0 +1,49 @@
+package pattern
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+)
+
+// NewScheme knows every kind that the pipeline reads or writes.
+func NewScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{
+		clientgoscheme.AddToScheme, v1alpha1.AddToScheme, gatewayv1.Install,
+	} {
+		if err := add(scheme); err != nil {
+			return nil, err
+		}
+	}
+	return scheme, nil
+}
+
+// CacheOptions limit what the operator watches to what bears its labels: of
+// children those that it made, of Secrets also those that users label, so that a
+// cluster's other objects cost nothing.
+func CacheOptions() cache.Options {
+	ours := labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})
+	watched := labels.SelectorFromSet(labels.Set{v1alpha1.LabelWatch: "true"})
+	by := map[client.Object]cache.ByObject{
+		&corev1.PersistentVolumeClaim{}: {Label: ours},
+		&gatewayv1.HTTPRoute{}:          {Label: ours},
+	}
+	for _, obj := range ownedKinds() {
+		by[obj] = cache.ByObject{Label: ours}
+		if _, ok := obj.(*corev1.Secret); ok {
+			by[obj] = cache.ByObject{Label: watched}
+		}
+	}
+	return cache.Options{ByObject: by}
+}
+
+// GVK of a kind of this API.
+func GVK(kind string) schema.GroupVersionKind { return v1alpha1.GroupVersion.WithKind(kind) }

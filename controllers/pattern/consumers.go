@@ -1,0 +1,50 @@
+package pattern
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+)
+
+// consumers names the live patterns that use an Engine, by what their status says.
+func (r *Reconciler) consumers(ctx context.Context, engine v1alpha1.Pattern) ([]string, error) {
+	var users []string
+	for _, k := range r.kinds {
+		list, err := r.listOf(k)
+		if err != nil {
+			return nil, err
+		}
+		if err := r.client.List(ctx, list, client.InNamespace(engine.GetNamespace())); err != nil {
+			return nil, fmt.Errorf("list the users of an engine: %w", err)
+		}
+		if err := meta.EachListItem(list, func(o runtimeObject) error {
+			p, ok := o.(v1alpha1.Pattern)
+			if ok && p.GetDeletionTimestamp().IsZero() && usesEngine(p, engine.GetName()) {
+				users = append(users, k.name()+" "+p.GetName())
+			}
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return users, nil
+}
+
+func usesEngine(p v1alpha1.Pattern, engine string) bool {
+	ref := p.GetPatternStatus().Engine
+	return ref != nil && ref.Name == engine
+}
+
+// listOf returns an empty list of a kind.
+func (r *Reconciler) listOf(k kind) (client.ObjectList, error) {
+	gvk := v1alpha1.GroupVersion.WithKind(k.name() + "List")
+	obj, err := r.scheme.New(gvk)
+	if err != nil {
+		return nil, fmt.Errorf("make a list of %s: %w", k.name(), err)
+	}
+	return obj.(client.ObjectList), nil
+}

@@ -1,0 +1,229 @@
+package pattern
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+)
+
+// Definition is all that the pipeline has to know of a kind. Needs, Plan and
+// Observe are pure: no client, no clock, no randomness.
+type Definition[T v1alpha1.Pattern] struct {
+	// Kind is the Go and API name, e.g. "RealtimeGateway".
+	Kind string
+	// New returns an empty object.
+	New func() T
+	// Needs says what must be looked up before the plan, and what it asks of the class.
+	Needs func(obj T, class *v1alpha1.PatternClass) Needs
+	// Plan says which objects there should be. An error is one that the user can mend.
+	Plan func(obj T, in Inputs) (Plan, error)
+	// Probe, when set, asks something outside the cluster's API whether it works, every
+	// ProbeInterval. It returns nil where there is nothing to ask.
+	Probe func(ctx context.Context, obj T, in Inputs, seen Observed) *ProbeResult
+	// Observe reads what is alive and says how the object is. It may set the fields of obj.Status
+	// that only this kind has.
+	Observe func(obj T, seen Observed) Health
+}
+
+// Needs is what a kind asks for before it plans.
+type Needs struct {
+	// Engine is the engine that the pattern uses, nil where it uses none.
+	Engine *EngineNeed
+	// EngineName is what limits.allowedEngines and the status call it, e.g. "Memory" or "Redis".
+	EngineName string
+	// Secrets of the object's namespace that must exist. An empty key means the Secret alone.
+	Secrets []SecretNeed
+	// Source is a Secret whose data the plan copies, nil for none.
+	Source *client.ObjectKey
+	// APIs that must be served, e.g. HTTPRoute.
+	APIs []schema.GroupVersionKind
+	// Replicas of the plane that the spec asks for.
+	Replicas int32
+	// Storage that the spec asks for, all replicas together; nil for none.
+	Storage *resource.Quantity
+	// CountConsumers asks for the number of patterns that use this Engine.
+	CountConsumers bool
+	// OffersEngine must be a type that the class offers or the spec provides; empty for none.
+	OffersEngine v1alpha1.EngineType
+}
+
+// EngineNeed says which Engine a pattern uses.
+type EngineNeed struct {
+	Type      v1alpha1.EngineType
+	Selection *v1alpha1.EngineSelection
+}
+
+// SecretNeed is a Secret that a spec names, and in which field.
+type SecretNeed struct {
+	Name, Key, Field string
+}
+
+// Inputs is all that a plan may depend on besides its object.
+type Inputs struct {
+	// Class is the resolved class.
+	Class *v1alpha1.PatternClass
+	// Engine is the resolved engine, nil where the pattern uses none.
+	Engine *EngineInput
+	// Source is the data of the Secret that Needs.Source named.
+	Source map[string][]byte
+	// Consumers is the number of patterns that use this Engine (Engines only).
+	Consumers int32
+	// ClusterDomain ends the DNS names of Services, e.g. "cluster.local".
+	ClusterDomain string
+}
+
+// EngineInput is an Engine as a plan sees it.
+type EngineInput struct {
+	Type v1alpha1.EngineType
+	// Name of the Engine.
+	Name string
+	// BindingSecret holds the key uri.
+	BindingSecret string
+	// Given is true when the user named the Engine; then the plan does not make it.
+	Given bool
+	// Dedicated is true when the Engine belongs to this pattern alone.
+	Dedicated bool
+}
+
+// Plan is what a kind wants to exist.
+type Plan struct {
+	// Children in the order in which they are applied.
+	Children []Child
+	// Binding is the name of the binding Secret.
+	Binding string
+	// Address, as a URL, receives CloudEvents; empty for none.
+	Address string
+	// Endpoints in the order of use; the first is printed by kubectl get.
+	Endpoints []v1alpha1.Endpoint
+	// Impact of a deletion.
+	Impact []v1alpha1.DeletionImpact
+	// Recommendation for the user; empty for none.
+	Recommendation string
+}
+
+// Child is one object of a plan.
+type Child struct {
+	client.Object
+	// Retain keeps the object when its owner is deleted under the policy Retain.
+	Retain bool
+	// Shared objects are made once and belong to nobody: never updated, owned or pruned.
+	Shared bool
+	// Generate fills keys of a Secret with random text, once. The values replace ${key}
+	// in the Secret's other values.
+	Generate map[string]Generator
+}
+
+// Generator says how a secret value is made.
+type Generator struct {
+	// Bytes of randomness; the value is its unpadded base64url text.
+	Bytes int
+}
+
+// Observed is what the pipeline found alive.
+type Observed struct {
+	// Children as the API server has them, the planned ones only.
+	Children []client.Object
+	// Engine in use, nil when there is none or it does not exist yet.
+	Engine *v1alpha1.Engine
+	// Claims that hold the object's data (by label).
+	Claims []corev1.PersistentVolumeClaim
+	// Probe is what the probe found, nil where there was none.
+	Probe *ProbeResult
+	// Consumers is the number of patterns that use this Engine.
+	Consumers int32
+}
+
+// Health is what a kind says of itself.
+type Health struct {
+	// Plane is the condition PlaneReady; nil where the kind has no plane.
+	Plane *Verdict
+	// Engine is the condition EngineReady.
+	Engine *Verdict
+}
+
+// Verdict is a condition without its time.
+type Verdict struct {
+	OK              bool
+	Reason, Message string
+	// Stalled is true when nothing will go on until somebody changes something.
+	Stalled bool
+	// Progressing is true when it works and is being changed.
+	Progressing bool
+}
+
+// ProbeResult is what a probe found.
+type ProbeResult struct {
+	Verdict
+	// Version that the engine reports.
+	Version string
+}
+
+// kind is a Definition with its type erased, for the pipeline.
+type kind interface {
+	name() string
+	newObject() v1alpha1.Pattern
+	needs(v1alpha1.Pattern, *v1alpha1.PatternClass) Needs
+	plan(v1alpha1.Pattern, Inputs) (Plan, error)
+	observe(v1alpha1.Pattern, Observed) Health
+	probe(context.Context, v1alpha1.Pattern, Inputs, Observed) *ProbeResult
+}
+
+func (d Definition[T]) name() string                { return d.Kind }
+func (d Definition[T]) newObject() v1alpha1.Pattern { return d.New() }
+
+func (d Definition[T]) needs(obj v1alpha1.Pattern, class *v1alpha1.PatternClass) Needs {
+	return d.Needs(obj.(T), class)
+}
+
+func (d Definition[T]) plan(obj v1alpha1.Pattern, in Inputs) (Plan, error) {
+	return d.Plan(obj.(T), in)
+}
+
+func (d Definition[T]) observe(obj v1alpha1.Pattern, seen Observed) Health {
+	return d.Observe(obj.(T), seen)
+}
+
+func (d Definition[T]) probe(ctx context.Context, obj v1alpha1.Pattern, in Inputs, seen Observed) *ProbeResult {
+	if d.Probe == nil {
+		return nil
+	}
+	return d.Probe(ctx, obj.(T), in, seen)
+}
+
+// BindingSecretName is the name of the binding Secret of a pattern whose children are named base.
+func BindingSecretName(base string) string { return base + "-binding" }
+
+// EngineName is the name of the Engine that a need resolves to.
+func (n EngineNeed) EngineName(obj v1alpha1.Pattern, class *v1alpha1.PatternClass) string {
+	suffix := "-" + strings.ToLower(string(n.Type))
+	switch s := n.Selection; {
+	case s != nil && s.Ref != nil:
+		return s.Ref.Name
+	case s != nil && s.Sharing == v1alpha1.EngineDedicated:
+		return obj.GetName() + suffix
+	default:
+		return class.Name + suffix
+	}
+}
+
+// Input resolves a need without looking anything up.
+func (n EngineNeed) Input(obj v1alpha1.Pattern, class *v1alpha1.PatternClass) *EngineInput {
+	name := n.EngineName(obj, class)
+	return &EngineInput{
+		Type:          n.Type,
+		Name:          name,
+		BindingSecret: BindingSecretName(EngineBase(name)),
+		Given:         n.Selection != nil && n.Selection.Ref != nil,
+		Dedicated:     n.Selection != nil && n.Selection.Sharing == v1alpha1.EngineDedicated,
+	}
+}
+
+// EngineBase is what the names of an Engine's children start with.
+func EngineBase(engine string) string { return fmt.Sprintf("%s-eng", engine) }

@@ -1,0 +1,19 @@
+package pattern
+
+import (
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+)
+
+// Reasons of events.
+const (
+	eventRetained = "Retained"
+	eventAdopted  = "Adopted"
+	eventPruned   = "Pruned"
+	eventReady    = "Ready"
+	eventNotReady = "NotReady"
+)
+
+// event tells the owner of an object what happened.
+func (r *Reconciler) event(obj v1alpha1.Pattern, kind, reason, note string) {
+	r.events.Eventf(obj, nil, kind, reason, "Reconcile", "%s", note)
+}

@@ -1,0 +1,83 @@
+package pattern
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+)
+
+// metrics of the pipeline; how often and how long it reconciles is
+// controller-runtime's to count.
+type metrics struct {
+	toReady *prometheus.HistogramVec
+}
+
+func newMetrics(registry prometheus.Registerer) (*metrics, error) {
+	m := &metrics{toReady: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "trellis_apply_to_ready_seconds",
+		Help:    "Seconds from the creation of an object, or from its last change to not ready, until it is ready.",
+		Buckets: []float64{0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600},
+	}, []string{"kind"})}
+	return m, registry.Register(m.toReady)
+}
+
+// report counts and tells of a change of the condition Ready.
+func (r *Reconciler) report(s *scope) {
+	old := condition(s.before.GetPatternStatus().Conditions, v1alpha1.ConditionReady)
+	ready := condition(s.obj.GetPatternStatus().Conditions, v1alpha1.ConditionReady)
+	if ready == nil || s.deleting != nil {
+		return
+	}
+	was := old != nil && old.Status == metav1.ConditionTrue
+	is := ready.Status == metav1.ConditionTrue
+	switch {
+	case is && !was:
+		since := s.obj.GetCreationTimestamp().Time
+		if s.obj.GetGeneration() > 1 && old != nil {
+			since = old.LastTransitionTime.Time
+		}
+		r.metrics.toReady.WithLabelValues(r.kind.name()).Observe(r.clock.Since(since).Seconds())
+		r.event(s.obj, corev1.EventTypeNormal, eventReady, ready.Message)
+	case was && !is:
+		r.event(s.obj, corev1.EventTypeWarning, eventNotReady, ready.Reason+": "+ready.Message)
+	}
+}
+
+var objectsDesc = prometheus.NewDesc("trellis_objects", "Objects by kind and by their condition Ready.", []string{"kind", "ready"}, nil)
+
+// objectCollector counts the objects of a kind from the cache, when asked.
+type objectCollector struct{ *Reconciler }
+
+// Describe implements prometheus.Collector.
+func (c objectCollector) Describe(out chan<- *prometheus.Desc) { out <- objectsDesc }
+
+// Collect implements prometheus.Collector.
+func (c objectCollector) Collect(out chan<- prometheus.Metric) {
+	list, err := c.listOf(c.kind)
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := c.client.List(ctx, list); err != nil {
+		return
+	}
+	counts := map[string]float64{"True": 0, "False": 0, "Unknown": 0}
+	_ = meta.EachListItem(list, func(o runtimeObject) error {
+		value := metav1.ConditionUnknown
+		if ready := condition(o.(v1alpha1.Pattern).GetPatternStatus().Conditions, v1alpha1.ConditionReady); ready != nil {
+			value = ready.Status
+		}
+		counts[string(value)]++
+		return nil
+	})
+	for value, n := range counts {
+		out <- prometheus.MustNewConstMetric(objectsDesc, prometheus.GaugeValue, n, c.kind.name(), value)
+	}
+}

@@ -1,0 +1,19 @@
+package pattern
+
+// What the pipeline reads and writes. Secrets of users are read by name; the
+// cache lists only those that bear its label, which RBAC can not express.
+
+// +kubebuilder:rbac:groups=patterns.trellis.dev,resources=patternclasses,verbs=get;list;watch
+// +kubebuilder:rbac:groups=patterns.trellis.dev,resources=engines,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=patterns.trellis.dev,resources=realtimegateways,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=patterns.trellis.dev,resources=engines/status;realtimegateways/status,verbs=patch
+// +kubebuilder:rbac:groups=patterns.trellis.dev,resources=engines/finalizers;realtimegateways/finalizers,verbs=update
+// +kubebuilder:rbac:groups="",resources=secrets;configmaps;services;serviceaccounts,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;list;watch;patch;delete
+// +kubebuilder:rbac:groups=apps,resources=deployments;statefulsets,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies;ingresses,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=gateway.networking.k8s.io,resources=httproutes,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups="",resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;create;update

@@ -1,0 +1,150 @@
+package pattern
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+)
+
+// Finalizer of every object, so that a deletion can keep data.
+const Finalizer = "patterns.trellis.dev/pipeline"
+
+const (
+	// probeInterval between probes that succeed, probeRetry after one that failed.
+	probeInterval = time.Minute
+	probeRetry    = 10 * time.Second
+	// lookAgain after a reference was missing that nothing watches.
+	lookAgain = 30 * time.Second
+)
+
+// Reconciler is the pipeline of one kind.
+type Reconciler struct {
+	kind kind
+	// kinds are all that are registered; they are asked who uses an Engine.
+	kinds []kind
+	// client reads from the cache and writes; live reads from the API server.
+	client  client.Client
+	live    client.Reader
+	scheme  *runtime.Scheme
+	events  events.EventRecorder
+	clock   clock.PassiveClock
+	secrets *secretReader
+	metrics *metrics
+	// clusterDomain ends the DNS names of Services.
+	clusterDomain string
+	// watch makes sure that changes of the object's kind are noticed.
+	watch func(client.Object) error
+}
+
+// Reconcile implements reconcile.Reconciler.
+func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (_ reconcile.Result, err error) {
+	s, err := r.fetch(ctx, req)
+	if s == nil || err != nil {
+		return ctrl.Result{}, err
+	}
+	defer func() {
+		err = errors.Join(err, r.patchStatus(ctx, s))
+	}()
+	if !s.obj.GetDeletionTimestamp().IsZero() {
+		return r.finalize(ctx, s)
+	}
+	err = r.run(ctx, s)
+	return ctrl.Result{RequeueAfter: s.again}, err
+}
+
+// run is the way of an object that is to live.
+func (r *Reconciler) run(ctx context.Context, s *scope) error {
+	if err := r.addFinalizer(ctx, s); err != nil {
+		return err
+	}
+	if err := r.resolve(ctx, s); err != nil || !s.accepted.OK {
+		return err
+	}
+	if err := r.apply(ctx, s); err != nil || !s.accepted.OK {
+		return err
+	}
+	if err := r.prune(ctx, s); err != nil {
+		return err
+	}
+	return r.observe(ctx, s)
+}
+
+// fetch returns nil when the object is gone.
+func (r *Reconciler) fetch(ctx context.Context, req reconcile.Request) (*scope, error) {
+	obj := r.kind.newObject()
+	if err := r.client.Get(ctx, req.NamespacedName, obj); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	return &scope{
+		obj:    obj,
+		before: obj.DeepCopyObject().(v1alpha1.Pattern),
+		now:    metav1.NewTime(r.clock.Now().UTC().Truncate(time.Second)),
+	}, nil
+}
+
+func (r *Reconciler) addFinalizer(ctx context.Context, s *scope) error {
+	if controllerutil.ContainsFinalizer(s.obj, Finalizer) {
+		return nil
+	}
+	patch := client.MergeFromWithOptions(s.before, client.MergeFromWithOptimisticLock{})
+	controllerutil.AddFinalizer(s.obj, Finalizer)
+	if err := r.client.Patch(ctx, s.obj, patch, fieldOwner); err != nil {
+		return fmt.Errorf("add finalizer: %w", err)
+	}
+	s.before = s.obj.DeepCopyObject().(v1alpha1.Pattern)
+	return nil
+}
+
+// observe looks at what is alive.
+func (r *Reconciler) observe(ctx context.Context, s *scope) error {
+	seen := Observed{Children: s.children, Engine: s.engine, Claims: s.claims, Consumers: s.inputs.Consumers}
+	if seen.Probe = r.kind.probe(ctx, s.obj, s.inputs, seen); seen.Probe != nil {
+		s.again = probeInterval
+		if !seen.Probe.OK {
+			s.again = probeRetry
+			r.forgetSource(s)
+		}
+	}
+	s.health = r.kind.observe(s.obj, seen)
+	s.observed = true
+	return nil
+}
+
+// patchStatus writes the status when it differs from what was read. An object
+// whose finalizer was removed has no status to write.
+func (r *Reconciler) patchStatus(ctx context.Context, s *scope) error {
+	if s.gone {
+		return nil
+	}
+	summarise(s)
+	patch := client.MergeFrom(s.before)
+	data, err := patch.Data(s.obj)
+	if err != nil {
+		return fmt.Errorf("compare status: %w", err)
+	}
+	if string(data) == "{}" {
+		return nil
+	}
+	target := s.obj.DeepCopyObject().(v1alpha1.Pattern)
+	if err := r.client.Status().Patch(ctx, target, patch, statusOwner); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return fmt.Errorf("patch status: %w", err)
+	}
+	r.report(s)
+	return nil
+}

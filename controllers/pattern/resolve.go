@@ -1,0 +1,151 @@
+package pattern
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+)
+
+// resolve looks up all that the plan depends on, and plans. What is missing or
+// not allowed ends in s.accepted, before anything is created.
+func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
+	s.inputs.ClusterDomain = r.clusterDomain
+	steps := []func(context.Context, *scope) error{
+		r.resolveClass, r.resolveAPIs, r.resolveSecrets, r.resolveSource, r.resolveEngine, r.resolveConsumers,
+	}
+	for _, step := range steps {
+		if err := step(ctx, s); err != nil || !s.accepted.OK {
+			return err
+		}
+	}
+	plan, err := compose(r.kind, s.obj, s.inputs)
+	if err != nil {
+		s.refuse(v1alpha1.ReasonReferenceInvalid, err.Error(), true)
+		return nil
+	}
+	s.plan = plan
+	return nil
+}
+
+func (r *Reconciler) resolveClass(ctx context.Context, s *scope) error {
+	var classes v1alpha1.PatternClassList
+	if err := r.client.List(ctx, &classes); err != nil {
+		return fmt.Errorf("list classes: %w", err)
+	}
+	class, problem := pickClass(s.obj.GetPatternSpec().ClassName, classes.Items)
+	if class == nil {
+		s.refuse(v1alpha1.ReasonClassNotFound, problem, false)
+		return nil
+	}
+	s.inputs.Class = class
+	s.needs = r.kind.needs(s.obj, class)
+	s.accepted = admit(admission{class: class, needs: s.needs})
+	return nil
+}
+
+func (r *Reconciler) resolveAPIs(_ context.Context, s *scope) error {
+	for _, gvk := range s.needs.APIs {
+		_, err := r.client.RESTMapper().RESTMapping(gvk.GroupKind(), gvk.Version)
+		if meta.IsNoMatchError(err) {
+			s.refuse(v1alpha1.ReasonAPINotInstalled, fmt.Sprintf(
+				"the cluster does not serve %s (%s): install it, or expose the pattern in another way", gvk.Kind, gvk.GroupVersion()), false)
+			s.again = lookAgain
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("look up %s: %w", gvk.Kind, err)
+		}
+	}
+	return nil
+}
+
+func (r *Reconciler) resolveSecrets(ctx context.Context, s *scope) error {
+	for _, need := range s.needs.Secrets {
+		key := client.ObjectKey{Namespace: s.obj.GetNamespace(), Name: need.Name}
+		data, err := r.secrets.read(ctx, key)
+		switch {
+		case apierrors.IsNotFound(err):
+			s.missingSecret(need.Field, key)
+			return nil
+		case err != nil:
+			return fmt.Errorf("read the Secret of %s: %w", need.Field, err)
+		case need.Key != "" && len(data[need.Key]) == 0:
+			r.secrets.forget(key)
+			s.refuse(v1alpha1.ReasonReferenceInvalid, fmt.Sprintf(
+				"Secret %q, which %s names, has no key %q: add it", need.Name, need.Field, need.Key), false)
+			s.again = lookAgain
+			return nil
+		}
+	}
+	return nil
+}
+
+func (r *Reconciler) resolveSource(ctx context.Context, s *scope) error {
+	if s.needs.Source == nil {
+		return nil
+	}
+	data, err := r.secrets.read(ctx, *s.needs.Source)
+	if apierrors.IsNotFound(err) {
+		s.missingSecret("external.secretRef", *s.needs.Source)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the Secret of the external engine: %w", err)
+	}
+	s.inputs.Source = data
+	return nil
+}
+
+func (s *scope) missingSecret(field string, key client.ObjectKey) {
+	s.refuse(v1alpha1.ReasonReferenceNotFound, fmt.Sprintf(
+		"Secret %q, which %s names, does not exist in namespace %q: create it (with the label %s=true it is noticed at once)",
+		key.Name, field, key.Namespace, v1alpha1.LabelWatch), false)
+	s.again = lookAgain
+}
+
+// forgetSource makes the next reconcile read an external engine's Secret again.
+func (r *Reconciler) forgetSource(s *scope) {
+	if s.needs.Source != nil {
+		r.secrets.forget(*s.needs.Source)
+	}
+}
+
+func (r *Reconciler) resolveEngine(ctx context.Context, s *scope) error {
+	need := s.needs.Engine
+	if need == nil {
+		return nil
+	}
+	s.inputs.Engine = need.Input(s.obj, s.inputs.Class)
+	engine := &v1alpha1.Engine{}
+	err := r.client.Get(ctx, client.ObjectKey{Namespace: s.obj.GetNamespace(), Name: s.inputs.Engine.Name}, engine)
+	switch {
+	case apierrors.IsNotFound(err) && s.inputs.Engine.Given:
+		s.refuse(v1alpha1.ReasonReferenceNotFound, fmt.Sprintf(
+			"Engine %q, which spec.engineSelection.ref names, does not exist: create it, or remove ref to have one made",
+			s.inputs.Engine.Name), false)
+	case apierrors.IsNotFound(err):
+	case err != nil:
+		return fmt.Errorf("get engine: %w", err)
+	case engine.Spec.Type != need.Type:
+		s.refuse(v1alpha1.ReasonReferenceInvalid, fmt.Sprintf(
+			"Engine %q is of type %s and spec.engine asks for %s: name another Engine in spec.engineSelection.ref",
+			engine.Name, engine.Spec.Type, need.Type), true)
+	default:
+		s.engine = engine
+	}
+	return nil
+}
+
+func (r *Reconciler) resolveConsumers(ctx context.Context, s *scope) error {
+	if !s.needs.CountConsumers {
+		return nil
+	}
+	users, err := r.consumers(ctx, s.obj)
+	s.inputs.Consumers = int32(len(users))
+	return err
+}

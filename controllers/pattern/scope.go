@@ -1,0 +1,50 @@
+package pattern
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+)
+
+// scope carries one reconcile from phase to phase.
+type scope struct {
+	// obj is the object, with the status as it is to be; before is what was read.
+	obj, before v1alpha1.Pattern
+	now         metav1.Time
+
+	needs  Needs
+	inputs Inputs
+	plan   Plan
+
+	// children are alive, in the plan's order.
+	children []client.Object
+	engine   *v1alpha1.Engine
+	claims   []corev1.PersistentVolumeClaim
+	// held names what an update waits for.
+	held []string
+
+	// accepted, applied, health and deleting are what the phases found.
+	accepted Verdict
+	applied  *Verdict
+	health   Health
+	observed bool
+	deleting *Verdict
+	// gone is true when the finalizer was removed.
+	gone bool
+
+	// again is when to look again although nothing happens; 0 for never.
+	again time.Duration
+}
+
+func (s *scope) set(kind string, value metav1.ConditionStatus, reason, message string) {
+	setCondition(s.obj.GetPatternStatus(), s.obj.GetGeneration(), s.now, kind, value, reason, message)
+}
+
+// refuse ends the reconcile before anything is created.
+func (s *scope) refuse(reason, message string, stalled bool) {
+	s.accepted = Verdict{Reason: reason, Message: message, Stalled: stalled}
+}

@@ -1,0 +1,240 @@
+package pattern
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+)
+
+// Options of the pipelines.
+type Options struct {
+	// ClusterDomain ends the DNS names of Services; "cluster.local" by default.
+	ClusterDomain string
+	// Concurrency is how many objects of a kind are reconciled at once; 4 by default.
+	Concurrency int
+	// Clock is the time; the real one by default.
+	Clock clock.PassiveClock
+	// Registry of metrics.
+	Registry prometheus.Registerer
+	// SkipNameValidation lets tests start several managers in one process.
+	SkipNameValidation bool
+}
+
+// Registration collects kinds, so that each pipeline knows them all.
+type Registration struct{ kinds []kind }
+
+// Register adds a kind.
+func Register[T v1alpha1.Pattern](r *Registration, d Definition[T]) { r.kinds = append(r.kinds, d) }
+
+// Setup adds a controller for every registered kind.
+func (g *Registration) Setup(mgr manager.Manager, o Options) error {
+	if o.ClusterDomain == "" {
+		o.ClusterDomain = "cluster.local"
+	}
+	if o.Concurrency == 0 {
+		o.Concurrency = 4
+	}
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+	m, err := newMetrics(o.Registry)
+	if err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	secrets := newSecretReader(mgr.GetClient(), mgr.GetAPIReader())
+	for _, k := range g.kinds {
+		r := &Reconciler{
+			kind: k, kinds: g.kinds,
+			client: mgr.GetClient(), live: mgr.GetAPIReader(), scheme: mgr.GetScheme(),
+			events: mgr.GetEventRecorder("trellis"), clock: o.Clock,
+			secrets: secrets, metrics: m, clusterDomain: o.ClusterDomain,
+		}
+		if err := r.setup(mgr, o); err != nil {
+			return fmt.Errorf("set up %s: %w", k.name(), err)
+		}
+	}
+	return nil
+}
+
+func (r *Reconciler) setup(mgr manager.Manager, o Options) error {
+	if err := o.Registry.Register(objectCollector{r}); err != nil && !isAlreadyRegistered(err) {
+		return err
+	}
+	b := ctrl.NewControllerManagedBy(mgr).
+		For(r.kind.newObject(), builder.WithPredicates(specOrMarks())).
+		Watches(&v1alpha1.PatternClass{}, handler.EnqueueRequestsFromMapFunc(r.everyObject), builder.WithPredicates(specOrMarks())).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.bySecret), builder.WithPredicates(notOurs())).
+		WithOptions(controller.Options{MaxConcurrentReconciles: o.Concurrency, SkipNameValidation: &o.SkipNameValidation})
+	for _, obj := range ownedKinds() {
+		b = b.Owns(obj)
+	}
+	for _, k := range r.kinds {
+		if k.name() != r.kind.name() {
+			b = b.Watches(k.newObject(), handler.EnqueueRequestsFromMapFunc(r.related))
+		}
+	}
+	c, err := b.Build(r)
+	if err != nil {
+		return err
+	}
+	r.watch = lazyWatch(mgr, c, r.kind.newObject())
+	return nil
+}
+
+// specOrMarks passes changes of the spec, of labels and annotations, and deletions;
+// not those of the status, which the pipeline writes itself.
+func specOrMarks() predicate.Predicate {
+	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.LabelChangedPredicate{})
+}
+
+// notOurs passes Secrets of users, which bear the label watch and no controller of ours.
+func notOurs() predicate.Predicate {
+	return predicate.NewPredicateFuncs(func(o client.Object) bool {
+		return o.GetLabels()[v1alpha1.LabelManagedBy] != v1alpha1.ManagedBy
+	})
+}
+
+// ownedKinds are the kinds of children that are always watched.
+func ownedKinds() []client.Object {
+	return []client.Object{
+		&appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{}, &corev1.ServiceAccount{},
+		&corev1.Secret{}, &corev1.ConfigMap{}, &policyv1.PodDisruptionBudget{},
+		&networkingv1.NetworkPolicy{}, &networkingv1.Ingress{},
+	}
+}
+
+// ownedLists are empty lists of all kinds of children that the cluster serves.
+func (r *Reconciler) ownedLists() []client.ObjectList {
+	lists := []client.ObjectList{
+		&appsv1.DeploymentList{}, &appsv1.StatefulSetList{}, &corev1.ServiceList{}, &corev1.ServiceAccountList{},
+		&corev1.SecretList{}, &corev1.ConfigMapList{}, &policyv1.PodDisruptionBudgetList{},
+		&networkingv1.NetworkPolicyList{}, &networkingv1.IngressList{}, &v1alpha1.EngineList{},
+	}
+	route := gatewayv1.SchemeGroupVersion.WithKind("HTTPRoute")
+	if _, err := r.client.RESTMapper().RESTMapping(route.GroupKind(), route.Version); err == nil {
+		lists = append(lists, &gatewayv1.HTTPRouteList{})
+	}
+	return lists
+}
+
+// lazyWatch starts to watch kinds that are not in every cluster when the first of them is planned.
+func lazyWatch(mgr manager.Manager, c controller.Controller, owner client.Object) func(client.Object) error {
+	var mu sync.Mutex
+	started := false
+	return func(obj client.Object) error {
+		if _, ok := obj.(*gatewayv1.HTTPRoute); !ok {
+			return nil
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if started {
+			return nil
+		}
+		own := handler.EnqueueRequestForOwner(mgr.GetScheme(), mgr.GetRESTMapper(), owner, handler.OnlyControllerOwner())
+		if err := c.Watch(source.Kind[client.Object](mgr.GetCache(), &gatewayv1.HTTPRoute{}, own)); err != nil {
+			return fmt.Errorf("watch HTTPRoutes: %w", err)
+		}
+		started = true
+		return nil
+	}
+}
+
+// everyObject maps a class to the objects that may depend on it: those that name it, and those
+// that name none.
+func (r *Reconciler) everyObject(ctx context.Context, class client.Object) []reconcile.Request {
+	return r.requests(ctx, "", func(p v1alpha1.Pattern) bool {
+		name := p.GetPatternSpec().ClassName
+		return name == "" || name == class.GetName()
+	})
+}
+
+// bySecret maps a Secret of a user to the objects that name it.
+func (r *Reconciler) bySecret(ctx context.Context, secret client.Object) []reconcile.Request {
+	key := client.ObjectKeyFromObject(secret)
+	r.secrets.forget(key)
+	var classes v1alpha1.PatternClassList
+	if err := r.client.List(ctx, &classes); err != nil {
+		return nil
+	}
+	return r.requests(ctx, "", func(p v1alpha1.Pattern) bool {
+		class, _ := pickClass(p.GetPatternSpec().ClassName, classes.Items)
+		if class == nil {
+			return false
+		}
+		return r.kind.needs(p, class).names(p.GetNamespace(), key)
+	})
+}
+
+// names is true when a need names the Secret.
+func (n Needs) names(namespace string, key client.ObjectKey) bool {
+	if n.Source != nil && *n.Source == key {
+		return true
+	}
+	for _, s := range n.Secrets {
+		if namespace == key.Namespace && s.Name == key.Name {
+			return true
+		}
+	}
+	return false
+}
+
+// related maps an object of another kind: an Engine to the patterns that use it,
+// a pattern to the Engine that it uses.
+func (r *Reconciler) related(ctx context.Context, other client.Object) []reconcile.Request {
+	if _, isEngine := other.(*v1alpha1.Engine); isEngine {
+		return r.requests(ctx, other.GetNamespace(), func(p v1alpha1.Pattern) bool {
+			return usesEngine(p, other.GetName()) || p.GetPatternStatus().Engine == nil
+		})
+	}
+	p, ok := other.(v1alpha1.Pattern)
+	if !ok || r.kind.name() != "Engine" || p.GetPatternStatus().Engine == nil || p.GetPatternStatus().Engine.Name == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{
+		Namespace: p.GetNamespace(), Name: p.GetPatternStatus().Engine.Name,
+	}}}
+}
+
+func (r *Reconciler) requests(ctx context.Context, namespace string, wanted func(v1alpha1.Pattern) bool) []reconcile.Request {
+	list, err := r.listOf(r.kind)
+	if err != nil {
+		return nil
+	}
+	if err := r.client.List(ctx, list, client.InNamespace(namespace)); err != nil {
+		return nil
+	}
+	var out []reconcile.Request
+	_ = meta.EachListItem(list, func(o runtimeObject) error {
+		if p := o.(v1alpha1.Pattern); wanted(p) {
+			out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(p)})
+		}
+		return nil
+	})
+	return out
+}
+
+func isAlreadyRegistered(err error) bool {
+	_, ok := err.(prometheus.AlreadyRegisteredError)
+	return ok
+}

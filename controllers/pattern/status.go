@@ -1,0 +1,156 @@
+package pattern
+
+import (
+	"fmt"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+)
+
+// summarise turns what the phases found into the status. It reads only the scope.
+func summarise(s *scope) {
+	status := s.obj.GetPatternStatus()
+	status.ObservedGeneration = s.obj.GetGeneration()
+	if s.deleting != nil {
+		s.set(v1alpha1.ConditionReady, metav1.ConditionFalse, s.deleting.Reason, s.deleting.Message)
+		s.progress(*s.deleting)
+		return
+	}
+	summariseAccepted(s)
+	if s.accepted.OK {
+		summarisePlan(s, status)
+	}
+	summariseVerdict(s, v1alpha1.ConditionEngineReady, s.health.Engine)
+	summariseVerdict(s, v1alpha1.ConditionPlaneReady, s.health.Plane)
+	summariseReady(s)
+	summariseUpdate(s, status)
+}
+
+func summariseAccepted(s *scope) {
+	value := metav1.ConditionFalse
+	if s.accepted.OK {
+		value = metav1.ConditionTrue
+	}
+	s.set(v1alpha1.ConditionAccepted, value, s.accepted.Reason, s.accepted.Message)
+}
+
+// summarisePlan says what the plan makes, as soon as it is known.
+func summarisePlan(s *scope, status *v1alpha1.PatternStatus) {
+	status.Binding = &v1alpha1.Binding{Name: s.plan.Binding}
+	status.Endpoints = s.plan.Endpoints
+	status.Address = nil
+	if s.plan.Address != "" {
+		status.Address = &v1alpha1.Address{URL: s.plan.Address}
+	}
+	status.Engine = nil
+	if s.needs.EngineName != "" {
+		status.Engine = &v1alpha1.EngineStatusReference{Type: s.needs.EngineName}
+		if s.inputs.Engine != nil {
+			status.Engine.Name = s.inputs.Engine.Name
+		}
+	}
+	status.Recommendation = s.plan.Recommendation
+	status.DeletionImpact = append(claimImpact(s), s.plan.Impact...)
+}
+
+func claimImpact(s *scope) []v1alpha1.DeletionImpact {
+	var out []v1alpha1.DeletionImpact
+	for _, claim := range s.claims {
+		out = append(out, v1alpha1.DeletionImpact{
+			Kind: "PersistentVolumeClaim", Name: claim.Name, Policy: EffectivePolicy(s.obj, s.inputs.Class),
+			Detail: "claim of " + claim.Spec.Resources.Requests.Storage().String(),
+		})
+	}
+	return out
+}
+
+func summariseVerdict(s *scope, kind string, v *Verdict) {
+	switch {
+	case v == nil && s.observed:
+		removeCondition(s.obj.GetPatternStatus(), kind)
+	case v == nil:
+		// Not looked at this time: what was said before stands.
+	case v.OK:
+		s.set(kind, metav1.ConditionTrue, v.Reason, v.Message)
+	default:
+		s.set(kind, metav1.ConditionFalse, v.Reason, v.Message)
+	}
+}
+
+// summariseReady takes the reason of the first that holds the object back.
+func summariseReady(s *scope) {
+	blocker := s.blocker()
+	if blocker == nil {
+		s.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, readyMessage(s))
+		s.progress(s.inMotion())
+		return
+	}
+	s.set(v1alpha1.ConditionReady, metav1.ConditionFalse, blocker.Reason, blocker.Message)
+	s.progress(*blocker)
+}
+
+func readyMessage(s *scope) string {
+	if len(s.plan.Endpoints) == 0 {
+		return "the object serves"
+	}
+	return "serves at " + s.plan.Endpoints[0].URL
+}
+
+// blocker is the first verdict that is not OK, nil when there is none.
+func (s *scope) blocker() *Verdict {
+	for _, v := range []*Verdict{&s.accepted, s.applied, s.health.Engine, s.health.Plane} {
+		if v != nil && !v.OK {
+			return v
+		}
+	}
+	return nil
+}
+
+// inMotion is a verdict that works and is being changed, or an empty one.
+func (s *scope) inMotion() Verdict {
+	for _, v := range []*Verdict{s.health.Engine, s.health.Plane} {
+		if v != nil && v.Progressing {
+			return *v
+		}
+	}
+	return Verdict{OK: true}
+}
+
+// progress sets the conditions that kstatus reads; they are there only while they hold.
+func (s *scope) progress(v Verdict) {
+	status := s.obj.GetPatternStatus()
+	removeCondition(status, ternary(v.Stalled, v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled))
+	switch {
+	case v.Stalled:
+		s.set(v1alpha1.ConditionStalled, metav1.ConditionTrue, v.Reason, v.Message)
+	case (v.OK && !v.Progressing) || v.Reason == v1alpha1.ReasonSuspended:
+		removeCondition(status, v1alpha1.ConditionReconciling)
+	default:
+		s.set(v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonProgressing, v.Message)
+	}
+}
+
+// summariseUpdate says that a new operator would change running pods.
+func summariseUpdate(s *scope, status *v1alpha1.PatternStatus) {
+	switch {
+	case len(s.held) > 0:
+		s.set(v1alpha1.ConditionUpdateAvailable, metav1.ConditionTrue, v1alpha1.ReasonOperatorChanged, fmt.Sprintf(
+			"this version of Trellis would change %s: annotate the object with %s=<any new value> to let it roll, or set the class's updatePolicy to Automatic",
+			strings.Join(s.held, ", "), v1alpha1.AnnotationApproveUpdate))
+	case s.applied != nil && s.applied.OK:
+		removeCondition(status, v1alpha1.ConditionUpdateAvailable)
+	}
+}
+
+func ternary[T any](yes bool, a, b T) T {
+	if yes {
+		return a
+	}
+	return b
+}
+
+// suspended is true when the spec says so.
+func suspended(obj v1alpha1.Pattern) bool { return ptr.Deref(obj.GetPatternSpec().Suspend, false) }

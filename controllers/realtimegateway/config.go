@@ -1,0 +1,112 @@
+package realtimegateway
+
+import (
+	"time"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/controllers/pattern"
+	"github.com/trellis-dev/trellis/internal/planeconfig"
+)
+
+// Where the plane finds what is mounted.
+const (
+	configDir  = "/etc/trellis/config"
+	bindingDir = "/etc/trellis/binding"
+	keysDir    = "/etc/trellis/keys"
+	jwtDir     = "/etc/trellis/jwt"
+	engineDir  = "/etc/trellis/engine"
+	configFile = planeconfig.FileName
+	jwtFile    = "secret"
+)
+
+// How a plane stops; the pod's grace period is the sum.
+const (
+	drainDelay   = 5 * time.Second
+	drainTimeout = 20 * time.Second
+	drainSlack   = 5 * time.Second
+)
+
+// queueBytes that may wait for one slow client.
+const queueBytes = 1 << 20
+
+func planeConfig(g *v1alpha1.RealtimeGateway, in pattern.Inputs) (string, error) {
+	text, err := planeconfig.Encode(planeconfig.Config{
+		Kind:      Kind,
+		Namespace: g.Namespace,
+		Name:      g.Name,
+		HTTP:      planeconfig.HTTP{AllowedOrigins: allowedOrigins(g), MaxBodyBytes: maxBody(g)},
+		Auth:      authConfig(g),
+		Engine:    engineConfig(g, in.Engine),
+		Drain:     planeconfig.Drain{Delay: planeconfig.Duration(drainDelay), Timeout: planeconfig.Duration(drainTimeout)},
+		Realtime:  realtimeConfig(g),
+	})
+	return string(text), err
+}
+
+func allowedOrigins(g *v1alpha1.RealtimeGateway) []string {
+	if g.Spec.Auth == nil {
+		return nil
+	}
+	return g.Spec.Auth.AllowedOrigins
+}
+
+// maxBody leaves room for a batch of small messages, or one of the largest with its envelope.
+func maxBody(g *v1alpha1.RealtimeGateway) int64 {
+	return max(1<<20, 2*int64(g.Spec.Limits.MessageBytes))
+}
+
+func authConfig(g *v1alpha1.RealtimeGateway) planeconfig.Auth {
+	out := planeconfig.Auth{TokenFile: bindingDir + "/token", SigningKeyFile: keysDir + "/signing-key"}
+	auth := g.Spec.Auth
+	if auth == nil {
+		return out
+	}
+	if j := auth.JWT; j != nil {
+		out.JWT = &planeconfig.JWT{JWKSURL: j.JWKSURL, Issuer: j.Issuer, Audience: j.Audience}
+		if j.SecretRef != nil {
+			out.JWT.SecretFile = jwtDir + "/" + jwtFile
+		}
+	}
+	if a := auth.Anonymous; a != nil {
+		out.Anonymous = &planeconfig.Grant{Rooms: a.Rooms}
+		for _, r := range a.Rights {
+			out.Anonymous.Rights = append(out.Anonymous.Rights, string(r))
+		}
+	}
+	return out
+}
+
+func engineConfig(g *v1alpha1.RealtimeGateway, engine *pattern.EngineInput) planeconfig.Engine {
+	if engine == nil {
+		return planeconfig.Engine{Type: string(v1alpha1.RealtimeMemory)}
+	}
+	return planeconfig.Engine{
+		Type:       string(engine.Type),
+		URIFile:    engineDir + "/uri",
+		CAFile:     engineDir + "/ca.crt",
+		Prefix:     "trellis:rtg:" + g.Name + ":",
+		PrefixFile: keysDir + "/instance",
+	}
+}
+
+func realtimeConfig(g *v1alpha1.RealtimeGateway) *planeconfig.Realtime {
+	limits := g.Spec.Limits
+	out := &planeconfig.Realtime{
+		History: planeconfig.History{Size: int(g.Spec.History.Size)},
+		Limits: planeconfig.Limits{
+			ConnectionsPerClient: int(limits.ConnectionsPerClient),
+			RoomsPerConnection:   int(limits.RoomsPerConnection),
+			MessageBytes:         int64(limits.MessageBytes),
+			PublishPerSecond:     int(limits.PublishPerSecond),
+			Connections:          int(limits.Connections),
+			QueueBytes:           queueBytes,
+		},
+	}
+	if g.Spec.History.TTL != nil {
+		out.History.TTL = planeconfig.Duration(g.Spec.History.TTL.Duration)
+	}
+	for _, p := range g.Spec.Protocols {
+		out.Protocols = append(out.Protocols, string(p))
+	}
+	return out
+}

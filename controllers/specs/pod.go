@@ -1,0 +1,139 @@
+package specs
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+)
+
+// Pod is what differs between the pods of Trellis; all else is the same for all.
+type Pod struct {
+	Owner Owner
+	// Container is the main container; its security context is set by Template.
+	Container corev1.Container
+	Volumes   []corev1.Volume
+	// Annotations of the template.
+	Annotations map[string]string
+	// ServiceAccount of the pods.
+	ServiceAccount string
+	// UserID that the pods run as.
+	UserID int64
+	// GraceSeconds between SIGTERM and SIGKILL.
+	GraceSeconds int64
+	// Overrides, the more general ones first: the class's, then the pattern's.
+	Overrides []*v1alpha1.PodTemplate
+}
+
+// Template builds a pod template that the Pod Security Standard "restricted" admits.
+func (p Pod) Template() corev1.PodTemplateSpec {
+	container := p.Container
+	container.SecurityContext = &corev1.SecurityContext{
+		AllowPrivilegeEscalation: ptr.To(false),
+		ReadOnlyRootFilesystem:   ptr.To(true),
+		Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+	}
+	container.ImagePullPolicy = corev1.PullIfNotPresent
+	template := corev1.PodTemplateSpec{
+		ObjectMeta: metav1.ObjectMeta{Labels: p.Owner.Labels(), Annotations: p.Annotations},
+		Spec: corev1.PodSpec{
+			ServiceAccountName:            p.ServiceAccount,
+			AutomountServiceAccountToken:  ptr.To(false),
+			EnableServiceLinks:            ptr.To(false),
+			TerminationGracePeriodSeconds: ptr.To(p.GraceSeconds),
+			SecurityContext:               restricted(p.UserID),
+			Volumes:                       p.Volumes,
+			TopologySpreadConstraints:     spread(p.Owner.Selector()),
+		},
+	}
+	for _, o := range p.Overrides {
+		override(&template, &container, o)
+	}
+	template.Spec.Containers = []corev1.Container{container}
+	return template
+}
+
+func restricted(userID int64) *corev1.PodSecurityContext {
+	return &corev1.PodSecurityContext{
+		RunAsNonRoot:        ptr.To(true),
+		RunAsUser:           ptr.To(userID),
+		RunAsGroup:          ptr.To(userID),
+		FSGroup:             ptr.To(userID),
+		FSGroupChangePolicy: ptr.To(corev1.FSGroupChangeOnRootMismatch),
+		SeccompProfile:      &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+	}
+}
+
+// spread puts pods on different nodes and zones, as well as it goes.
+func spread(selector map[string]string) []corev1.TopologySpreadConstraint {
+	constraint := func(key string) corev1.TopologySpreadConstraint {
+		return corev1.TopologySpreadConstraint{
+			MaxSkew:           1,
+			TopologyKey:       key,
+			WhenUnsatisfiable: corev1.ScheduleAnyway,
+			LabelSelector:     &metav1.LabelSelector{MatchLabels: selector},
+		}
+	}
+	return []corev1.TopologySpreadConstraint{constraint(corev1.LabelTopologyZone), constraint(corev1.LabelHostname)}
+}
+
+func override(t *corev1.PodTemplateSpec, c *corev1.Container, o *v1alpha1.PodTemplate) {
+	if o == nil {
+		return
+	}
+	t.Labels = merged(t.Labels, o.Labels)
+	if len(o.Annotations) > 0 {
+		t.Annotations = merged(t.Annotations, o.Annotations)
+	}
+	if o.Resources != nil {
+		c.Resources = *o.Resources
+	}
+	if len(o.NodeSelector) > 0 {
+		t.Spec.NodeSelector = merged(t.Spec.NodeSelector, o.NodeSelector)
+	}
+	t.Spec.Tolerations = append(t.Spec.Tolerations, o.Tolerations...)
+	if o.Affinity != nil {
+		t.Spec.Affinity = o.Affinity
+	}
+	if o.PriorityClassName != "" {
+		t.Spec.PriorityClassName = o.PriorityClassName
+	}
+	for _, s := range o.ImagePullSecrets {
+		t.Spec.ImagePullSecrets = append(t.Spec.ImagePullSecrets, corev1.LocalObjectReference{Name: s.Name})
+	}
+}
+
+// Resources returns the first that is set, or requests and limits of the given sizes.
+func Resources(cpuRequest, memoryRequest, cpuLimit, memoryLimit string, set ...*corev1.ResourceRequirements) corev1.ResourceRequirements {
+	for _, r := range set {
+		if r != nil {
+			return *r
+		}
+	}
+	list := func(cpu, memory string) corev1.ResourceList {
+		return corev1.ResourceList{
+			corev1.ResourceCPU:    resource.MustParse(cpu),
+			corev1.ResourceMemory: resource.MustParse(memory),
+		}
+	}
+	return corev1.ResourceRequirements{
+		Requests: list(cpuRequest, memoryRequest),
+		Limits:   list(cpuLimit, memoryLimit),
+	}
+}
+
+// SecretVolume mounts a Secret, readable by the pod's group alone.
+func SecretVolume(name, secret string, items ...corev1.KeyToPath) corev1.Volume {
+	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
+		SecretName: secret, DefaultMode: ptr.To[int32](0o440), Items: items,
+	}}}
+}
+
+// ConfigMapVolume mounts a ConfigMap.
+func ConfigMapVolume(name, configMap string) corev1.Volume {
+	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
+		LocalObjectReference: corev1.LocalObjectReference{Name: configMap}, DefaultMode: ptr.To[int32](0o444),
+	}}}
+}
