@@ -3,11 +3,10 @@
 # failure: nodes, pods, patterns, events, and what the operator said. Prints no
 # Secret.
 set -uo pipefail
-kubectl=$(command -v kubectl || "$(dirname "$0")/../bin/trellis-cluster" kubectl-path) || exit 0
 
 show() {
   printf '\n--- kubectl %s\n' "$*"
-  timeout 20 "$kubectl" "$@" 2>&1 | tail -n 80
+  timeout 20 kubectl "$@" 2>&1 | tail -n 80
 }
 
 show get nodes -o wide

@@ -30,7 +30,8 @@ say "e2e: booting cluster $name"
 began=1
 supervised hack/kube.sh up "$name" 2
 KUBECONFIG=$(hack/kube.sh kubeconfig "$name")
-export KUBECONFIG
+PATH=$PWD/bin:$(dirname "$(hack/kube.sh kubectl "$name")"):$PATH
+export KUBECONFIG PATH
 say "e2e: loading images"
 supervised hack/kube.sh load "$name" dist/images/*.tar
 say "e2e: installing the chart"

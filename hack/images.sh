@@ -9,6 +9,6 @@ mkdir -p dist/images
 
 for name in operator plane; do
   say "images: trellis-$name:$version"
-  bin/trellis-cluster image --name "ghcr.io/trellis-dev/trellis-$name:$version" \
+  bin/trellis-cluster image --image "ghcr.io/trellis-dev/trellis-$name:$version" \
     --binary "bin/trellis-$name=/trellis-$name" --out "dist/images/trellis-$name.tar"
 done

@@ -5,12 +5,13 @@
 #   hack/kube.sh up NAME [NODES]
 #   hack/kube.sh load NAME TAR…
 #   hack/kube.sh kubeconfig NAME    prints the file's path
+#   hack/kube.sh kubectl NAME       prints the path of a kubectl of its version
 #   hack/kube.sh down NAME
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source hack/lib.sh
 cluster=${CLUSTER:-embedded}
-verb=${1:?up, load, kubeconfig or down}
+verb=${1:?up, load, kubeconfig, kubectl or down}
 name=${2:?the name of the cluster}
 shift 2
 
@@ -18,7 +19,8 @@ embedded() {
   case $verb in
     up) bin/trellis-cluster up --name "$name" --nodes "${1:-1}" ;;
     load) bin/trellis-cluster load --name "$name" "$@" ;;
-    kubeconfig) bin/trellis-cluster kubeconfig --name "$name" ;;
+    kubeconfig) bin/trellis-cluster kubeconfig --name "$name" --path ;;
+    kubectl) echo "$(bin/trellis-cluster envtest-assets)/kubectl" ;;
     down) bin/trellis-cluster down --name "$name" ;;
   esac
 }
@@ -39,6 +41,7 @@ kind() {
     up) kindConfig "${1:-1}" | "$kind" create cluster --name "$name" --config - --kubeconfig "$config" --wait 5m ;;
     load) for tar in "$@"; do "$kind" load image-archive --name "$name" "$tar"; done ;;
     kubeconfig) echo "$config" ;;
+    kubectl) command -v kubectl ;;
     down) "$kind" delete cluster --name "$name" --kubeconfig "$config" ;;
   esac
 }
@@ -48,12 +51,13 @@ current() {
     up) kubectl version >/dev/null || die "kubectl reaches no cluster" ;;
     load) say "kube: this cluster pulls its images itself: push $* where it can" ;;
     kubeconfig) echo "${KUBECONFIG:-$HOME/.kube/config}" ;;
+    kubectl) command -v kubectl ;;
     down) say "kube: left as it is: this cluster was not made here" ;;
   esac
 }
 
 case $verb:$cluster in
-  up:* | load:* | kubeconfig:* | down:*) ;;
+  up:* | load:* | kubeconfig:* | kubectl:* | down:*) ;;
   *) die "there is no verb $verb" ;;
 esac
 case $cluster in
