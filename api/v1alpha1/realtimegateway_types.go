@@ -43,8 +43,8 @@ const (
 
 // RealtimeGatewaySpec says how updates reach clients.
 //
-// +kubebuilder:validation:XValidation:rule="self.engine != 'Memory' || self.replicas <= 1",message="engine Memory keeps rooms inside one pod, so replicas must be 1 or 0: set engine to Redis to run more"
-// +kubebuilder:validation:XValidation:rule="self.engine != 'Memory' || !has(self.engineSelection)",message="engine Memory uses no Engine: remove engineSelection, or set engine to Redis"
+// +kubebuilder:validation:XValidation:rule="(has(self.engine) && self.engine != 'Memory') || !has(self.replicas) || self.replicas <= 1",message="engine Memory keeps rooms inside one pod, so replicas must be 1 or 0: set engine to Redis to run more"
+// +kubebuilder:validation:XValidation:rule="(has(self.engine) && self.engine != 'Memory') || !has(self.engineSelection)",message="engine Memory uses no Engine: remove engineSelection, or set engine to Redis"
 // +kubebuilder:validation:XValidation:rule="!has(self.sinks) || size(self.sinks) == 0",message="sinks are not served by RealtimeGateway in this version: remove sinks"
 type RealtimeGatewaySpec struct {
 	PatternSpec `json:",inline"`
