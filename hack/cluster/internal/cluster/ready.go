@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	"sort"
 	"strings"
 	"time"
 
@@ -17,14 +16,17 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/trellis-dev/trellis/hack/cluster/internal/addons"
-	"github.com/trellis-dev/trellis/hack/cluster/internal/logtail"
 	"github.com/trellis-dev/trellis/hack/cluster/internal/member"
 )
 
 const (
 	bootTimeout  = 3 * time.Minute
 	pollInterval = 200 * time.Millisecond
+	// hopelessRestarts are more than a slow machine explains.
+	hopelessRestarts = 5
 )
+
+var errHopeless = errors.New("there is no hope that this mends itself")
 
 // becomeReady waits for the API, and meanwhile imports images; applies the add-ons; and waits for all of it.
 func (b *boot) becomeReady(ctx context.Context) error {
@@ -54,12 +56,34 @@ func (b *boot) awaitCluster(ctx context.Context) error {
 		{"DNS answers", func(ctx context.Context) error { return deploymentReady(ctx, client, "kube-system", "coredns") }},
 	}
 	for _, s := range steps {
-		if err := eventually(ctx, s.met); err != nil {
+		if err := eventually(ctx, b.unlessHopeless(s.met)); err != nil {
 			return fmt.Errorf("waiting until %s: %w", s.what, err)
 		}
 		b.Progress.Say("%s", s.what)
 	}
 	return nil
+}
+
+// unlessHopeless ends the wait early when a unit keeps ending: the rest of the time would not mend it.
+func (b *boot) unlessHopeless(met func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		err := met(ctx)
+		if err == nil {
+			return nil
+		}
+		for _, name := range memberNames(b.nodes) {
+			answer, askErr := member.Status(b.Member(name).Socket())
+			if askErr != nil {
+				continue
+			}
+			for _, u := range answer.Units {
+				if u.Restarts >= hopelessRestarts {
+					return errors.Join(errHopeless, fmt.Errorf("%s of %s ended %d times", u.Name, name, u.Restarts), err)
+				}
+			}
+		}
+		return err
+	}
 }
 
 // client is the administrator's, by way of the loopback port.
@@ -80,8 +104,8 @@ func (c *Cluster) client() (*kubernetes.Clientset, error) {
 func eventually(ctx context.Context, met func(context.Context) error) error {
 	for {
 		err := met(ctx)
-		if err == nil {
-			return nil
+		if err == nil || errors.Is(err, errHopeless) {
+			return err
 		}
 		select {
 		case <-ctx.Done():
@@ -148,28 +172,4 @@ func deploymentReady(ctx context.Context, client kubernetes.Interface, namespace
 
 func available(d *appsv1.Deployment) bool {
 	return d.Status.ObservedGeneration >= d.Generation && d.Status.AvailableReplicas > 0 && d.Status.UpdatedReplicas == d.Status.Replicas
-}
-
-// explain quotes the logs of what does not run, or did not all the time.
-func (b *boot) explain() string {
-	var parts []string
-	for _, name := range memberNames(b.nodes) {
-		m := b.Member(name)
-		answer, err := member.Status(m.Socket())
-		if err != nil {
-			parts = append(parts, fmt.Sprintf("%s does not answer (%v); %s", name, err, logtail.Quote(m.Log(), 10)))
-			continue
-		}
-		for _, u := range answer.Units {
-			if !u.Running || u.Restarts > 0 {
-				parts = append(parts, fmt.Sprintf("%s of %s ended (%s); %s", u.Name, name, u.LastExit, logtail.Quote(b.unitLog(name, u.Name), 15)))
-			}
-		}
-	}
-	sort.Strings(parts)
-	return strings.Join(append(parts, "all logs are in "+b.Logs()), "\n")
-}
-
-func (c *Cluster) unitLog(member, unit string) string {
-	return fmt.Sprintf("%s/%s-%s.log", c.Logs(), member, unit)
 }

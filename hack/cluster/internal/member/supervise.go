@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -126,7 +127,7 @@ func (s *supervisor) launch(u Unit) (<-chan syscall.WaitStatus, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	pid, err := syscall.ForkExec(path, u.Argv, &syscall.ProcAttr{
-		Dir: "/", Env: append(os.Environ(), u.Env...),
+		Dir: "/", Env: environment(u),
 		Files: []uintptr{null.Fd(), output.Fd(), output.Fd()},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
@@ -136,6 +137,15 @@ func (s *supervisor) launch(u Unit) (<-chan syscall.WaitStatus, error) {
 	exit := make(chan syscall.WaitStatus, 1)
 	s.exits[pid] = exit
 	return exit, nil
+}
+
+// environment is the member's own, with the unit's settings in place of its own of the same name.
+func environment(u Unit) []string {
+	own := slices.DeleteFunc(os.Environ(), func(setting string) bool {
+		name, _, _ := strings.Cut(setting, "=")
+		return slices.ContainsFunc(u.Env, func(s string) bool { return strings.HasPrefix(s, name+"=") })
+	})
+	return append(own, u.Env...)
 }
 
 // status is a copy of what is known of every unit.

@@ -4,6 +4,8 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"net"
 	"os"
@@ -45,7 +47,7 @@ func Ensure(dir string, nodes []netplan.Node) error {
 	if err := front.Issue(dir, "front-proxy-client", Leaf{CommonName: "front-proxy-client"}); err != nil {
 		return err
 	}
-	return ensureServiceAccountKey(filepath.Join(dir, "service-accounts.key"))
+	return ensureServiceAccountKey(filepath.Join(dir, "service-accounts"))
 }
 
 func clusterLeaves(nodes []netplan.Node) map[string]Leaf {
@@ -69,14 +71,21 @@ func clusterLeaves(nodes []netplan.Node) map[string]Leaf {
 	return leaves
 }
 
-// ensureServiceAccountKey makes the key that signs the tokens of service accounts.
-func ensureServiceAccountKey(path string) error {
-	if _, err := os.Stat(path); err == nil {
+// ensureServiceAccountKey makes the pair that signs and checks the tokens of service accounts: NAME.key and NAME.pub.
+func ensureServiceAccountKey(base string) error {
+	if _, err := os.Stat(base + ".key"); err == nil {
 		return nil
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return fmt.Errorf("making the service accounts' key: %w", err)
 	}
-	return writeKey(path, key)
+	public, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return fmt.Errorf("encoding the service accounts' key: %w", err)
+	}
+	if err := writeWhole(base+".pub", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}), 0o644); err != nil {
+		return err
+	}
+	return writeKey(base+".key", key)
 }

@@ -58,7 +58,7 @@ func apiserver(c layout.Cluster, m layout.Member) []string {
 		"--kubelet-preferred-address-types=InternalIP",
 		"--service-cluster-ip-range=" + netplan.ServiceRange.String(),
 		"--service-account-issuer=https://kubernetes.default.svc." + netplan.Domain,
-		"--service-account-key-file=" + key("service-accounts.key"),
+		"--service-account-key-file=" + key("service-accounts.pub"),
 		"--service-account-signing-key-file=" + key("service-accounts.key"),
 		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true",
 		"--requestheader-client-ca-file=" + key("front-proxy-ca.crt"),
