@@ -1,0 +1,203 @@
+package plane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/trellis-dev/trellis/internal/planeconfig"
+)
+
+// tokenParam carries a client token where headers cannot be set: EventSource and
+// WebSocket in a browser. The binding token is never accepted there.
+const tokenParam = "access_token"
+
+// Identity is who makes a request, and what they may do.
+type Identity struct {
+	// Subject of a client token; empty for the binding and for anonymous.
+	Subject string
+	// Binding is true for the holder of the binding token.
+	Binding bool
+	Grant   Grant
+	// ExpiresAt is zero when the identity does not expire.
+	ExpiresAt time.Time
+}
+
+// Authenticator decides who makes a request.
+type Authenticator struct {
+	binding   *Secret
+	minted    *mintedTokens
+	outside   *outsideTokens
+	anonymous *Grant
+}
+
+// NewAuthenticator reads the secrets that cfg names. audience names the object
+// that the tokens minted here are for. The returned secrets are to be watched;
+// ctx ends the refreshing of outside keys.
+func NewAuthenticator(ctx context.Context, cfg planeconfig.Auth, audience string, now func() time.Time, log *slog.Logger) (*Authenticator, []*Secret, error) {
+	binding, err := OpenSecret(cfg.TokenFile, now)
+	if err != nil {
+		return nil, nil, fmt.Errorf("binding token: %w", err)
+	}
+	signing, err := OpenSecret(cfg.SigningKeyFile, now)
+	if err != nil {
+		return nil, nil, fmt.Errorf("signing key: %w", err)
+	}
+	secrets := []*Secret{binding, signing}
+	a := &Authenticator{binding: binding, minted: &mintedTokens{key: signing, audience: audience, now: now}}
+	if cfg.JWT != nil {
+		var secret *Secret
+		if cfg.JWT.SecretFile != "" {
+			if secret, err = OpenSecret(cfg.JWT.SecretFile, now); err != nil {
+				return nil, nil, fmt.Errorf("secret of the outside issuer: %w", err)
+			}
+			secrets = append(secrets, secret)
+		}
+		if a.outside, err = newOutsideTokens(ctx, *cfg.JWT, secret, now, log); err != nil {
+			return nil, nil, err
+		}
+	}
+	if cfg.Anonymous != nil {
+		a.anonymous = &Grant{Grant: *cfg.Anonymous}
+	}
+	return a, secrets, nil
+}
+
+// Token checks a token from a header or from a protocol's own connect message.
+func (a *Authenticator) Token(ctx context.Context, token string) (Identity, *Problem) {
+	if a.binding.Matches(token) {
+		return Identity{Binding: true, Grant: Grant{All: true}}, nil
+	}
+	return a.clientToken(ctx, token)
+}
+
+func (a *Authenticator) clientToken(ctx context.Context, token string) (Identity, *Problem) {
+	if strings.Count(token, ".") != 2 {
+		return Identity{}, problemInvalidToken("the token is neither this binding's token nor a JWT; use the key token of the binding Secret, or a token from POST /v1/tokens")
+	}
+	issuer, err := peekIssuer(token)
+	if err != nil {
+		return Identity{}, problemInvalidToken("the token is not a well-formed JWT").Because(err)
+	}
+	if issuer == MintedIssuer || a.outside == nil {
+		return tokenResult(a.minted.verify(token))
+	}
+	return tokenResult(a.outside.verify(ctx, token))
+}
+
+// Anonymous is the identity of those without a token.
+func (a *Authenticator) Anonymous() (Identity, *Problem) {
+	if a.anonymous == nil {
+		return Identity{}, NewProblem(http.StatusUnauthorized, "missing-token", "A token is needed",
+			"send Authorization: Bearer with the binding's token or a client token; where headers cannot be set, a client token as ?access_token=").
+			Header("WWW-Authenticate", `Bearer realm="trellis"`)
+	}
+	return Identity{Grant: *a.anonymous}, nil
+}
+
+// Request decides who makes r. It returns r without the token in its URL, so
+// that no handler and no log sees it.
+func (a *Authenticator) Request(r *http.Request) (*http.Request, Identity, *Problem) {
+	if header := r.Header.Get("Authorization"); header != "" {
+		r, _ = withoutTokenParam(r)
+		scheme, token, _ := strings.Cut(header, " ")
+		if !strings.EqualFold(scheme, "Bearer") || token == "" {
+			return r, Identity{}, problemInvalidToken("the Authorization header must be: Bearer <token>")
+		}
+		id, problem := a.Token(r.Context(), strings.TrimSpace(token))
+		return r, id, problem
+	}
+	r, token := withoutTokenParam(r)
+	if token == "" {
+		id, problem := a.Anonymous()
+		return r, id, problem
+	}
+	if a.binding.Matches(token) {
+		return r, Identity{}, problemInvalidToken("the binding token was sent in a URL, where proxies log it: rotate it, and use a client token from POST /v1/tokens in URLs")
+	}
+	id, problem := a.clientToken(r.Context(), token)
+	return r, id, problem
+}
+
+func withoutTokenParam(r *http.Request) (*http.Request, string) {
+	if !strings.Contains(r.URL.RawQuery, tokenParam) {
+		return r, ""
+	}
+	query := r.URL.Query()
+	token := query.Get(tokenParam)
+	query.Del(tokenParam)
+	clean := new(http.Request)
+	*clean = *r
+	clean.URL = new(url.URL)
+	*clean.URL = *r.URL
+	clean.URL.RawQuery = query.Encode()
+	clean.RequestURI = clean.URL.RequestURI()
+	return clean, token
+}
+
+func tokenResult(id Identity, err error) (Identity, *Problem) {
+	var problem *Problem
+	switch {
+	case err == nil:
+		return id, nil
+	case errors.As(err, &problem):
+		return Identity{}, problem
+	default:
+		return Identity{}, problemInvalidToken("the token was refused: " + tokenFault(err)).Because(err)
+	}
+}
+
+func problemInvalidToken(detail string) *Problem {
+	return NewProblem(http.StatusUnauthorized, "invalid-token", "The token is not accepted", detail).
+		Header("WWW-Authenticate", `Bearer realm="trellis", error="invalid_token"`)
+}
+
+type identityKey struct{}
+
+// WithIdentity returns a context that carries id.
+func WithIdentity(ctx context.Context, id Identity) context.Context {
+	return context.WithValue(ctx, identityKey{}, id)
+}
+
+// IdentityOf returns the identity that ctx carries; without one, it has no rights.
+func IdentityOf(ctx context.Context) Identity {
+	id, _ := ctx.Value(identityKey{}).(Identity)
+	return id
+}
+
+// HasIdentity reports whether ctx carries an identity.
+func HasIdentity(ctx context.Context) bool {
+	_, ok := ctx.Value(identityKey{}).(Identity)
+	return ok
+}
+
+// authenticate admits requests with an accepted token, or anonymous ones where
+// the configuration grants them something. The paths that authenticate by their
+// own protocol may be reached without a token, and then have no identity yet.
+func (p *Plane) authenticate(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p.ownAuth[r.URL.Path] && !hasToken(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		r, id, problem := p.auth.Request(r)
+		if problem != nil {
+			writeRequestProblem(w, r, problem)
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(WithIdentity(r.Context(), id)))
+	})
+}
+
+func hasToken(r *http.Request) bool {
+	return r.Header.Get("Authorization") != "" || r.URL.Query().Has(tokenParam)
+}
+
+// OwnAuth says that what is served at path takes its token by its own protocol.
+// It is to be called before the plane serves.
+func (p *Plane) OwnAuth(path string) { p.ownAuth[path] = true }

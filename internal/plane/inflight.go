@@ -1,0 +1,86 @@
+package plane
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// queueWait is the longest a request waits for its turn.
+	queueWait = time.Second
+	// busyRetry is what a request that found the queue full is told to wait.
+	busyRetry = time.Second
+)
+
+// InFlight bounds the requests that are served at once. As many again may wait
+// for a moment; what comes on top is told to come back.
+type InFlight struct {
+	slots   chan struct{}
+	waiting chan struct{}
+	metrics *Metrics
+}
+
+// NewInFlight bounds to n at once.
+func NewInFlight(n int, m *Metrics) *InFlight {
+	return &InFlight{slots: make(chan struct{}, n), waiting: make(chan struct{}, n), metrics: m}
+}
+
+// Serving is how many requests hold a slot.
+func (f *InFlight) Serving() int { return len(f.slots) }
+
+// turn is a request's slot, given back once.
+type turn struct {
+	once    sync.Once
+	release func()
+}
+
+type turnKey struct{}
+
+// Hold gives the request's slot back early: for a response that is held open,
+// and is bounded by the limits on connections instead.
+func Hold(ctx context.Context) {
+	if t, ok := ctx.Value(turnKey{}).(*turn); ok {
+		t.once.Do(t.release)
+	}
+}
+
+// Limit admits requests as slots come free.
+func (f *InFlight) Limit(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !f.acquire(r.Context()) {
+			f.metrics.Rejected.WithLabelValues("overloaded").Inc()
+			writeRequestProblem(w, r, NewProblem(http.StatusServiceUnavailable, "overloaded", "Too many requests at once",
+				"this replica serves as many requests as it may; try again").After(busyRetry))
+			return
+		}
+		t := &turn{release: func() { <-f.slots }}
+		defer t.once.Do(t.release)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), turnKey{}, t)))
+	})
+}
+
+func (f *InFlight) acquire(ctx context.Context) bool {
+	select {
+	case f.slots <- struct{}{}:
+		return true
+	default:
+	}
+	select {
+	case f.waiting <- struct{}{}:
+		defer func() { <-f.waiting }()
+	default:
+		return false
+	}
+	timer := time.NewTimer(queueWait)
+	defer timer.Stop()
+	select {
+	case f.slots <- struct{}{}:
+		return true
+	case <-timer.C:
+		return false
+	case <-ctx.Done():
+		return false
+	}
+}

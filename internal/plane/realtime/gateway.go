@@ -1,0 +1,174 @@
+package realtime
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/centrifugal/centrifuge"
+
+	"github.com/trellis-dev/trellis/internal/plane"
+	"github.com/trellis-dev/trellis/internal/planeconfig"
+)
+
+// Names of the protocols: those of spec.protocols, and the labels of metrics.
+const (
+	ProtocolPolling     = "Polling"
+	ProtocolLongPolling = "LongPolling"
+	ProtocolSSE         = "SSE"
+	ProtocolWebSocket   = "WebSocket"
+
+	labelLongPolling = "longpolling"
+	labelSSE         = "sse"
+	labelWebSocket   = "websocket"
+	labelCentrifuge  = "centrifuge"
+)
+
+const (
+	// pageBytes bounds what one page of history may hold in memory at worst.
+	pageBytes = 4 << 20
+	minPage   = 16
+	maxPage   = 1000
+	// minMetaTTL is the least time that a room's epoch outlives its last use, so
+	// that a client that was away can be told whether it missed something.
+	minMetaTTL = 24 * time.Hour
+)
+
+// Gateway serves the contract of one RealtimeGateway.
+type Gateway struct {
+	plane      *plane.Plane
+	cfg        planeconfig.Realtime
+	limits     planeconfig.Limits
+	log        *slog.Logger
+	metrics    *metrics
+	stats      map[string]*protocolStats
+	frames     frames
+	conns      *connections
+	publishers *publishers
+	now        func() time.Time
+
+	pageSize   int
+	historyTTL time.Duration
+	metaTTL    time.Duration
+
+	core atomic.Pointer[core]
+	// sockets are the goroutines of WebSocket connections.
+	sockets sync.WaitGroup
+}
+
+// core is what exists once the engine has been reached.
+type core struct {
+	node        *centrifuge.Node
+	centrifuge  *centrifuge.WebsocketHandler
+	closeEngine func()
+}
+
+// New registers the contract on p. The engine is reached in Run.
+func New(p *plane.Plane) (*Gateway, error) {
+	if p.Config.Realtime == nil {
+		return nil, fmt.Errorf("the configuration of %s %s/%s has no realtime section", p.Config.Kind, p.Config.Namespace, p.Config.Name)
+	}
+	cfg := *p.Config.Realtime
+	g := &Gateway{
+		plane:      p,
+		cfg:        cfg,
+		limits:     withDefaults(cfg.Limits),
+		log:        p.Log,
+		metrics:    newMetrics(p.Metrics),
+		now:        time.Now,
+		historyTTL: max(time.Second, time.Duration(cfg.History.TTL)),
+	}
+	g.metaTTL = max(minMetaTTL, 2*g.historyTTL)
+	g.pageSize = int(min(maxPage, max(minPage, pageBytes/max(1, g.limits.MessageBytes))))
+	g.conns = newConnections(g.limits, g.metrics)
+	g.publishers = newPublishers(g.limits.PublishPerSecond, g.now)
+	g.stats = map[string]*protocolStats{}
+	for _, label := range []string{labelLongPolling, labelSSE, labelWebSocket} {
+		g.stats[label] = g.metrics.protocol(label)
+	}
+	for _, known := range cfg.Protocols {
+		if !slices.Contains([]string{ProtocolPolling, ProtocolLongPolling, ProtocolSSE, ProtocolWebSocket}, known) {
+			return nil, fmt.Errorf("realtime.protocols names %q; known are Polling, LongPolling, SSE and WebSocket", known)
+		}
+	}
+	g.routes()
+	return g, nil
+}
+
+func (g *Gateway) routes() {
+	g.registerMessages()
+	g.registerPublish()
+	g.registerStream()
+	g.registerSocket()
+	g.registerCentrifuge()
+}
+
+func (g *Gateway) offers(protocol string) bool { return slices.Contains(g.cfg.Protocols, protocol) }
+
+// Node is the library's node, or nil while the engine has not been reached yet.
+func (g *Gateway) Node() *centrifuge.Node {
+	if c := g.core.Load(); c != nil {
+		return c.node
+	}
+	return nil
+}
+
+// ready returns the node, or the problem that there is none yet.
+func (g *Gateway) ready() (*centrifuge.Node, *plane.Problem) {
+	if node := g.Node(); node != nil {
+		return node, nil
+	}
+	return nil, problemEngine(nil)
+}
+
+// Run reaches the engine, watches it, and closes it when ctx ends.
+func (g *Gateway) Run(ctx context.Context) error {
+	c, err := g.connect(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	g.core.Store(c)
+	if g.plane.Config.Engine.Type == "Memory" {
+		<-ctx.Done()
+	} else {
+		g.watch(ctx, c.node)
+	}
+	shutdown, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if err := c.node.Shutdown(shutdown); err != nil {
+		g.log.Warn("the node was not shut down in time", "error", err)
+	}
+	g.sockets.Wait()
+	c.closeEngine()
+	return nil
+}
+
+// drainPoll is how often Drain looks whether all connections are gone.
+const drainPoll = 10 * time.Millisecond
+
+// Drain tells every client to reconnect, and waits for them to be gone.
+func (g *Gateway) Drain(ctx context.Context) {
+	c := g.core.Load()
+	if c == nil {
+		return
+	}
+	if err := c.node.Shutdown(ctx); err != nil {
+		g.log.Warn("not all clients could be told to reconnect", "error", err)
+	}
+	tick := time.NewTicker(drainPoll)
+	defer tick.Stop()
+	for g.conns.count() > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}

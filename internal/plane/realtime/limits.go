@@ -1,0 +1,176 @@
+package realtime
+
+import (
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/trellis-dev/trellis/internal/plane"
+	"github.com/trellis-dev/trellis/internal/planeconfig"
+)
+
+// Limits where the configuration names none.
+const (
+	defaultRooms      = 100
+	defaultQueueBytes = 1 << 20
+)
+
+func withDefaults(l planeconfig.Limits) planeconfig.Limits {
+	if l.RoomsPerConnection <= 0 {
+		l.RoomsPerConnection = defaultRooms
+	}
+	if l.QueueBytes <= 0 {
+		l.QueueBytes = defaultQueueBytes
+	}
+	return l
+}
+
+// clientKey is whom the limits for one client count for: the token's subject or,
+// without one, the address. The binding's holder is the application itself, and
+// is not counted.
+func clientKey(id plane.Identity, remoteAddr string) string {
+	switch {
+	case id.Binding:
+		return ""
+	case id.Subject != "":
+		return "subject " + id.Subject
+	}
+	host, _, err := net.SplitHostPort(remoteAddr)
+	if err != nil {
+		host = remoteAddr
+	}
+	return "address " + host
+}
+
+// connections counts what is held open on this replica.
+type connections struct {
+	limits  planeconfig.Limits
+	metrics *metrics
+
+	mu     sync.Mutex
+	open   int
+	client map[string]int
+}
+
+func newConnections(l planeconfig.Limits, m *metrics) *connections {
+	return &connections{limits: l, metrics: m, client: map[string]int{}}
+}
+
+// connection is one that is held open. Its client may become known later.
+type connection struct {
+	all      *connections
+	protocol string
+	key      string
+	once     sync.Once
+}
+
+// open admits a connection, whoever it is of.
+func (c *connections) admit(protocol string) (*connection, *plane.Problem) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.limits.Connections > 0 && c.open >= c.limits.Connections {
+		c.metrics.Rejected.WithLabelValues("connections").Inc()
+		return nil, problemConnections(c.limits.Connections)
+	}
+	c.open++
+	c.metrics.Connections.WithLabelValues(protocol).Inc()
+	return &connection{all: c, protocol: protocol}, nil
+}
+
+// of counts the connection for a client.
+func (c *connection) of(key string) *plane.Problem {
+	if key == "" || key == c.key {
+		return nil
+	}
+	all := c.all
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if limit := all.limits.ConnectionsPerClient; limit > 0 && all.client[key] >= limit {
+		all.metrics.Rejected.WithLabelValues("connections-per-client").Inc()
+		return problemClientConnections(limit)
+	}
+	c.key = key
+	all.client[key]++
+	return nil
+}
+
+// close gives the connection's place back.
+func (c *connection) close() {
+	c.once.Do(func() {
+		all := c.all
+		all.mu.Lock()
+		defer all.mu.Unlock()
+		all.open--
+		all.metrics.Connections.WithLabelValues(c.protocol).Dec()
+		if c.key == "" {
+			return
+		}
+		if all.client[c.key]--; all.client[c.key] <= 0 {
+			delete(all.client, c.key)
+		}
+	})
+}
+
+// publishers bounds how many messages a client publishes in a second.
+type publishers struct {
+	limit int
+	now   func() time.Time
+
+	mu      sync.Mutex
+	clients map[string]*publisher
+	swept   time.Time
+}
+
+type publisher struct {
+	rate *rate.Limiter
+	used time.Time
+}
+
+// idlePublisher is when a publisher is forgotten: its allowance is full again by then.
+const idlePublisher = 10 * time.Second
+
+func newPublishers(limit int, now func() time.Time) *publishers {
+	return &publishers{limit: limit, now: now, clients: map[string]*publisher{}}
+}
+
+// take allows n messages, or says why not.
+func (p *publishers) take(key string, n int) *plane.Problem {
+	if key == "" || p.limit <= 0 {
+		return nil
+	}
+	now := p.now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sweep(now)
+	c, ok := p.clients[key]
+	if !ok {
+		c = &publisher{rate: rate.NewLimiter(rate.Limit(p.limit), p.limit)}
+		p.clients[key] = c
+	}
+	c.used = now
+	if c.rate.AllowN(now, n) {
+		return nil
+	}
+	missing := float64(n) - c.rate.TokensAt(now)
+	return problemRate(p.limit, time.Duration(missing/float64(p.limit)*float64(time.Second)))
+}
+
+func (p *publishers) sweep(now time.Time) {
+	if now.Sub(p.swept) < idlePublisher {
+		return
+	}
+	p.swept = now
+	for key, c := range p.clients {
+		if now.Sub(c.used) > idlePublisher {
+			delete(p.clients, key)
+		}
+	}
+}
+
+func (c *connections) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.open
+}

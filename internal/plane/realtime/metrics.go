@@ -1,0 +1,56 @@
+package realtime
+
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/trellis-dev/trellis/internal/plane"
+)
+
+// metrics of the contract. The hot ones are resolved once, per protocol.
+type metrics struct {
+	*plane.Metrics
+
+	published  *prometheus.CounterVec
+	delivered  *prometheus.CounterVec
+	gaps       *prometheus.CounterVec
+	slow       *prometheus.CounterVec
+	recoveries *prometheus.CounterVec
+	// failures counts all failed calls of the engine.
+	failures atomic.Uint64
+}
+
+func newMetrics(m *plane.Metrics) *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		m.Registerer.MustRegister(c)
+		return c
+	}
+	return &metrics{
+		Metrics:    m,
+		published:  counter("trellis_realtime_published_total", "Messages that publishers sent, by what became of them.", "result"),
+		delivered:  counter("trellis_realtime_delivered_total", "Messages written to clients.", "protocol"),
+		gaps:       counter("trellis_realtime_gaps_total", "Gaps announced to clients.", "reason"),
+		slow:       counter("trellis_realtime_slow_consumers_total", "Connections cut because the client read too slowly.", "protocol"),
+		recoveries: counter("trellis_realtime_recoveries_total", "Resumes of a room, by whether the history sufficed.", "result"),
+	}
+}
+
+// recovered counts a resume by whether the history sufficed.
+func (m *metrics) recovered(gap *Gap) {
+	if gap == nil {
+		m.recoveries.WithLabelValues("complete").Inc()
+		return
+	}
+	m.recoveries.WithLabelValues("gap").Inc()
+}
+
+// protocolStats are the hot counters of one protocol.
+type protocolStats struct {
+	delivered, slow prometheus.Counter
+}
+
+func (m *metrics) protocol(name string) *protocolStats {
+	return &protocolStats{delivered: m.delivered.WithLabelValues(name), slow: m.slow.WithLabelValues(name)}
+}

@@ -1,0 +1,171 @@
+package realtime
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"github.com/centrifugal/centrifuge"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const (
+	// positionTick and positionDelay bound how long a message that the engine's
+	// publish-subscribe lost goes unnoticed in a room that has been quiet since:
+	// the check is made once a room and replica, not once a client.
+	positionTick  = 5 * time.Second
+	positionDelay = 10 * time.Second
+	// probeInterval is how often the engine is asked whether it is there.
+	probeInterval = 2 * time.Second
+	// probeRoom cannot be the name of a room.
+	probeRoom = "!probe"
+)
+
+// registry is a prometheus registry with the plane's labels.
+type registry struct {
+	prometheus.Registerer
+	prometheus.Gatherer
+}
+
+// connect reaches the engine, trying again until ctx ends. What cannot become
+// right by waiting is an error.
+func (g *Gateway) connect(ctx context.Context) (*core, error) {
+	wait := retryFirst
+	for {
+		c, err := g.tryConnect()
+		if err == nil {
+			g.plane.Health.EngineOK()
+			g.metrics.EngineUp.Set(1)
+			g.log.Info("the engine is reached")
+			return c, nil
+		}
+		g.plane.Health.EngineFailed(err)
+		g.log.Warn("the engine is not reached; trying again", "error", err, "in", wait)
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, ctx.Err()
+		case <-timer.C:
+		}
+		wait = min(2*wait, retryMost)
+	}
+}
+
+// tryConnect makes a node with its engine. Its metrics join the plane's only
+// when it has succeeded, so that a failed try leaves nothing behind.
+func (g *Gateway) tryConnect() (*core, error) {
+	reg := prometheus.NewRegistry()
+	node, err := centrifuge.New(g.nodeConfig(reg))
+	if err != nil {
+		return nil, err
+	}
+	node.SetMapBroker(nil)
+	b, closeEngine, err := newBroker(node, g.plane.Config, g.metrics)
+	if err != nil {
+		return nil, err
+	}
+	node.SetBroker(b)
+	g.handle(node)
+	if err := node.Run(); err != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = node.Shutdown(ctx)
+		closeEngine()
+		return nil, err
+	}
+	g.metrics.AddGatherer(reg)
+	return &core{node: node, centrifuge: g.centrifugeHandler(node), closeEngine: closeEngine}, nil
+}
+
+func (g *Gateway) nodeConfig(reg *prometheus.Registry) centrifuge.Config {
+	level := centrifuge.LogLevelWarn
+	if g.log.Enabled(context.Background(), slog.LevelDebug) {
+		level = centrifuge.LogLevelDebug
+	}
+	shared := g.plane.Config.Engine.Type != "Memory"
+	return centrifuge.Config{
+		Name:                            g.plane.Config.Namespace + "/" + g.plane.Config.Name,
+		LogLevel:                        level,
+		LogHandler:                      g.logEntry,
+		ClientPresenceUpdateInterval:    positionTick,
+		ClientChannelPositionCheckDelay: positionDelay,
+		ClientExpiredCloseDelay:         time.Second,
+		ClientQueueMaxSize:              g.limits.QueueBytes,
+		ClientChannelLimit:              g.limits.RoomsPerConnection,
+		ChannelMaxLength:                maxRoom,
+		HistoryMaxPublicationLimit:      g.pageSize,
+		HistoryMetaTTL:                  g.metaTTL,
+		Metrics: centrifuge.MetricsConfig{
+			MetricsNamespace:   "trellis_centrifuge",
+			RegistererGatherer: registry{Registerer: g.metrics.Labelled(reg), Gatherer: reg},
+		},
+		GetChannelMediumOptions: func(string) centrifuge.ChannelMediumOptions {
+			return centrifuge.ChannelMediumOptions{SharedPositionSync: shared}
+		},
+	}
+}
+
+func (g *Gateway) logEntry(e centrifuge.LogEntry) {
+	level := slog.LevelDebug
+	switch e.Level {
+	case centrifuge.LogLevelWarn:
+		level = slog.LevelWarn
+	case centrifuge.LogLevelError:
+		level = slog.LevelError
+	}
+	attrs := make([]any, 0, 2*len(e.Fields)+2)
+	for k, v := range e.Fields {
+		attrs = append(attrs, k, v)
+	}
+	if e.Error != nil {
+		attrs = append(attrs, "error", e.Error)
+	}
+	g.log.Log(context.Background(), level, e.Message, attrs...)
+}
+
+// watch asks the engine at an interval whether it is there. After an outage,
+// rooms are resumed at once, as what was published meanwhile by others was not
+// delivered here.
+func (g *Gateway) watch(ctx context.Context, node *centrifuge.Node) {
+	up := true
+	failures := g.metrics.failures.Load()
+	for {
+		timer := time.NewTimer(probeInterval/2 + rand.N(probeInterval/2)) //nolint:gosec // spreads probes; nothing secret
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		_, err := node.History(probeRoom)
+		if err != nil {
+			if up {
+				g.log.Warn("the engine does not answer", "error", errors.Unwrap(err))
+			}
+			up = false
+			g.metrics.EngineUp.Set(0)
+			g.plane.Health.EngineFailed(err)
+			continue
+		}
+		g.metrics.EngineUp.Set(1)
+		g.plane.Health.EngineOK()
+		if seen := g.metrics.failures.Load(); !up || seen != failures {
+			failures = seen
+			g.log.Info("the engine answers again; resuming all rooms")
+			resume(node)
+		}
+		up = true
+	}
+}
+
+// resume has every client of this replica resume its rooms from its position:
+// the library takes the highest offset as the sign that something was missed.
+func resume(node *centrifuge.Node) {
+	for _, room := range node.Hub().Channels() {
+		_ = node.Hub().BroadcastPublication(room, &centrifuge.Publication{Offset: math.MaxUint64}, centrifuge.StreamPosition{Offset: math.MaxUint64})
+	}
+}

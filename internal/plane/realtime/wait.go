@@ -1,0 +1,100 @@
+package realtime
+
+import (
+	"context"
+	"time"
+
+	"github.com/centrifugal/centrifuge"
+
+	"github.com/trellis-dev/trellis/internal/plane"
+)
+
+// waiter is the sink of a waiting poll: it takes what comes first.
+type waiter struct {
+	limit int
+	// arrived is closed when there is something to answer with.
+	arrived chan struct{}
+	done    bool
+	got     reading
+	problem *plane.Problem
+}
+
+func (w *waiter) subscribed(*following) error { return nil }
+func (w *waiter) heartbeat() error            { return nil }
+func (w *waiter) close(centrifuge.Disconnect) { _ = w.end() }
+
+func (w *waiter) end() error {
+	if !w.done {
+		w.done = true
+		close(w.arrived)
+	}
+	return nil
+}
+
+func (w *waiter) message(f *following, m *frame) error {
+	switch {
+	case w.done:
+	case len(w.got.frames) == w.limit:
+		w.got.more = true
+	default:
+		w.got.frames = append(w.got.frames, m)
+		w.got.next = f.pos
+	}
+	return nil
+}
+
+func (w *waiter) gap(f *following, g *Gap) error {
+	if !w.done {
+		w.got.gap, w.got.from, w.got.next = g, f.pos, f.pos
+	}
+	return nil
+}
+
+func (w *waiter) failed(_ *following, p *plane.Problem) error {
+	w.problem = p
+	return w.end()
+}
+
+// flush answers with all that one write brought.
+func (w *waiter) flush() error {
+	if len(w.got.frames) > 0 || w.got.gap != nil {
+		return w.end()
+	}
+	return nil
+}
+
+// wait follows room from at until something comes, the time is over, or the
+// plane drains. It is a session like any other, so that no message slips
+// through between the last answer and this one.
+func (g *Gateway) wait(ctx context.Context, node *centrifuge.Node, room string, at Position, limit int, most time.Duration) (reading, error) {
+	conn, problem := g.conns.admit(labelLongPolling)
+	if problem != nil {
+		return reading{}, problem
+	}
+	defer conn.close()
+	if problem := conn.of(clientKey(plane.IdentityOf(ctx), remoteAddr(ctx))); problem != nil {
+		return reading{}, problem
+	}
+	plane.Hold(ctx)
+
+	w := &waiter{limit: limit, arrived: make(chan struct{}), got: reading{page: page{from: at, next: at}}}
+	s, err := g.newSession(ctx, node, labelLongPolling, w)
+	if err != nil {
+		return reading{}, err
+	}
+	f := &following{room: room, announced: true}
+	s.add(f)
+	s.do(func() { s.follow(f, since(at)) })
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-w.arrived:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	s.end()
+	if w.problem != nil {
+		return reading{}, w.problem
+	}
+	return w.got, nil
+}
