@@ -62,7 +62,7 @@ func run(f flags) error {
 	drain := 20 * time.Second
 	mgr, err := ctrl.NewManager(config, manager.Options{
 		Scheme:                        scheme,
-		Cache:                         pattern.CacheOptions(),
+		Cache:                         controllers.Kinds().CacheOptions(),
 		Metrics:                       metricsserver.Options{BindAddress: f.metricsAddress},
 		HealthProbeBindAddress:        f.healthAddress,
 		LeaderElection:                f.leaderElection,

@@ -50,9 +50,6 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 // object that the cache does not know may still exist without our labels, and
 // is looked for once before it would be created.
 func (r *Reconciler) lookup(ctx context.Context, s *scope, child Child) (client.Object, error) {
-	if err := r.watch(child.Object); err != nil {
-		return nil, err
-	}
 	live := child.DeepCopyObject().(client.Object)
 	key := client.ObjectKeyFromObject(child.Object)
 	err := r.client.Get(ctx, key, live)
@@ -155,7 +152,7 @@ func (r *Reconciler) desired(s *scope, child Child, live client.Object) (*unstru
 	}
 	u := &unstructured.Unstructured{Object: content}
 	strip(u)
-	held, err := hold(u, live, inputsMark(s), s.inputs.Class.Spec.UpdatePolicy)
+	held, err := hold(u, obj, live, inputsMark(s), s.inputs.Class.Spec.UpdatePolicy)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -29,21 +28,16 @@ func NewScheme() (*runtime.Scheme, error) {
 // CacheOptions limit what the operator watches to what bears its labels: of
 // children those that it made, of Secrets also those that users label, so that a
 // cluster's other objects cost nothing.
-func CacheOptions() cache.Options {
-	ours := labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})
-	watched := labels.SelectorFromSet(labels.Set{v1alpha1.LabelWatch: "true"})
+func (g *Registration) CacheOptions() cache.Options {
 	by := map[client.Object]cache.ByObject{
-		&corev1.PersistentVolumeClaim{}: {Label: ours},
-		&gatewayv1.HTTPRoute{}:          {Label: ours},
+		&v1alpha1.PatternClass{}: {Label: labels.Everything()},
+		&corev1.Secret{}:         {Label: labels.SelectorFromSet(labels.Set{v1alpha1.LabelWatch: "true"})},
 	}
-	for _, obj := range ownedKinds() {
-		by[obj] = cache.ByObject{Label: ours}
-		if _, ok := obj.(*corev1.Secret); ok {
-			by[obj] = cache.ByObject{Label: watched}
-		}
+	for _, k := range g.kinds {
+		by[k.newObject()] = cache.ByObject{Label: labels.Everything()}
 	}
-	return cache.Options{ByObject: by}
+	return cache.Options{
+		ByObject:             by,
+		DefaultLabelSelector: labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}),
+	}
 }
-
-// GVK of a kind of this API.
-func GVK(kind string) schema.GroupVersionKind { return v1alpha1.GroupVersion.WithKind(kind) }

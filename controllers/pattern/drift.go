@@ -16,11 +16,18 @@ import (
 // same and nobody changed what it sets, there is nothing to write.
 const annotationApplied = "patterns.trellis.dev/applied"
 
-// strip removes what a plan does not mean to set: null values, an empty
-// creation time, and the status.
+// strip removes what a plan does not mean to set: null values and the status,
+// also that of claim templates.
 func strip(u *unstructured.Unstructured) {
 	delete(u.Object, "status")
 	stripNulls(u.Object)
+	claims, _, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "volumeClaimTemplates")
+	templates, _ := claims.([]any)
+	for _, t := range templates {
+		if template, ok := t.(map[string]any); ok {
+			delete(template, "status")
+		}
+	}
 }
 
 func stripNulls(m map[string]any) {
@@ -40,15 +47,27 @@ func stripNulls(m map[string]any) {
 	}
 }
 
-// markApplied stamps the hash of u onto u.
+// markApplied stamps the hash of u onto u. The resourceVersion, a precondition
+// of the write, is no part of it.
 func markApplied(u *unstructured.Unstructured) error {
-	data, err := json.Marshal(u.Object)
+	hashed := u.DeepCopy()
+	hashed.SetResourceVersion("")
+	sum, err := hash(hashed.Object)
 	if err != nil {
 		return fmt.Errorf("hash %s: %w", u.GetKind(), err)
 	}
-	sum := sha256.Sum256(data)
-	setAnnotation(u, annotationApplied, hex.EncodeToString(sum[:8]))
+	setAnnotation(u, annotationApplied, sum)
 	return nil
+}
+
+// hash of a value's JSON, short enough for an annotation.
+func hash(value any) (string, error) {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:8]), nil
 }
 
 // unchanged is true when live was applied from the same plan and still has

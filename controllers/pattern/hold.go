@@ -3,7 +3,6 @@ package pattern
 import (
 	"encoding/json"
 	"fmt"
-	"reflect"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -15,10 +14,14 @@ import (
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 )
 
-// annotationInputs records what running pods were planned from: the generations
-// of the object and its class, and the user's last approval. While it is the
-// same, a difference in the plan comes from a new operator.
-const annotationInputs = "patterns.trellis.dev/inputs"
+const (
+	// annotationInputs records what running pods were planned from: the generations of the object
+	// and its class, and the user's last approval. While it is the same, a difference in the plan
+	// comes from a new operator.
+	annotationInputs = "patterns.trellis.dev/inputs"
+	// annotationPlanned is a hash of the plan that running pods follow.
+	annotationPlanned = "patterns.trellis.dev/planned"
+)
 
 func inputsMark(s *scope) string {
 	class := s.inputs.Class
@@ -30,31 +33,34 @@ func inputsMark(s *scope) string {
 // pod template of a workload and the data of a ConfigMap stay as they were
 // applied. It reports whether it held something back. The claim templates of a
 // StatefulSet can not be changed at all and always stay.
-func hold(u *unstructured.Unstructured, live client.Object, mark string, policy v1alpha1.UpdatePolicy) (bool, error) {
-	held := heldFields(live)
-	if held == nil {
-		if heldFields(u) != nil || isHoldable(u.GetKind()) {
-			setAnnotation(u, annotationInputs, mark)
-		}
+func hold(u *unstructured.Unstructured, child, live client.Object, mark string, policy v1alpha1.UpdatePolicy) (bool, error) {
+	path := heldFields(child)
+	if path == nil {
 		return false, nil
 	}
+	field, _, _ := unstructured.NestedFieldNoCopy(u.Object, path...)
+	planned, err := hash(field)
+	if err != nil {
+		return false, err
+	}
 	setAnnotation(u, annotationInputs, mark)
+	setAnnotation(u, annotationPlanned, planned)
+	if live == nil {
+		return false, nil
+	}
 	applied, err := extractApplied(live)
-	if err != nil || applied == nil {
+	if err != nil {
 		return false, err
 	}
 	if err := keep(u, applied, "spec", "volumeClaimTemplates"); err != nil {
 		return false, err
 	}
-	if policy == v1alpha1.UpdateAutomatic || live.GetAnnotations()[annotationInputs] != mark {
+	old := live.GetAnnotations()
+	if policy == v1alpha1.UpdateAutomatic || old[annotationInputs] != mark || old[annotationPlanned] == planned {
 		return false, nil
 	}
-	before, _, _ := unstructured.NestedFieldCopy(u.Object, held...)
-	if err := keep(u, applied, held...); err != nil {
-		return false, err
-	}
-	after, _, _ := unstructured.NestedFieldNoCopy(u.Object, held...)
-	return !reflect.DeepEqual(before, after), nil
+	setAnnotation(u, annotationPlanned, old[annotationPlanned])
+	return true, keep(u, applied, path...)
 }
 
 // heldFields is the path of what pods are made of, nil for other kinds.
@@ -67,10 +73,6 @@ func heldFields(obj client.Object) []string {
 	default:
 		return nil
 	}
-}
-
-func isHoldable(kind string) bool {
-	return kind == "Deployment" || kind == "StatefulSet" || kind == "ConfigMap"
 }
 
 // keep replaces the field of u at path by that of applied, where applied has it.

@@ -45,8 +45,7 @@ type Reconciler struct {
 	metrics *metrics
 	// clusterDomain ends the DNS names of Services.
 	clusterDomain string
-	// watch makes sure that changes of the object's kind are noticed.
-	watch func(client.Object) error
+	routes        *routeWatch
 }
 
 // Reconcile implements reconcile.Reconciler.

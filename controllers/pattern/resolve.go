@@ -60,6 +60,11 @@ func (r *Reconciler) resolveAPIs(_ context.Context, s *scope) error {
 		if err != nil {
 			return fmt.Errorf("look up %s: %w", gvk.Kind, err)
 		}
+		if gvk == httpRoute {
+			if err := r.routes.start(); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

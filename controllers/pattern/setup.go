@@ -3,7 +3,6 @@ package pattern
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
@@ -21,7 +20,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/source"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
@@ -98,7 +96,10 @@ func (r *Reconciler) setup(mgr manager.Manager, o Options) error {
 	if err != nil {
 		return err
 	}
-	r.watch = lazyWatch(mgr, c, r.kind.newObject())
+	r.routes = newRouteWatch(mgr, c, r.kind.newObject())
+	if served(mgr.GetRESTMapper(), httpRoute) {
+		return r.routes.start()
+	}
 	return nil
 }
 
@@ -115,7 +116,7 @@ func notOurs() predicate.Predicate {
 	})
 }
 
-// ownedKinds are the kinds of children that are always watched.
+// ownedKinds are the kinds of children that every cluster serves.
 func ownedKinds() []client.Object {
 	return []client.Object{
 		&appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{}, &corev1.ServiceAccount{},
@@ -124,40 +125,17 @@ func ownedKinds() []client.Object {
 	}
 }
 
-// ownedLists are empty lists of all kinds of children that the cluster serves.
+// ownedLists are empty lists of all kinds of children that may exist.
 func (r *Reconciler) ownedLists() []client.ObjectList {
 	lists := []client.ObjectList{
 		&appsv1.DeploymentList{}, &appsv1.StatefulSetList{}, &corev1.ServiceList{}, &corev1.ServiceAccountList{},
 		&corev1.SecretList{}, &corev1.ConfigMapList{}, &policyv1.PodDisruptionBudgetList{},
 		&networkingv1.NetworkPolicyList{}, &networkingv1.IngressList{}, &v1alpha1.EngineList{},
 	}
-	route := gatewayv1.SchemeGroupVersion.WithKind("HTTPRoute")
-	if _, err := r.client.RESTMapper().RESTMapping(route.GroupKind(), route.Version); err == nil {
+	if r.routes.started.Load() {
 		lists = append(lists, &gatewayv1.HTTPRouteList{})
 	}
 	return lists
-}
-
-// lazyWatch starts to watch kinds that are not in every cluster when the first of them is planned.
-func lazyWatch(mgr manager.Manager, c controller.Controller, owner client.Object) func(client.Object) error {
-	var mu sync.Mutex
-	started := false
-	return func(obj client.Object) error {
-		if _, ok := obj.(*gatewayv1.HTTPRoute); !ok {
-			return nil
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		if started {
-			return nil
-		}
-		own := handler.EnqueueRequestForOwner(mgr.GetScheme(), mgr.GetRESTMapper(), owner, handler.OnlyControllerOwner())
-		if err := c.Watch(source.Kind[client.Object](mgr.GetCache(), &gatewayv1.HTTPRoute{}, own)); err != nil {
-			return fmt.Errorf("watch HTTPRoutes: %w", err)
-		}
-		started = true
-		return nil
-	}
 }
 
 // everyObject maps a class to the objects that may depend on it: those that name it, and those

@@ -1,0 +1,95 @@
+//go:build integration
+
+package pipeline
+
+import (
+	"testing"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+)
+
+func TestRetainKeepsDataAndTheNextOfThatNameAdoptsIt(t *testing.T) {
+	g := NewWithT(t)
+	startOperator(t)
+	ns, class := newNamespace(t), makeClass(t)
+	gw := gateway(ns, "chat", class, func(r *v1alpha1.RealtimeGateway) {
+		r.Spec.EngineSelection = &v1alpha1.EngineSelection{Sharing: v1alpha1.EngineDedicated}
+	})
+	g.Expect(admin.Create(ctx, gw)).To(Succeed())
+	g.Eventually(reload(gw), patience).Should(beReady())
+	binding, err := get(&corev1.Secret{}, ns, "chat-rtg-binding")
+	g.Expect(err).NotTo(HaveOccurred())
+	engine, err := get(&v1alpha1.Engine{}, ns, "chat-redis")
+	g.Expect(err).NotTo(HaveOccurred())
+
+	g.Expect(admin.Delete(ctx, gw)).To(Succeed())
+	g.Eventually(gone(gw), patience).Should(BeTrue())
+	g.Eventually(func() []string { return kinds(ns) }, patience).ShouldNot(ContainElement("Deployment/chat-rtg"))
+	g.Expect(reload(engine)()).To(And(HaveField("UID", engine.UID), HaveField("OwnerReferences", BeEmpty()),
+		HaveField("Labels", HaveKeyWithValue(v1alpha1.LabelRetained, "true"))))
+
+	again := gateway(ns, "chat", class, func(r *v1alpha1.RealtimeGateway) {
+		r.Spec.EngineSelection = &v1alpha1.EngineSelection{Sharing: v1alpha1.EngineDedicated}
+	})
+	g.Expect(admin.Create(ctx, again)).To(Succeed())
+	g.Eventually(reload(again), patience).Should(beReady())
+	adopted := reload(binding)()
+	g.Expect(adopted.UID).To(Equal(binding.UID))
+	g.Expect(adopted.Data["token"]).To(Equal(binding.Data["token"]))
+	g.Expect(metav1.IsControlledBy(adopted, again)).To(BeTrue())
+	g.Expect(adopted.Labels).NotTo(HaveKey(v1alpha1.LabelRetained))
+	g.Expect(metav1.IsControlledBy(reload(engine)(), again)).To(BeTrue())
+}
+
+func TestEngineDeletion(t *testing.T) {
+	for _, policy := range []v1alpha1.DeletionPolicy{v1alpha1.DeletionRetain, v1alpha1.DeletionDelete} {
+		t.Run(string(policy), func(t *testing.T) {
+			g := NewWithT(t)
+			startOperator(t)
+			ns, class := newNamespace(t), makeClass(t)
+			engine := &v1alpha1.Engine{
+				ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "cache"},
+				Spec: v1alpha1.EngineSpec{Type: v1alpha1.EngineRedis,
+					PatternSpec: v1alpha1.PatternSpec{ClassName: class.Name, DeletionPolicy: policy}},
+			}
+			g.Expect(admin.Create(ctx, engine)).To(Succeed())
+			g.Eventually(reload(engine), patience).Should(beReady())
+			g.Eventually(func() int { return len(claimsOf(ctx, ns)) }, patience).Should(Equal(1))
+
+			g.Expect(admin.Delete(ctx, engine)).To(Succeed())
+			g.Eventually(gone(engine), patience).Should(BeTrue())
+			claims := claimsOf(ctx, ns)
+			if policy == v1alpha1.DeletionRetain {
+				g.Expect(claims).To(HaveLen(1))
+				g.Expect(claims[0].Labels).To(HaveKeyWithValue(v1alpha1.LabelRetained, "true"))
+				g.Expect(claims[0].Annotations).To(HaveKeyWithValue("patterns.trellis.dev/retained-from", "Engine/"+ns+"/cache"))
+				return
+			}
+			for _, c := range claims {
+				g.Expect(c.DeletionTimestamp).NotTo(BeNil())
+			}
+		})
+	}
+}
+
+func TestEngineInUseSaysWhoHoldsItsDeletion(t *testing.T) {
+	g := NewWithT(t)
+	startOperator(t)
+	ns, class := newNamespace(t), makeClass(t)
+	gw := gateway(ns, "chat", class)
+	g.Expect(admin.Create(ctx, gw)).To(Succeed())
+	g.Eventually(reload(gw), patience).Should(beReady())
+	engine, err := get(&v1alpha1.Engine{}, ns, class.Name+"-redis")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Eventually(func() int32 { return reload(engine)().Status.Consumers }, patience).Should(Equal(int32(1)))
+
+	g.Expect(admin.Delete(ctx, engine)).To(Succeed())
+	g.Eventually(reload(engine), patience).Should(haveCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeletionBlocked))
+	g.Expect(admin.Delete(ctx, gw)).To(Succeed())
+	g.Eventually(gone(gw), patience).Should(BeTrue())
+	g.Eventually(gone(engine), patience).Should(BeTrue())
+}
