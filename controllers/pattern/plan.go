@@ -1,6 +1,7 @@
 package pattern
 
 import (
+	"errors"
 	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -44,17 +45,57 @@ func engineChild(k kind, obj v1alpha1.Pattern, in Inputs) Child {
 	return Child{Object: e, Retain: true}
 }
 
-// PlanOf is what an apply of obj would create, from the class alone: nothing is
-// looked up and no secret is made. source stands for the data of an external
-// engine's Secret.
-func PlanOf[T v1alpha1.Pattern](d Definition[T], obj T, class *v1alpha1.PatternClass, clusterDomain string, source map[string][]byte) (Plan, error) {
-	needs := d.Needs(obj, class)
-	if v := admit(admission{class: class, needs: needs}); !v.OK {
+// Preview is what a plan is made from where nothing can be looked up.
+type Preview struct {
+	Class         *v1alpha1.PatternClass
+	ClusterDomain string
+	// Source stands for the data of an external engine's Secret.
+	Source map[string][]byte
+}
+
+// PlanOf is what an apply of obj would create: nothing is looked up and no
+// secret is made. An error says why the class or the plan refuses it.
+func PlanOf[T v1alpha1.Pattern](d Definition[T], obj T, p Preview) (Plan, error) {
+	return preview(d, obj, p)
+}
+
+// Plan is PlanOf for an object of any registered kind.
+func (g *Registration) Plan(kindName string, obj v1alpha1.Pattern, p Preview) (Plan, error) {
+	for _, k := range g.kinds {
+		if k.name() == kindName {
+			return preview(k, obj, p)
+		}
+	}
+	return Plan{}, fmt.Errorf("kind %s is not registered", kindName)
+}
+
+// New returns an empty object of a registered kind, nil for any other.
+func (g *Registration) New(kindName string) v1alpha1.Pattern {
+	for _, k := range g.kinds {
+		if k.name() == kindName {
+			return k.newObject()
+		}
+	}
+	return nil
+}
+
+func preview(k kind, obj v1alpha1.Pattern, p Preview) (Plan, error) {
+	needs := k.needs(obj, p.Class)
+	if v := admit(admission{class: p.Class, needs: needs}); !v.OK {
 		return Plan{}, fmt.Errorf("%s: %s", v.Reason, v.Message)
 	}
-	in := Inputs{Class: class, ClusterDomain: clusterDomain, Source: source}
+	in := Inputs{Class: p.Class, ClusterDomain: p.ClusterDomain, Source: p.Source}
 	if needs.Engine != nil {
-		in.Engine = needs.Engine.Input(obj, class)
+		in.Engine = needs.Engine.Input(obj, p.Class)
 	}
-	return compose(d, obj, in)
+	return compose(k, obj, in)
+}
+
+// PickClass returns the class that an object named, or the default one. An error says what to do.
+func PickClass(name string, classes []v1alpha1.PatternClass) (*v1alpha1.PatternClass, error) {
+	class, problem := pickClass(name, classes)
+	if class == nil {
+		return nil, errors.New(problem)
+	}
+	return class, nil
 }

@@ -1,0 +1,59 @@
+package pattern
+
+import (
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Footprint is what objects cost a cluster.
+type Footprint struct {
+	// Pods that run.
+	Pods int64
+	// Requests and Limits of all pods, CPU in cores and memory in bytes.
+	Requests, Limits corev1.ResourceList
+	// Storage that all claims ask for, in bytes.
+	Storage resource.Quantity
+}
+
+// FootprintOf adds up the workloads among the objects.
+func FootprintOf(objects []client.Object) Footprint {
+	f := Footprint{Requests: corev1.ResourceList{}, Limits: corev1.ResourceList{}}
+	for _, obj := range objects {
+		switch w := obj.(type) {
+		case *appsv1.Deployment:
+			f.addPods(ptr.Deref(w.Spec.Replicas, 1), w.Spec.Template)
+		case *appsv1.StatefulSet:
+			n := ptr.Deref(w.Spec.Replicas, 1)
+			f.addPods(n, w.Spec.Template)
+			for _, claim := range w.Spec.VolumeClaimTemplates {
+				f.Storage.Add(times(claim.Spec.Resources.Requests[corev1.ResourceStorage], n))
+			}
+		}
+	}
+	return f
+}
+
+func (f *Footprint) addPods(n int32, template corev1.PodTemplateSpec) {
+	f.Pods += int64(n)
+	for _, c := range template.Spec.Containers {
+		addTimes(f.Requests, c.Resources.Requests, n)
+		addTimes(f.Limits, c.Resources.Limits, n)
+	}
+}
+
+func addTimes(sum, each corev1.ResourceList, n int32) {
+	for name, q := range each {
+		total := sum[name]
+		total.Add(times(q, n))
+		sum[name] = total
+	}
+}
+
+func times(q resource.Quantity, n int32) resource.Quantity {
+	out := q.DeepCopy()
+	out.Mul(int64(n))
+	return out
+}
