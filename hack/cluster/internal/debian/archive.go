@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sort"
 	"strings"
 
 	"github.com/trellis-dev/trellis/hack/cluster/internal/filelock"
@@ -43,12 +42,35 @@ func (a Archive) Unpack(ctx context.Context, root string, packages, without []st
 	if err := mergeUsr(root); err != nil {
 		return err
 	}
+	if err := a.download(ctx, closure); err != nil {
+		return err
+	}
 	for _, name := range closure {
-		if err := a.unpackOne(ctx, name, root); err != nil {
+		if err := a.unpack(ctx, name, root); err != nil {
 			return fmt.Errorf("unpacking %s: %w", name, err)
 		}
 	}
-	return prune(root)
+	if err := prune(root); err != nil {
+		return err
+	}
+	return checkLibraries(root)
+}
+
+// download fetches the packages' current versions. Those of an earlier call are removed, so that only these are found.
+func (a Archive) download(ctx context.Context, names []string) error {
+	old, err := filepath.Glob(filepath.Join(a.downloads(), "*.deb"))
+	if err != nil {
+		return err
+	}
+	for _, path := range old {
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("removing an old package: %w", err)
+		}
+	}
+	if _, err := a.run(ctx, "apt-get", append([]string{"download", "-q"}, names...)...); err != nil {
+		return fmt.Errorf("fetching packages of %s: %w", a.Suite, err)
+	}
+	return nil
 }
 
 // configure writes apt's sources for the suite, and an empty list of installed packages.
@@ -65,7 +87,7 @@ func (a Archive) configure() error {
 	if err != nil {
 		return err
 	}
-	for _, dir := range []string{"state/lists/partial", "cache/archives/partial"} {
+	for _, dir := range []string{"state/lists/partial", "cache/archives"} {
 		if err := os.MkdirAll(filepath.Join(a.Folder, dir), 0o755); err != nil {
 			return fmt.Errorf("making apt's folders: %w", err)
 		}
@@ -90,74 +112,24 @@ func (a Archive) run(ctx context.Context, tool string, args ...string) (string, 
 	}
 	cmd := exec.CommandContext(ctx, tool, append(options, args...)...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive")
-	cmd.Dir = filepath.Join(a.Folder, "cache", "archives")
+	cmd.Dir = a.downloads()
 	var stdout, stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("%s %s: %w\n%s", tool, strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
+		return stdout.String(), fmt.Errorf("%s %s: %w\n%s", tool, strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
 	}
 	return stdout.String(), nil
 }
 
-// closure adds the libraries that the packages need, and those that these need.
-func (a Archive) closure(ctx context.Context, packages, without []string) ([]string, error) {
-	seen := map[string]bool{}
-	for _, w := range without {
-		seen[w] = true
-	}
-	var names []string
-	for todo := packages; len(todo) > 0; {
-		var fresh []string
-		for _, p := range todo {
-			if !seen[p] {
-				seen[p] = true
-				fresh = append(fresh, p)
-			}
-		}
-		if len(fresh) == 0 {
-			break
-		}
-		names = append(names, fresh...)
-		output, err := a.run(ctx, "apt-cache", append([]string{"depends", "--important"}, fresh...)...)
-		if err != nil {
-			return nil, fmt.Errorf("looking up what %s needs: %w", strings.Join(fresh, ", "), err)
-		}
-		todo = libraries(output)
-	}
-	sort.Strings(names)
-	return names, nil
-}
-
-// libraries reads the output of apt-cache depends. Of alternatives, marked by |, the last one counts, as it is the one
-// that may be missing least; virtual packages stand in angle brackets.
-func libraries(output string) []string {
-	var names []string
-	for line := range strings.Lines(output) {
-		kind, name, found := strings.Cut(strings.TrimSpace(line), ": ")
-		if !found || kind != "Depends" && kind != "PreDepends" {
-			continue
-		}
-		name = strings.TrimSuffix(name, ":any")
-		if strings.HasPrefix(name, "lib") {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-func (a Archive) unpackOne(ctx context.Context, name, root string) error {
-	if _, err := a.run(ctx, "apt-get", "download", "-q", name); err != nil {
-		return err
-	}
-	found, err := filepath.Glob(filepath.Join(a.Folder, "cache", "archives", name+"_*.deb"))
+// unpack takes the package from the folder that apt downloads to.
+func (a Archive) unpack(ctx context.Context, name, root string) error {
+	found, err := filepath.Glob(filepath.Join(a.downloads(), name+"_*.deb"))
 	if err != nil {
 		return err
 	}
 	if len(found) == 0 {
 		return errors.New("apt fetched nothing")
 	}
-	// Several versions may lie there from earlier; the one fetched last is the one that apt chose.
-	sort.Slice(found, func(i, j int) bool { return modified(found[i]) > modified(found[j]) })
 	output, err := exec.CommandContext(ctx, "dpkg-deb", "--extract", found[0], root).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, output)
@@ -165,13 +137,7 @@ func (a Archive) unpackOne(ctx context.Context, name, root string) error {
 	return nil
 }
 
-func modified(path string) int64 {
-	info, err := os.Stat(path)
-	if err != nil {
-		return 0
-	}
-	return info.ModTime().UnixNano()
-}
+func (a Archive) downloads() string { return filepath.Join(a.Folder, "cache", "archives") }
 
 // mergeUsr makes the links of a merged /usr first, so that what packages put in /lib lands in /usr/lib.
 func mergeUsr(root string) error {
@@ -189,7 +155,8 @@ func mergeUsr(root string) error {
 // prune removes what a container has no use for.
 func prune(root string) error {
 	for _, dir := range []string{"usr/share/man", "usr/share/info", "usr/share/locale", "usr/share/lintian",
-		"usr/share/bash-completion", "usr/lib/systemd", "etc/init.d", "etc/logrotate.d", "etc/default"} {
+		"usr/share/bash-completion", "usr/share/gcc", "usr/share/gdb", "usr/share/initramfs-tools",
+		"usr/lib/systemd", "etc/init.d", "etc/logrotate.d", "etc/default"} {
 		if err := os.RemoveAll(filepath.Join(root, dir)); err != nil {
 			return fmt.Errorf("removing %s from the image: %w", dir, err)
 		}

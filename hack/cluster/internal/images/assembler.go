@@ -18,7 +18,7 @@ import (
 )
 
 // recipeVersion is raised when the way of assembling changes, so that cached images are made anew.
-const recipeVersion = 1
+const recipeVersion = 2
 
 // Assembler makes the catalogue's images and keeps them in the cache.
 type Assembler struct {
