@@ -7,15 +7,17 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source hack/lib.sh
 name=${E2E_NAME:-trellis-e2e}
 began=
+ready=
 
 # cleanup shows what there is to see after a failure, and takes the cluster down.
 cleanup() {
   local rc=$?
   trap '' INT TERM
   if [[ -n $began ]]; then
-    ((rc == 0)) || hack/diagnose.sh || true
+    # Never without a kubeconfig of our own, and not when somebody is waiting for us to go.
+    [[ -z $ready || $rc == 0 || $rc == 143 ]] || hack/diagnose.sh || true
     if [[ ${KEEP:-} == 1 ]]; then
-      say "e2e: cluster $name is left standing: export KUBECONFIG=$KUBECONFIG"
+      say "e2e: cluster $name is left standing; its kubeconfig is ${ready:+$KUBECONFIG}"
     else
       say "e2e: taking cluster $name down"
       hack/kube.sh down "$name" || rc=1
@@ -32,6 +34,7 @@ supervised hack/kube.sh up "$name" 2
 KUBECONFIG=$(hack/kube.sh kubeconfig "$name")
 PATH=$PWD/bin:$(dirname "$(hack/kube.sh kubectl "$name")"):$PATH
 export KUBECONFIG PATH
+ready=1
 say "e2e: loading images"
 supervised hack/kube.sh load "$name" dist/images/*.tar
 say "e2e: installing the chart"
