@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/trellis-dev/trellis/hack/cluster/internal/filelock"
 	"github.com/trellis-dev/trellis/hack/cluster/internal/layout"
@@ -17,6 +16,7 @@ import (
 	"github.com/trellis-dev/trellis/hack/cluster/internal/netplan"
 	"github.com/trellis-dev/trellis/hack/cluster/internal/process"
 	"github.com/trellis-dev/trellis/hack/cluster/internal/progress"
+	"github.com/trellis-dev/trellis/hack/cluster/internal/wholefile"
 )
 
 // Cluster is a cluster of this machine, which may or may not exist.
@@ -96,20 +96,12 @@ func readJSON(path string, into any) error {
 	return nil
 }
 
-// writeJSON replaces the file in one step.
 func writeJSON(path string, value any) error {
 	data, err := json.MarshalIndent(value, "", "  ")
 	if err != nil {
-		return err
+		return fmt.Errorf("encoding %s: %w", path, err)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	fresh := path + ".new"
-	if err := os.WriteFile(fresh, append(data, '\n'), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(fresh, path)
+	return wholefile.Write(path, append(data, '\n'), 0o644)
 }
 
 // requireRunning returns the record of a cluster whose members all live.

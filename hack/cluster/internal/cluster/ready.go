@@ -52,7 +52,9 @@ func (b *boot) awaitCluster(ctx context.Context) error {
 	}{
 		{"the API answers", func(ctx context.Context) error { return apiReady(ctx, client) }},
 		{"add-ons are applied", b.applyAddons},
-		{"all nodes are Ready", func(ctx context.Context) error { return nodesReady(ctx, client, len(b.nodes)) }},
+		{"all nodes are Ready", func(ctx context.Context) error {
+			return errors.Join(nodesReady(ctx, client, len(b.nodes)), b.nodesReported(ctx, client))
+		}},
 		{"DNS answers", func(ctx context.Context) error { return deploymentReady(ctx, client, "kube-system", "coredns") }},
 	}
 	for _, s := range steps {
@@ -146,6 +148,24 @@ func nodesReady(ctx context.Context, client kubernetes.Interface, want int) erro
 	}
 	if len(list.Items) < want || len(waiting) > 0 {
 		return fmt.Errorf("%d of %d nodes are registered; not Ready: %s", len(list.Items), want, strings.Join(waiting, ", "))
+	}
+	return nil
+}
+
+// nodesReported makes sure that the nodes started by this boot speak for themselves: after a crash the API still has
+// what they said before it.
+func (b *boot) nodesReported(ctx context.Context, client kubernetes.Interface) error {
+	for _, n := range b.nodes {
+		if !b.missing[n.Name] {
+			continue
+		}
+		lease, err := client.CoordinationV1().Leases(corev1.NamespaceNodeLease).Get(ctx, n.Name, metav1.GetOptions{})
+		if err != nil {
+			return fmt.Errorf("looking for the lease of %s: %w", n.Name, err)
+		}
+		if lease.Spec.RenewTime == nil || lease.Spec.RenewTime.Time.Before(b.began) {
+			return fmt.Errorf("%s has not reported since it was started", n.Name)
+		}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -24,8 +25,11 @@ var kernelSettings = map[string]string{
 	"kernel.keys.root_maxkeys": "1000000", "kernel.keys.root_maxbytes": "25000000",
 }
 
-func (b *boot) startMembers(missing map[string]bool) error {
-	if missing[layout.ControlName] {
+// sysctls make a namespace a router. That an address is unreachable is said each time, so that nobody waits for it.
+var sysctls = map[string]string{"net.ipv4.ip_forward": "1", "net.ipv4.icmp_ratelimit": "0"}
+
+func (b *boot) startMembers(ctx context.Context) error {
+	if b.missing[layout.ControlName] {
 		if err := b.startControl(); err != nil {
 			return err
 		}
@@ -35,10 +39,10 @@ func (b *boot) startMembers(missing map[string]bool) error {
 		return errors.New("the control plane's first process died at once")
 	}
 	for _, n := range b.nodes {
-		if !missing[n.Name] {
+		if !b.missing[n.Name] {
 			continue
 		}
-		if err := b.startNode(control.PID, n); err != nil {
+		if err := b.startNode(ctx, control.PID, n); err != nil {
 			return err
 		}
 	}
@@ -83,7 +87,11 @@ func (b *boot) startControl() error {
 	return b.start(spec, listeners, wire.Control)
 }
 
-func (b *boot) startNode(controlPID int, n netplan.Node) error {
+func (b *boot) startNode(ctx context.Context, controlPID int, n netplan.Node) error {
+	// A node that died left its pods' groups, in which the new kubelet would look for containers one by one.
+	if err := cgroup.Remove(ctx, b.Member(n.Name).Cgroup()); err != nil {
+		return err
+	}
 	if err := cgroup.Make(b.Member(n.Name).Cgroup()); err != nil {
 		return err
 	}
@@ -97,7 +105,7 @@ func (b *boot) spec(name string, u []member.Unit) member.Spec {
 	return member.Spec{
 		Name: name, RunDir: m.Path("run"), LogDir: m.Path("log"), LibDir: m.Path("lib"), Keep: []string{b.Base, b.request.Cache},
 		UnitLogs: b.Logs(), Socket: m.Socket(), ResolvConf: b.ResolvConf(),
-		Sysctls: map[string]string{"net.ipv4.ip_forward": "1"},
+		Sysctls: sysctls,
 		DNS:     net.JoinHostPort(netplan.DNSService.String(), "53"), Units: u,
 	}
 }

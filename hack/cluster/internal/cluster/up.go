@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/trellis-dev/trellis/hack/cluster/internal/build"
 	"github.com/trellis-dev/trellis/hack/cluster/internal/images"
@@ -13,6 +14,7 @@ import (
 	"github.com/trellis-dev/trellis/hack/cluster/internal/netplan"
 	"github.com/trellis-dev/trellis/hack/cluster/internal/pki"
 	"github.com/trellis-dev/trellis/hack/cluster/internal/units"
+	"github.com/trellis-dev/trellis/hack/cluster/internal/wholefile"
 )
 
 // Request says what Up shall bring up.
@@ -40,7 +42,7 @@ func (c *Cluster) Up(ctx context.Context, q Request) error {
 	if err != nil {
 		return err
 	}
-	b := &boot{Cluster: c, request: q, record: r, nodes: nodes}
+	b := &boot{Cluster: c, request: q, record: r, nodes: nodes, began: time.Now()}
 	if err := b.run(ctx); err != nil {
 		return fmt.Errorf("booting the cluster %s: %w\n%s", c.Name, err, b.explain())
 	}
@@ -75,50 +77,50 @@ type boot struct {
 	request Request
 	record  record
 	nodes   []netplan.Node
+	began   time.Time
+	// missing are the members that this boot has to start.
+	missing map[string]bool
 }
 
 func (b *boot) run(ctx context.Context) error {
-	missing, err := b.stopOrphans(ctx)
-	if err != nil {
+	if err := b.findMissing(ctx); err != nil {
 		return err
 	}
-	if len(missing) > 0 {
+	if len(b.missing) > 0 {
 		b.Progress.Say("booting the cluster %s: %d node(s)", b.Name, len(b.nodes))
 		if err := b.prepare(); err != nil {
 			return err
 		}
-		if err := b.startMembers(missing); err != nil {
+		if err := b.startMembers(ctx); err != nil {
 			return err
 		}
 	}
 	if err := b.becomeReady(ctx); err != nil {
 		return err
 	}
-	if len(missing) == 0 {
+	if len(b.missing) == 0 {
 		b.Progress.Say("the cluster %s was running already", b.Name)
 	}
 	b.record.Booted = true
 	return b.store(b.record)
 }
 
-// stopOrphans returns the members that do not run. Nodes hang on the control plane's bridge: without that they are
-// ended, to be started again behind it.
-func (b *boot) stopOrphans(ctx context.Context) (missing map[string]bool, err error) {
-	missing = map[string]bool{}
+// findMissing looks which members do not run. Nodes hang on the control plane's bridge: without that they are ended,
+// to be started again behind it.
+func (b *boot) findMissing(ctx context.Context) error {
+	b.missing = map[string]bool{}
 	_, controlRuns := b.identity(layout.ControlName)
 	for _, name := range memberNames(b.nodes) {
 		id, runs := b.identity(name)
-		if runs && !controlRuns {
-			if err := id.Kill(ctx); err != nil {
-				return nil, fmt.Errorf("ending %s, which lost its control plane: %w", name, err)
-			}
+		if runs && controlRuns {
+			continue
 		}
-		missing[name] = !runs || !controlRuns
-		if !missing[name] {
-			delete(missing, name)
+		if err := id.Kill(ctx); err != nil {
+			return fmt.Errorf("ending %s, which lost its control plane: %w", name, err)
 		}
+		b.missing[name] = true
 	}
-	return missing, nil
+	return nil
 }
 
 // prepare writes all files that members need.
@@ -138,8 +140,8 @@ func (b *boot) prepare() error {
 		return err
 	}
 	// There is no resolver beyond the cluster; this one address answers at once that it has nothing to say.
-	if err := os.WriteFile(b.ResolvConf(), []byte("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"), 0o644); err != nil {
-		return fmt.Errorf("writing resolv.conf: %w", err)
+	if err := wholefile.Write(b.ResolvConf(), []byte("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"), 0o644); err != nil {
+		return err
 	}
 	if err := b.writeKubeconfigs(layout.ControlName, units.ControlUsers()); err != nil {
 		return err
@@ -178,12 +180,5 @@ func (b *boot) installExecutables() error {
 	if err != nil {
 		return fmt.Errorf("reading this program: %w", err)
 	}
-	target := b.Executable("trellis-cluster")
-	if err := os.WriteFile(target+".new", data, 0o755); err != nil {
-		return fmt.Errorf("copying this program: %w", err)
-	}
-	if err := os.Rename(target+".new", target); err != nil {
-		return fmt.Errorf("copying this program: %w", err)
-	}
-	return nil
+	return wholefile.Write(b.Executable("trellis-cluster"), data, 0o755)
 }

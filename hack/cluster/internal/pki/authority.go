@@ -16,6 +16,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/trellis-dev/trellis/hack/cluster/internal/wholefile"
 )
 
 // validity is long: a cluster of this kind is thrown away long before.
@@ -114,7 +116,7 @@ func writePair(dir, name string, der []byte, key *ecdsa.PrivateKey) error {
 		return err
 	}
 	data := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	return writeWhole(filepath.Join(dir, name+".crt"), data, 0o644)
+	return wholefile.Write(filepath.Join(dir, name+".crt"), data, 0o644)
 }
 
 func writeKey(path string, key *ecdsa.PrivateKey) error {
@@ -122,18 +124,7 @@ func writeKey(path string, key *ecdsa.PrivateKey) error {
 	if err != nil {
 		return fmt.Errorf("encoding a key: %w", err)
 	}
-	return writeWhole(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
-}
-
-func writeWhole(path string, data []byte, mode os.FileMode) error {
-	fresh := path + ".new"
-	if err := os.WriteFile(fresh, data, mode); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	if err := os.Rename(fresh, path); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	return nil
+	return wholefile.Write(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
 }
 
 func readCertificate(path string) (*x509.Certificate, error) {

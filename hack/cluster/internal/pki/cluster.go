@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 
 	"github.com/trellis-dev/trellis/hack/cluster/internal/netplan"
+	"github.com/trellis-dev/trellis/hack/cluster/internal/wholefile"
 )
 
 // Users that get a kubeconfig; each has USER.crt and USER.key.
@@ -84,7 +85,7 @@ func ensureServiceAccountKey(base string) error {
 	if err != nil {
 		return fmt.Errorf("encoding the service accounts' key: %w", err)
 	}
-	if err := writeWhole(base+".pub", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}), 0o644); err != nil {
+	if err := wholefile.Write(base+".pub", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}), 0o644); err != nil {
 		return err
 	}
 	return writeKey(base+".key", key)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/trellis-dev/trellis/hack/cluster/internal/wholefile"
 )
 
 const kubeconfigForm = `apiVersion: v1
@@ -39,5 +41,5 @@ func WriteKubeconfig(path, dir, user, name, server string) error {
 		data = append(data, base64.StdEncoding.EncodeToString(content))
 	}
 	config := fmt.Sprintf(kubeconfigForm, append([]any{name, server}, data...)...)
-	return writeWhole(path, []byte(config), 0o600)
+	return wholefile.Write(path, []byte(config), 0o600)
 }

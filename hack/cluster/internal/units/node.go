@@ -5,13 +5,13 @@ import (
 	"embed"
 	"fmt"
 	"os"
-	"path/filepath"
 	"text/template"
 
 	"github.com/trellis-dev/trellis/hack/cluster/internal/layout"
 	"github.com/trellis-dev/trellis/hack/cluster/internal/member"
 	"github.com/trellis-dev/trellis/hack/cluster/internal/netplan"
 	"github.com/trellis-dev/trellis/hack/cluster/internal/pki"
+	"github.com/trellis-dev/trellis/hack/cluster/internal/wholefile"
 )
 
 // PauseImage holds a pod's namespaces open.
@@ -72,11 +72,8 @@ func WriteNodeConfig(c layout.Cluster, n netplan.Node) error {
 		if err := parsed.ExecuteTemplate(&out, name, v); err != nil {
 			return fmt.Errorf("rendering %s of %s: %w", name, n.Name, err)
 		}
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return fmt.Errorf("writing %s of %s: %w", name, n.Name, err)
-		}
-		if err := os.WriteFile(path, out.Bytes(), 0o644); err != nil {
-			return fmt.Errorf("writing %s of %s: %w", name, n.Name, err)
+		if err := wholefile.Write(path, out.Bytes(), 0o644); err != nil {
+			return err
 		}
 	}
 	return nil
