@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -100,6 +101,27 @@ func clusterClasses(ctx context.Context) ([]v1alpha1.PatternClass, error) {
 type planned struct {
 	owner string
 	child pattern.Child
+	// policy of a deletion of the owner.
+	policy v1alpha1.DeletionPolicy
+}
+
+// fate of the child when its owner is deleted.
+func (p planned) fate() string {
+	_, claims := p.child.Object.(*appsv1.StatefulSet)
+	switch {
+	case p.child.Shared:
+		return "kept: it is shared"
+	case p.policy == v1alpha1.DeletionDelete && claims:
+		return "removed with its claims"
+	case p.policy == v1alpha1.DeletionDelete:
+		return "removed"
+	case claims:
+		return "removed; its claims are kept"
+	case p.child.Retain:
+		return "kept"
+	default:
+		return "removed"
+	}
 }
 
 // planAll plans every object, and the Engines that their plans make, each once.
@@ -124,7 +146,7 @@ func planAll(kinds *pattern.Registration, m *manifest, domain string) ([]planned
 			return nil, fmt.Errorf("%s: %w", owner, err)
 		}
 		for _, child := range plan.Children {
-			out = append(out, planned{owner, child})
+			out = append(out, planned{owner, child, pattern.EffectivePolicy(obj, class)})
 			if engine, ok := child.Object.(*v1alpha1.Engine); ok {
 				queue, names = append(queue, engine), append(names, "Engine")
 			}
@@ -141,11 +163,7 @@ func printTable(out io.Writer, children []planned) error {
 	_, _ = fmt.Fprintln(w, "FOR\tKIND\tNAME\tON DELETION")
 	objects := make([]client.Object, 0, len(children))
 	for _, p := range children {
-		fate := "removed"
-		if p.child.Retain || p.child.Shared {
-			fate = "kept (Retain)"
-		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", p.owner, p.child.GetObjectKind().GroupVersionKind().Kind, p.child.GetName(), fate)
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", p.owner, p.child.GetObjectKind().GroupVersionKind().Kind, p.child.GetName(), p.fate())
 		objects = append(objects, p.child.Object)
 	}
 	if err := w.Flush(); err != nil {

@@ -63,17 +63,22 @@ func decode(file string, stdin io.Reader) ([]*unstructured.Unstructured, error) 
 	decoder := utilyaml.NewYAMLOrJSONDecoder(in, 4096)
 	var out []*unstructured.Unstructured
 	for {
-		obj := &unstructured.Unstructured{}
-		err := decoder.Decode(&obj.Object)
+		var raw runtime.RawExtension
+		err := decoder.Decode(&raw)
 		if errors.Is(err, io.EOF) {
 			return out, nil
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
-		if len(obj.Object) > 0 {
-			out = append(out, obj)
+		if len(raw.Raw) == 0 || string(raw.Raw) == "null" {
+			continue
 		}
+		obj := &unstructured.Unstructured{}
+		if err := obj.UnmarshalJSON(raw.Raw); err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		out = append(out, obj)
 	}
 }
 

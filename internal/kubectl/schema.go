@@ -72,7 +72,7 @@ func (s schemas) complete(ctx context.Context, obj *unstructured.Unstructured) e
 	errs := validation.ValidateCustomResource(nil, obj.Object, validator)
 	if len(errs) == 0 {
 		rules := cel.NewValidator(structural, true, celconfig.PerCallLimit)
-		more, _ := rules.Validate(ctx, field.NewPath(""), structural, obj.Object, nil, celconfig.RuntimeCELCostBudget)
+		more, _ := rules.Validate(ctx, (*field.Path)(nil), structural, obj.Object, nil, celconfig.RuntimeCELCostBudget)
 		errs = append(errs, more...)
 	}
 	return errs.ToAggregate()
