@@ -47,12 +47,13 @@ func run(m *testing.M) int {
 		return 1
 	}
 	env := &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join("..", "..", "..", "config", "crd", "bases")}, ErrorIfCRDPathMissing: true}
+	// Also after a start that failed half way.
+	defer func() { _ = env.Stop() }()
 	var err error
 	if config, err = env.Start(); err != nil {
 		fmt.Fprintln(os.Stderr, "start the API server:", err)
 		return 1
 	}
-	defer func() { _ = env.Stop() }()
 	config.QPS = -1
 	scheme, err := pattern.NewScheme()
 	if err == nil {
