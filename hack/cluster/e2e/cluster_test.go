@@ -94,6 +94,7 @@ func TestTwoNodes(t *testing.T) {
 	t.Run("API server dies", func(t *testing.T) { testUnitDies(t, c, "kube-apiserver") })
 	t.Run("side by side", func(t *testing.T) { testSideBySide(t, c) })
 	t.Run("a node dies", func(t *testing.T) { testNodeDies(t, c, second) })
+	t.Run("the control plane dies", func(t *testing.T) { testControlDies(t, c, first) })
 	t.Run("deletion", func(t *testing.T) { testDeletion(t, c) })
 
 	c.run("down")
@@ -205,6 +206,17 @@ func testNodeDies(t *testing.T, c *tool, second string) {
 	c.run("up")
 	eventually(t, "the node's pods are back, with their volume", answers("kept too", second, "/read", "path", "/data/note"))
 	c.run("status")
+}
+
+// testControlDies ends the control plane, and with it everything, as the machine's restart would.
+func testControlDies(t *testing.T, c *tool, first string) {
+	uid := c.mustKubectl("", "get", "namespace", "default", "-o", "jsonpath={.metadata.uid}")
+	endMember(t, c, "control")
+	c.run("up")
+	if again := c.mustKubectl("", "get", "namespace", "default", "-o", "jsonpath={.metadata.uid}"); again != uid {
+		t.Errorf("the API forgot what it knew: the namespace %s became %s", uid, again)
+	}
+	eventually(t, "the pods are back, by the same forward", answers("kept", first, "/read", "path", "/data/note"))
 }
 
 func testDeletion(t *testing.T, c *tool) {

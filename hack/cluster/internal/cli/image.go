@@ -65,6 +65,11 @@ func (f *imageFlags) assemble() error {
 	if err != nil {
 		return err
 	}
+	for _, b := range binaries {
+		if err := images.CheckStatic(b.Source); err != nil {
+			return err
+		}
+	}
 	entrypoint := f.entrypoint
 	if len(entrypoint) == 0 {
 		entrypoint = []string{binaries[0].Path}

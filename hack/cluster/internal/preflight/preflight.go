@@ -25,7 +25,7 @@ var toAssemble = []need{
 }
 
 var toBoot = []need{
-	{"nsenter", "util-linux"}, {"nft", "nftables"}, {"conntrack", "conntrack"},
+	{"nsenter", "util-linux"}, {"nft", "nftables"},
 	{"/usr/lib/cni/ptp", "containernetworking-plugins"}, {"/usr/lib/cni/host-local", "containernetworking-plugins"},
 }
 
