@@ -51,6 +51,11 @@ func (c *Cluster) Up(ctx context.Context, q Request) error {
 
 // reconcileRecord compares what is asked for with what there is. What an earlier boot left half done is cleared away.
 func (c *Cluster) reconcileRecord(ctx context.Context, q Request) (record, error) {
+	if q.Nodes != 0 {
+		if _, err := netplan.Nodes(q.Nodes); err != nil {
+			return record{}, err
+		}
+	}
 	r, err := c.load()
 	fresh := errors.Is(err, fs.ErrNotExist)
 	switch {
