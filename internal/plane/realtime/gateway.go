@@ -54,6 +54,7 @@ type Gateway struct {
 	pageSize   int
 	historyTTL time.Duration
 	metaTTL    time.Duration
+	heartbeat  time.Duration
 
 	core atomic.Pointer[core]
 	// sockets are the goroutines of WebSocket connections.
@@ -80,6 +81,7 @@ func New(p *plane.Plane) (*Gateway, error) {
 		log:        p.Log,
 		metrics:    newMetrics(p.Metrics),
 		now:        time.Now,
+		heartbeat:  heartbeatInterval,
 		historyTTL: max(time.Second, time.Duration(cfg.History.TTL)),
 	}
 	g.metaTTL = max(minMetaTTL, 2*g.historyTTL)

@@ -7,7 +7,7 @@ import (
 	"github.com/centrifugal/protocol"
 )
 
-// heartbeatInterval is how often an idle connection shows that it is alive.
+// heartbeatInterval is how often a connection shows that it is alive.
 const heartbeatInterval = 25 * time.Second
 
 // transport is a session as the library sees it: a bidirectional connection that
@@ -24,7 +24,7 @@ func (t *transport) Emulation() bool                             { return false 
 func (t *transport) DisabledPushFlags() uint64                   { return centrifuge.PushFlagDisconnect }
 
 func (t *transport) PingPongConfig() centrifuge.PingPongConfig {
-	return centrifuge.PingPongConfig{PingInterval: heartbeatInterval, PongTimeout: -1}
+	return centrifuge.PingPongConfig{PingInterval: t.s.gw.heartbeat, PongTimeout: -1}
 }
 
 // Write implements centrifuge.Transport.
@@ -120,7 +120,8 @@ func (s *session) message(f *following, m *frame) error {
 // subscribed takes the reply that a room is subscribed, with what was recovered.
 // What comes after it in the library's queue follows in the room's order.
 func (s *session) subscribed(reply *protocol.Reply) error {
-	s.answer(reply)
+	// The driver goes on only when all of this has been written.
+	defer s.answer(reply)
 	f := s.subscribing
 	if f == nil || s.find(f.room) != f {
 		return nil

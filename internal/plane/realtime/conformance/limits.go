@@ -1,0 +1,240 @@
+package conformance
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/coder/websocket"
+
+	"github.com/trellis-dev/trellis/internal/planeconfig"
+)
+
+var limitTests = []test{
+	{"Connections", testConnections},
+	{"ConnectionsPerClient", testConnectionsPerClient},
+	{"RoomsPerConnection", testRooms},
+	{"MessageBytes", testMessageBytes},
+	{"PublishPerSecond", testRate},
+	{"SlowConsumersAreCut", testSlow},
+}
+
+func limits(change func(*planeconfig.Limits)) func(*planeconfig.Config) {
+	return func(c *planeconfig.Config) { change(&c.Realtime.Limits) }
+}
+
+func testConnections(t *testing.T, start Factory) {
+	target := start(t, Options{Configure: limits(func(l *planeconfig.Limits) { l.Connections = 2 })})
+	c := target.client(t)
+	ctx, cancel := soon(context.Background())
+	defer cancel()
+	s, err := c.openSocket(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	sdk, _, err := c.openSDK(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/v1/stream?room=a", messagesPath("a", "wait", "10s")} {
+		r := c.must(http.StatusServiceUnavailable, http.MethodGet, path, nil)
+		if p := r.problem(t); p.Slug() != "too-many-connections" || r.header.Get("Retry-After") == "" {
+			t.Errorf("%s: refused as %s, Retry-After %q", path, p.Slug(), r.header.Get("Retry-After"))
+		}
+	}
+	for _, path := range []string{"/v1/ws", "/connection/websocket"} {
+		if _, resp, err := c.dial(ctx, path); err == nil || resp == nil || resp.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("%s: opened, or refused by %+v", path, resp)
+		}
+	}
+	c.poll("a")
+	sdk.close()
+	eventually(t, "the place to be free again", func() bool { return target.connections(t, "centrifuge") == 0 })
+	events, _, err := c.openEvents(ctx, []string{"a"}, "", "")
+	if err != nil || events == nil {
+		t.Fatalf("the place of a closed connection is not free: %v", err)
+	}
+	events.close()
+}
+
+func testConnectionsPerClient(t *testing.T, start Factory) {
+	target := start(t, Options{Configure: limits(func(l *planeconfig.Limits) { l.ConnectionsPerClient = 2 })})
+	c := target.client(t)
+	ann, bob := c.with(c.mint("ann", "subscribe", "*")), c.with(c.mint("bob", "subscribe", "*"))
+	ctx, cancel := soon(context.Background())
+	defer cancel()
+	for range 2 {
+		s, err := ann.openSocket(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.close()
+	}
+	r := ann.must(http.StatusTooManyRequests, http.MethodGet, "/v1/stream?room=a", nil)
+	if p := r.problem(t); p.Slug() != "too-many-client-connections" || r.header.Get("Retry-After") == "" {
+		t.Errorf("refused as %s", p.Slug())
+	}
+	if s, _, err := ann.openSDK(ctx); websocket.CloseStatus(err) != 3504 {
+		t.Errorf("the SDK's connection: %v, %v; want close code 3504", s, err)
+	}
+	for _, other := range []*client{bob, c, c} {
+		s, err := other.openSocket(ctx)
+		if err != nil {
+			t.Fatalf("another client is held to the limit: %v", err)
+		}
+		defer s.close()
+	}
+}
+
+func testRooms(t *testing.T, start Factory) {
+	c := start(t, Options{Configure: limits(func(l *planeconfig.Limits) { l.RoomsPerConnection = 2 })}).client(t)
+	p := c.must(http.StatusUnprocessableEntity, http.MethodGet, "/v1/stream?room=a&room=b&room=c", nil).problem(t)
+	if p.Slug() != "too-many-rooms" {
+		t.Errorf("refused as %s", p.Slug())
+	}
+	ctx, cancel := soon(context.Background())
+	defer cancel()
+	s, err := c.openSocket(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	subscribe := func(room string) socketFrame {
+		if err := s.send(ctx, `{"id":1,"type":"subscribe","room":"`+room+`"}`); err != nil {
+			t.Fatal(err)
+		}
+		f, err := s.next(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	for _, room := range []string{"a", "b"} {
+		if f := subscribe(room); f.Type != "subscribed" {
+			t.Fatalf("room %s: %s", room, f.raw)
+		}
+	}
+	if f := subscribe("c"); f.Type != "error" || f.Problem.Slug() != "too-many-rooms" {
+		t.Errorf("a room too many: %s", f.raw)
+	}
+	if err := s.send(ctx, `{"id":2,"type":"unsubscribe","room":"a"}`); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := s.next(ctx); err != nil || f.Type != "unsubscribed" {
+		t.Fatalf("unsubscribe: %v %s", err, f.raw)
+	}
+	if f := subscribe("c"); f.Type != "subscribed" {
+		t.Errorf("the place of a room that was left is not free: %s", f.raw)
+	}
+}
+
+func testMessageBytes(t *testing.T, start Factory) {
+	c := start(t, Options{}).client(t)
+	fits := `"` + strings.Repeat("x", MessageBytes-2) + `"`
+	c.publish("a", fits)
+	over := `"` + strings.Repeat("x", MessageBytes-1) + `"`
+	if p := c.must(http.StatusRequestEntityTooLarge, http.MethodPost, messagesPath("a"), []byte(`{"data":`+over+`}`)).problem(t); p.Slug() != "message-too-large" {
+		t.Errorf("refused as %s", p.Slug())
+	}
+	ctx, cancel := soon(context.Background())
+	defer cancel()
+	s, err := c.openSocket(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	for data, want := range map[string]string{fits: "published", over: "error"} {
+		if err := s.send(ctx, `{"id":1,"type":"publish","room":"a","data":`+data+`}`); err != nil {
+			t.Fatal(err)
+		}
+		if f, err := s.next(ctx); err != nil || f.Type != want {
+			t.Errorf("%d bytes: %v %.200s, want %s", len(data), err, f.raw, want)
+		}
+	}
+	if err := s.send(ctx, `{"type":"publish","room":"a","data":"`+strings.Repeat("x", 3*MessageBytes)+`"}`); err != nil {
+		t.Fatal(err)
+	}
+	if code := s.closeCode(ctx); code != 1009 {
+		t.Errorf("a frame beyond the limit ended the socket with %d, want 1009", code)
+	}
+	if page := c.poll("a"); len(page.Messages) != 2 {
+		t.Errorf("the room holds %d messages, want 2", len(page.Messages))
+	}
+}
+
+func testRate(t *testing.T, start Factory) {
+	c := start(t, Options{Configure: limits(func(l *planeconfig.Limits) { l.PublishPerSecond = 5 })}).client(t)
+	ann := c.with(c.mint("ann", "publish", "*"))
+	var refused *reply
+	for range 50 {
+		ctx, cancel := soon(context.Background())
+		r, err := ann.do(ctx, http.MethodPost, messagesPath("a"), []byte(`{"data":1}`))
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.status != http.StatusCreated {
+			refused = &r
+			break
+		}
+	}
+	if refused == nil {
+		t.Fatal("50 messages at once were not too many")
+	}
+	p := refused.problem(t)
+	after, err := strconv.Atoi(refused.header.Get("Retry-After"))
+	if refused.status != http.StatusTooManyRequests || p.Slug() != "too-many-messages" || err != nil || after < 1 || after > 2 {
+		t.Errorf("refused with %d as %s, Retry-After %q", refused.status, p.Slug(), refused.header.Get("Retry-After"))
+	}
+	ann.must(http.StatusBadRequest, http.MethodPost, messagesPath("a"), []byte(`{"messages":[`+repeat(`{"data":1}`, 6)+`]}`))
+	c.publishN("a", 1, 100)
+}
+
+// testSlow leaves a socket unread while more is published than may wait for it.
+func testSlow(t *testing.T, start Factory) {
+	target := start(t, Options{Configure: func(c *planeconfig.Config) {
+		c.Realtime.Limits.QueueBytes = 64 << 10
+		c.Realtime.Limits.MessageBytes = 64 << 10
+	}})
+	c := target.client(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
+	defer cancel()
+	s, err := c.openSocket(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	if err := s.send(ctx, `{"type":"subscribe","room":"a"}`); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := s.next(ctx); err != nil || f.Type != "subscribed" {
+		t.Fatalf("subscribe: %v %s", err, f.raw)
+	}
+	quick := c.follow(socketProto, "a", "")
+	data, err := json.Marshal(strings.Repeat("x", 60<<10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	published := 0
+	for ; target.metric(t, "trellis_realtime_slow_consumers_total", `protocol="websocket"`) == 0; published++ {
+		if published > 2000 {
+			t.Fatal("a client that reads nothing was not cut")
+		}
+		c.publish("a", string(data))
+	}
+	c.publish("a", `"end"`)
+	quick.awaitLast(`"end"`)
+	if got := len(check(t, "the quick one", quick.history())); got != published+1 {
+		t.Errorf("a client that reads saw %d messages, want %d", got, published+1)
+	}
+	if code := s.closeCode(ctx); code != 3008 && code != -1 {
+		t.Errorf("the slow client was closed with %d, want 3008, or a broken connection", code)
+	}
+	eventually(t, "the slow connection to be gone", func() bool { return target.connections(t, "websocket") == 1 })
+	_ = fmt.Sprint(published)
+}

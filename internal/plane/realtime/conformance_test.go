@@ -1,0 +1,17 @@
+package realtime_test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/trellis-dev/trellis/internal/plane/realtime/conformance"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestConformanceMemory(t *testing.T) { conformance.Run(t, memory) }
+
+func TestConformanceRedis(t *testing.T) { conformance.Run(t, redis) }
+
+func TestConformanceRedisShared(t *testing.T) { conformance.RunShared(t, redis) }

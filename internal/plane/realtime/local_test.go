@@ -1,0 +1,256 @@
+package realtime_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/trellis-dev/trellis/internal/plane"
+	"github.com/trellis-dev/trellis/internal/plane/realtime"
+	"github.com/trellis-dev/trellis/internal/plane/realtime/conformance"
+	"github.com/trellis-dev/trellis/internal/planeconfig"
+)
+
+const (
+	bindingToken = "binding-token-of-the-tests"
+	signingKey   = "signing-key-of-the-tests-0123456789"
+	password     = "password-of-the-tests"
+	patience     = 30 * time.Second
+)
+
+// local starts planes in this process.
+type local struct {
+	dir    string
+	config planeconfig.Config
+}
+
+func newLocal(t *testing.T, o conformance.Options, engine planeconfig.Engine) *local {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "token"), bindingToken+"\n")
+	write(t, filepath.Join(dir, "key"), signingKey)
+	cfg := planeconfig.Config{
+		Kind: "RealtimeGateway", Namespace: "test", Name: "gateway",
+		HTTP:   planeconfig.HTTP{Address: "127.0.0.1:0", AdminAddress: "127.0.0.1:0", MaxBodyBytes: 1 << 20, MaxInFlight: 256},
+		Auth:   planeconfig.Auth{TokenFile: filepath.Join(dir, "token"), SigningKeyFile: filepath.Join(dir, "key")},
+		Engine: engine,
+		Drain:  planeconfig.Drain{Timeout: planeconfig.Duration(20 * time.Second)},
+		Realtime: &planeconfig.Realtime{
+			Protocols: []string{"Polling", "LongPolling", "SSE", "WebSocket"},
+			History:   planeconfig.History{Size: conformance.HistorySize, TTL: planeconfig.Duration(10 * time.Minute)},
+			Limits:    planeconfig.Limits{MessageBytes: conformance.MessageBytes, QueueBytes: 1 << 20, RoomsPerConnection: 100},
+		},
+	}
+	if o.Configure != nil {
+		o.Configure(&cfg)
+	}
+	return &local{dir: dir, config: cfg}
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (l *local) target(t *testing.T, o conformance.Options, engine conformance.Engine) *conformance.Target {
+	t.Helper()
+	target := &conformance.Target{
+		Token: bindingToken, SigningKey: []byte(signingKey),
+		Audience: l.config.Kind + "/" + l.config.Namespace + "/" + l.config.Name,
+		Engine:   engine,
+		Add:      l.start,
+	}
+	for range max(1, o.Replicas) {
+		r := l.start(t)
+		awaitReady(t, r)
+		target.Replicas = append(target.Replicas, r)
+	}
+	return target
+}
+
+func (l *local) start(t *testing.T) *conformance.Replica {
+	t.Helper()
+	p, err := plane.New(l.config, plane.Options{Title: "test", Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gw, err := realtime.New(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	contract, admin, err := p.Listen(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Serve(ctx, gw, contract, admin) }()
+	var result error
+	drain := func() error {
+		stop()
+		if err, ok := <-ended; ok {
+			result = err
+			close(ended)
+		}
+		return result
+	}
+	t.Cleanup(func() {
+		if err := drain(); err != nil {
+			t.Errorf("the plane ended with: %v", err)
+		}
+	})
+	return &conformance.Replica{URL: "http://" + contract.Addr().String(), Admin: "http://" + admin.Addr().String(), Drain: drain}
+}
+
+func awaitReady(t *testing.T, r *conformance.Replica) {
+	t.Helper()
+	tr := &http.Transport{DisableKeepAlives: true}
+	client := &http.Client{Transport: tr}
+	await(t, "the plane to be ready", func() bool {
+		resp, err := client.Get(r.Admin + "/readyz")
+		if err != nil {
+			return false
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
+}
+
+func await(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-deadline.C:
+			t.Fatalf("gave up waiting: %s", what)
+		case <-tick.C:
+		}
+	}
+}
+
+// memory is the factory of planes that hold the state themselves.
+func memory(t *testing.T, o conformance.Options) *conformance.Target {
+	t.Helper()
+	return newLocal(t, o, planeconfig.Engine{Type: "Memory"}).target(t, o, nil)
+}
+
+// redis is the factory of planes on a Redis process of their own.
+func redis(t *testing.T, o conformance.Options) *conformance.Target {
+	t.Helper()
+	engine := startRedis(t)
+	uri := filepath.Join(engine.dir, "uri")
+	write(t, uri, fmt.Sprintf("redis://default:%s@127.0.0.1:%d/1", password, engine.port))
+	return newLocal(t, o, planeconfig.Engine{Type: "Redis", URIFile: uri, Prefix: "test"}).target(t, o, engine)
+}
+
+// redisServer is a Redis or Valkey process with its data in a folder.
+type redisServer struct {
+	binary, dir string
+	port        int
+	process     *exec.Cmd
+}
+
+func startRedis(t *testing.T) *redisServer {
+	t.Helper()
+	s := &redisServer{dir: t.TempDir(), port: freePort(t)}
+	for _, name := range []string{"valkey-server", "redis-server"} {
+		if path, err := exec.LookPath(name); err == nil {
+			s.binary = path
+			break
+		}
+	}
+	if s.binary == "" {
+		t.Fatal("neither valkey-server nor redis-server is installed; hack/deps.sh installs one")
+	}
+	s.Start(t)
+	t.Cleanup(func() { s.Kill(t) })
+	return s
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// Start implements conformance.Engine.
+func (s *redisServer) Start(t *testing.T) {
+	t.Helper()
+	s.process = exec.Command(s.binary, "--bind", "127.0.0.1", "--port", fmt.Sprint(s.port), "--dir", s.dir,
+		"--appendonly", "yes", "--save", "", "--requirepass", password, "--loglevel", "warning")
+	// The server must not outlive a test binary that was killed.
+	s.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := s.process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the engine to answer", func() bool {
+		out, err := s.command("PING")
+		return err == nil && strings.Contains(out, "PONG")
+	})
+}
+
+// Kill implements conformance.Engine.
+func (s *redisServer) Kill(*testing.T) {
+	if s.process == nil {
+		return
+	}
+	_ = s.process.Process.Kill()
+	_ = s.process.Wait()
+	s.process = nil
+}
+
+// Wipe implements conformance.Engine.
+func (s *redisServer) Wipe(t *testing.T) {
+	t.Helper()
+	if err := os.RemoveAll(filepath.Join(s.dir, "appendonlydir")); err != nil {
+		t.Fatal(err)
+	}
+	_ = os.Remove(filepath.Join(s.dir, "appendonly.aof"))
+}
+
+// CutSubscriptions breaks the connections that carry publish-subscribe.
+func (s *redisServer) CutSubscriptions(t *testing.T) {
+	t.Helper()
+	if _, err := s.command("CLIENT KILL TYPE pubsub"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// command speaks the inline form of the protocol.
+func (s *redisServer) command(line string) (string, error) {
+	conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", s.port), time.Second)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(2 * time.Second))
+	if _, err := fmt.Fprintf(conn, "AUTH %s\r\n%s\r\nQUIT\r\n", password, line); err != nil {
+		return "", err
+	}
+	var out strings.Builder
+	buf := make([]byte, 4096)
+	for {
+		n, err := conn.Read(buf)
+		out.Write(buf[:n])
+		if err != nil {
+			return out.String(), nil //nolint:nilerr // the server closes after QUIT
+		}
+	}
+}
