@@ -6,12 +6,13 @@
 #   hack/kube.sh load NAME TAR…
 #   hack/kube.sh kubeconfig NAME    prints the file's path
 #   hack/kube.sh kubectl NAME       prints the path of a kubectl of its version
+#   hack/kube.sh forward NAME NAMESPACE/SERVICE PORT    prints a loopback address that leads there
 #   hack/kube.sh down NAME
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source hack/lib.sh
 cluster=${CLUSTER:-embedded}
-verb=${1:?up, load, kubeconfig, kubectl or down}
+verb=${1:?up, load, kubeconfig, kubectl, forward or down}
 name=${2:?the name of the cluster}
 shift 2
 
@@ -21,6 +22,7 @@ embedded() {
     load) bin/trellis-cluster load --name "$name" "$@" ;;
     kubeconfig) bin/trellis-cluster kubeconfig --name "$name" --path ;;
     kubectl) echo "$(bin/trellis-cluster envtest-assets)/kubectl" ;;
+    forward) bin/trellis-cluster forward --name "$name" "$@" ;;
     down) bin/trellis-cluster down --name "$name" ;;
   esac
 }
@@ -42,8 +44,22 @@ kind() {
     load) for tar in "$@"; do "$kind" load image-archive --name "$name" "$tar"; done ;;
     kubeconfig) echo "$config" ;;
     kubectl) command -v kubectl ;;
+    forward) portForward "$@" ;;
     down) "$kind" delete cluster --name "$name" --kubeconfig "$config" ;;
   esac
+}
+
+# portForward leads a free loopback port to one pod of $1 (NAMESPACE/SERVICE), port
+# $2, for as long as that pod lives, and an hour at the most.
+portForward() {
+  local log
+  log=$(mktemp)
+  timeout 3600 kubectl -n "${1%/*}" port-forward "service/${1#*/}" ":$2" >"$log" 2>&1 &
+  for _ in {1..100}; do
+    if grep -om1 '127.0.0.1:[0-9]*' "$log"; then return 0; fi
+    sleep 0.1
+  done
+  die "no answer from $1: $(cat "$log")"
 }
 
 current() {
@@ -52,12 +68,13 @@ current() {
     load) say "kube: this cluster pulls its images itself: push $* where it can" ;;
     kubeconfig) echo "${KUBECONFIG:-$HOME/.kube/config}" ;;
     kubectl) command -v kubectl ;;
+    forward) portForward "$@" ;;
     down) say "kube: left as it is: this cluster was not made here" ;;
   esac
 }
 
 case $verb:$cluster in
-  up:* | load:* | kubeconfig:* | kubectl:* | down:*) ;;
+  up:* | load:* | kubeconfig:* | kubectl:* | forward:* | down:*) ;;
   *) die "there is no verb $verb" ;;
 esac
 case $cluster in
