@@ -1,6 +1,6 @@
 # The images, for those who have Docker. `make images` assembles the same ones without it.
-#   docker build --target operator -t ghcr.io/trellis-dev/trellis-operator:v0.1.0 .
-#   docker build --target plane    -t ghcr.io/trellis-dev/trellis-plane:v0.1.0 .
+#   docker build --target operator -t ghcr.io/trellis-dev/trellis-operator:$(cat VERSION) .
+#   docker build --target plane    -t ghcr.io/trellis-dev/trellis-plane:$(cat VERSION) .
 FROM --platform=$BUILDPLATFORM golang:1.26 AS build
 ARG TARGETOS TARGETARCH
 WORKDIR /src

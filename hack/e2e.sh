@@ -30,6 +30,8 @@ trap 'exit 143' INT TERM
 
 say "e2e: booting cluster $name"
 began=1
+# A run that was killed may have left one behind.
+hack/kube.sh down "$name"
 supervised hack/kube.sh up "$name" 2
 KUBECONFIG=$(hack/kube.sh kubeconfig "$name")
 PATH=$PWD/bin:$(dirname "$(hack/kube.sh kubectl "$name")"):$PATH

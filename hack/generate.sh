@@ -59,6 +59,8 @@ manifests() {
   userRules
   sed -i -e "s/^version: .*/version: ${version#v}/" -e "s/^appVersion: .*/appVersion: $version/" "$chart/Chart.yaml"
 
+  sed -i "s/^    version: .*/    version: $version/" config/samples/patternclass.yaml
+
   fromChart deployment.yaml >config/manager/manager.yaml
   fromChart pdb.yaml >config/manager/pdb.yaml
   fromChart metrics.yaml >config/manager/metrics.yaml
