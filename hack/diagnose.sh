@@ -3,6 +3,8 @@
 # failure: nodes, pods, patterns, events, and what the operator said. Prints no
 # Secret.
 set -uo pipefail
+# Without one kubectl would look into some other cluster.
+[[ -n ${KUBECONFIG:-} ]] || exit 0
 
 show() {
   printf '\n--- kubectl %s\n' "$*"
