@@ -144,9 +144,16 @@ var statusProblems = map[int][2]string{
 	http.StatusUnsupportedMediaType:  {"unsupported-media-type", "The request's body is of a type not understood here"},
 }
 
+// brokenBody is how the typed layer reports a body that breaks off, or is
+// framed wrongly: as its own fault, which it is not.
+const brokenBody = "cannot read request body"
+
 // fromStatus turns what the typed layer reports into a problem of ours. Its 422
 // becomes 400: 422 is kept for requests that are well-formed and still cannot be done.
 func fromStatus(status int, msg string, errs ...error) huma.StatusError {
+	if status == http.StatusInternalServerError && msg == brokenBody {
+		status, msg = http.StatusBadRequest, "the request's body could not be read to its end"
+	}
 	named, ok := statusProblems[status]
 	if !ok {
 		named = [2]string{"internal", "Something went wrong here"}

@@ -163,8 +163,7 @@ func (g *Gateway) onPublish(client *centrifuge.Client, e centrifuge.PublishEvent
 		cb(centrifuge.PublishReply{}, &centrifuge.Error{Code: uint32(problem.Status), Message: problem.Title})
 		return
 	}
-	if problem := g.publishers.take(clientKey(id, remoteAddr(ctx)), 1); problem != nil {
-		g.metrics.Rejected.WithLabelValues("publish-rate").Inc()
+	if problem := g.mayPublish(clientKey(id, remoteAddr(ctx)), 1); problem != nil {
 		cb(centrifuge.PublishReply{}, centrifuge.ErrorTooManyRequests)
 		return
 	}

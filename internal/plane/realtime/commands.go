@@ -111,8 +111,7 @@ func (c *socketClient) publish(cmd command) *plane.Problem {
 	if problem := g.checkMessage("frame", &m); problem != nil {
 		return problem
 	}
-	if problem := g.publishers.take(c.key, 1); problem != nil {
-		g.metrics.Rejected.WithLabelValues("publish-rate").Inc()
+	if problem := g.mayPublish(c.key, 1); problem != nil {
 		return problem
 	}
 	res, err := g.publish(context.Background(), c.id, cmd.Room, m)

@@ -8,7 +8,11 @@ import (
 	"github.com/trellis-dev/trellis/internal/plane/realtime/conformance"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// The library's workers sleep out up to a second after its node was shut down.
+		goleak.IgnoreAnyFunction("github.com/centrifugal/centrifuge/internal/dissolve.(*Dissolver).runWorker"))
+}
 
 func TestConformanceMemory(t *testing.T) { conformance.Run(t, memory) }
 

@@ -1,6 +1,7 @@
 package realtime
 
 import (
+	"fmt"
 	"net"
 	"sync"
 	"time"
@@ -133,6 +134,18 @@ const idlePublisher = 10 * time.Second
 
 func newPublishers(limit int, now func() time.Time) *publishers {
 	return &publishers{limit: limit, now: now, clients: map[string]*publisher{}}
+}
+
+// mayPublish allows a client n messages now, or says why not.
+func (g *Gateway) mayPublish(key string, n int) *plane.Problem {
+	if limit := g.publishers.limit; key != "" && limit > 0 && n > limit {
+		return problemInvalid(fmt.Sprintf("a client may publish %d messages a second (limits.publishPerSecond), so a batch has at most as many", limit))
+	}
+	problem := g.publishers.take(key, n)
+	if problem != nil {
+		g.metrics.Rejected.WithLabelValues("publish-rate").Inc()
+	}
+	return problem
 }
 
 // take allows n messages, or says why not.

@@ -99,8 +99,7 @@ func (g *Gateway) publishHandler(ctx context.Context, in *publishInput) (*publis
 	if problem != nil {
 		return nil, problem
 	}
-	if problem := g.publishers.take(clientKey(id, remoteAddr(ctx)), len(messages)); problem != nil {
-		g.metrics.Rejected.WithLabelValues("publish-rate").Inc()
+	if problem := g.mayPublish(clientKey(id, remoteAddr(ctx)), len(messages)); problem != nil {
 		return nil, problem
 	}
 	results, err := g.publishAll(ctx, id, in.Room, messages)
