@@ -35,7 +35,7 @@ func (c *Cluster) Status(ctx context.Context) (string, error) {
 		fmt.Fprintf(&out, "not healthy: %v\n", problem)
 	}
 	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "MEMBER\tPID\tPROCESSES\tMEMORY MB\tUNITS")
+	fmt.Fprintln(w, "MEMBER\tPID\tPROCESSES\tMEMORY MB\tCPU SECONDS\tUNITS")
 	for _, name := range memberNames(nodes) {
 		c.describeMember(w, name)
 	}
@@ -53,14 +53,14 @@ func (c *Cluster) describeMember(w *tabwriter.Writer, name string) {
 	id, _ := c.identity(name)
 	use, err := process.UseOfNamespace(id.PID)
 	if err != nil {
-		fmt.Fprintf(w, "%s\t%d\t?\t?\t%v\n", name, id.PID, err)
+		fmt.Fprintf(w, "%s\t%d\t?\t?\t?\t%v\n", name, id.PID, err)
 		return
 	}
 	units := "does not answer"
 	if answer, err := member.Status(c.Member(name).Socket()); err == nil {
 		units = describeUnits(answer.Units)
 	}
-	fmt.Fprintf(w, "%s\t%d\t%d\t%.0f\t%s\n", name, id.PID, use.Processes, float64(use.Memory)/1e6, units)
+	fmt.Fprintf(w, "%s\t%d\t%d\t%.0f\t%.1f\t%s\n", name, id.PID, use.Processes, float64(use.Memory)/1e6, use.CPU.Seconds(), units)
 }
 
 func describeUnits(all []member.UnitStatus) string {

@@ -5,15 +5,19 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
+
+// clockTick is the unit of times in /proc: USER_HZ is 100 on every architecture that Kubernetes runs on.
+const clockTick = 10 * time.Millisecond
 
 // Use is what a group of processes takes of the machine.
 type Use struct {
 	Processes int
 	// Memory is in bytes; pages that several processes share are counted once, in parts.
 	Memory uint64
-	// CPUTicks is the processor time taken so far, in clock ticks of a hundredth of a second.
-	CPUTicks uint64
+	// CPU is the processor time taken so far by those that still run.
+	CPU time.Duration
 }
 
 // UseOfNamespace adds up the processes of the PID namespace whose first process is pid, with those of namespaces that
@@ -70,7 +74,7 @@ func (u *Use) add(pid int) {
 	u.Processes++
 	for _, f := range fields[11:13] { // utime, stime
 		ticks, _ := strconv.ParseUint(f, 10, 64)
-		u.CPUTicks += ticks
+		u.CPU += time.Duration(ticks) * clockTick
 	}
 	rollup, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	if err != nil {
