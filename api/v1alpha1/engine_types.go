@@ -9,6 +9,7 @@ import (
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.external) || !has(self.provisioned)",message="an Engine is either provisioned or external: remove one of them"
 // +kubebuilder:validation:XValidation:rule="has(self.external) == has(oldSelf.external)",message="an Engine can not change between provisioned and external: create another Engine and point your patterns at it"
+// +kubebuilder:validation:XValidation:rule="(has(self.provisioned) && has(self.provisioned.storage)) == (has(oldSelf.provisioned) && has(oldSelf.provisioned.storage))",message="storage can not be changed after creation: create another Engine, or grow the claim itself"
 // +kubebuilder:validation:XValidation:rule="!has(self.sinks) || size(self.sinks) == 0",message="an Engine sends no events: remove sinks"
 type EngineSpec struct {
 	PatternSpec `json:",inline"`

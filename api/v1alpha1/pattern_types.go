@@ -32,8 +32,8 @@ const (
 
 // PatternSpec is the part of the spec that all kinds share.
 type PatternSpec struct {
-	// className names the PatternClass that decides engines, images, sizes and limits.
-	// Default: the class that is annotated patternclass.patterns.trellis.dev/is-default-class=true.
+	// className names the PatternClass that decides engines, images, sizes and limits, 63 characters
+	// at most. Default: the class that is annotated patternclass.patterns.trellis.dev/is-default-class=true.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
@@ -46,7 +46,7 @@ type PatternSpec struct {
 	// +optional
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 
-	// suspend, when true, stops the pods of this object and keeps all that it holds. Default: false.
+	// suspend stops the pods of this object and keeps all that it holds, while it is true. Default: false.
 	// +optional
 	Suspend *bool `json:"suspend,omitempty"`
 
@@ -246,6 +246,12 @@ type PatternStatus struct {
 	// binding names the Secret that an application mounts, a servicebinding.io provisioned service.
 	// +optional
 	Binding *Binding `json:"binding,omitempty"`
+
+	// defaultClassName is the class that was the default when this object, which names none, was first
+	// looked at. It stays in use although another becomes the default, so that data does not move unasked.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	DefaultClassName string `json:"defaultClassName,omitempty"`
 
 	// engine that holds this object's state.
 	// +optional

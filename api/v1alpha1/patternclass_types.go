@@ -28,7 +28,7 @@ const (
 
 // PatternClassSpec is what the platform team offers and allows.
 type PatternClassSpec struct {
-	// engines offered by this class, one entry a type. A type that is not listed is not offered.
+	// engines offered by this class, one entry a type, at most 8. A type that is not listed is not offered.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -82,7 +82,8 @@ type EngineClass struct {
 	// +kubebuilder:validation:Maximum=7
 	Replicas *int32 `json:"replicas,omitempty"`
 
-	// storage of each replica. Default: 1Gi of the cluster's default StorageClass.
+	// storage of each replica of Engines that are made from now on; those that run keep theirs.
+	// Default: 1Gi of the cluster's default StorageClass.
 	// +optional
 	Storage *Storage `json:"storage,omitempty"`
 
@@ -97,8 +98,9 @@ type EngineClass struct {
 
 // Storage is what one replica's claim asks for.
 type Storage struct {
-	// size of the claim in bytes, e.g. 10Gi. Default: 1Gi.
+	// size of the claim in bytes, above 0, e.g. 10Gi. Default: 1Gi.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="size must be above 0"
 	Size *resource.Quantity `json:"size,omitempty"`
 
 	// storageClassName of the claim, 253 characters at most. Default: the cluster's default.
@@ -140,8 +142,8 @@ type PlaneClass struct {
 	// +kubebuilder:validation:MaxLength=512
 	Image string `json:"image,omitempty"`
 
-	// version of the plane, the image's tag, e.g. v0.1.0. A new operator does not change it: the pods
-	// roll when you do.
+	// version of the plane, the image's tag, e.g. v0.1.0, 128 characters at most. A new operator does
+	// not change it: the pods roll when you do.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
@@ -161,8 +163,9 @@ type ClassLimits struct {
 	// +kubebuilder:validation:Maximum=1000
 	MaxReplicas *int32 `json:"maxReplicas,omitempty"`
 
-	// maxStorage of one Engine, all replicas together, in bytes. Default: no limit.
+	// maxStorage of one Engine, all replicas together, in bytes, above 0. Default: no limit.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="maxStorage must be above 0"
 	MaxStorage *resource.Quantity `json:"maxStorage,omitempty"`
 
 	// allowedEngines that a pattern may choose, Memory among them. Default: all that the class offers.

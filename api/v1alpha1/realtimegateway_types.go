@@ -188,6 +188,7 @@ type AnonymousAuth struct {
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="self.all(r, !r.contains('*') || r.indexOf('*') == size(r) - 1)",message="a room is a name, or a prefix that ends in *: remove the other *"
 	Rooms []string `json:"rooms,omitempty"`
 
 	// rights in those rooms: subscribe, publish. Default: subscribe.

@@ -32,6 +32,9 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 			return err
 		}
 	}
+	if s.applied != nil {
+		return nil
+	}
 	for i, child := range s.plan.Children {
 		live, err := r.applyChild(ctx, s, child, alive[i])
 		if err != nil {
@@ -66,24 +69,26 @@ func (r *Reconciler) lookup(ctx context.Context, s *scope, child Child) (client.
 	if child.Shared {
 		return live, nil
 	}
-	return live, r.claim(s, child, live)
+	r.claim(s, child, live)
+	return live, nil
 }
 
 // claim refuses an object that is somebody else's.
-func (r *Reconciler) claim(s *scope, child Child, live client.Object) error {
+func (r *Reconciler) claim(s *scope, child Child, live client.Object) {
 	controller := metav1.GetControllerOf(live)
 	switch {
 	case controller != nil && controller.UID == s.obj.GetUID():
 	case controller == nil && ours(live, r.kind.name(), s.obj.GetName()):
 	case controller != nil && controller.Kind == r.kind.name() && controller.Name == s.obj.GetName():
-		// Left by an object of the same name that is gone; the garbage collector is about to take it.
-		return fmt.Errorf("wait until the %s of the deleted %s is gone", kindOf(live), r.kind.name())
+		// Left by an object of the same name that is gone; the garbage collector is about to take it,
+		// and that is noticed.
+		s.applied = &Verdict{Reason: v1alpha1.ReasonProgressing,
+			Message: "waits until what a deleted object of the same name has left is gone"}
 	default:
 		s.refuse(v1alpha1.ReasonNameConflict, fmt.Sprintf(
 			"%s %q exists and was not made for this object: rename or delete it, or choose another name",
 			kindOf(child.Object), child.GetName()), true)
 	}
-	return nil
 }
 
 // ours is true for an object that Trellis made for the named owner and a deletion kept.

@@ -33,6 +33,14 @@ func pickClass(name string, classes []v1alpha1.PatternClass) (*v1alpha1.PatternC
 	}
 }
 
+// classNameOf is the class that an object named, or the default that it was given first.
+func classNameOf(obj v1alpha1.Pattern) string {
+	if name := obj.GetPatternSpec().ClassName; name != "" {
+		return name
+	}
+	return obj.GetPatternStatus().DefaultClassName
+}
+
 func isDefault(c *v1alpha1.PatternClass) bool {
 	return c.Annotations[v1alpha1.AnnotationDefaultClass] == "true"
 }

@@ -11,14 +11,14 @@ import (
 )
 
 // consumers names the live patterns that use an Engine, by what their status says.
-func (r *Reconciler) consumers(ctx context.Context, engine v1alpha1.Pattern) ([]string, error) {
+func (r *Reconciler) consumers(ctx context.Context, from client.Reader, engine v1alpha1.Pattern) ([]string, error) {
 	var users []string
 	for _, k := range r.kinds {
 		list, err := r.listOf(k)
 		if err != nil {
 			return nil, err
 		}
-		if err := r.client.List(ctx, list, client.InNamespace(engine.GetNamespace())); err != nil {
+		if err := from.List(ctx, list, client.InNamespace(engine.GetNamespace())); err != nil {
 			return nil, fmt.Errorf("list the users of an engine: %w", err)
 		}
 		if err := meta.EachListItem(list, func(o runtimeObject) error {

@@ -15,7 +15,8 @@ import (
 )
 
 // finalize keeps or drops what holds data, and lets the object go; its other
-// children go with it by their owner references.
+// children go with it by their owner references. It reads from the API server:
+// what an old cache does not know would be lost.
 func (r *Reconciler) finalize(ctx context.Context, s *scope) (reconcile.Result, error) {
 	s.deleting = &Verdict{Reason: v1alpha1.ReasonDeleting, Message: "the object is being deleted"}
 	if !controllerutil.ContainsFinalizer(s.obj, Finalizer) {
@@ -51,7 +52,7 @@ func (r *Reconciler) blockers(ctx context.Context, s *scope) ([]string, error) {
 	if _, isEngine := s.obj.(*v1alpha1.Engine); !isEngine {
 		return nil, nil
 	}
-	return r.consumers(ctx, s.obj)
+	return r.consumers(ctx, r.live, s.obj)
 }
 
 // deletionPolicy is Retain where the class that would say otherwise is gone.
@@ -60,13 +61,13 @@ func (r *Reconciler) deletionPolicy(ctx context.Context, s *scope) (v1alpha1.Del
 	if err := r.client.List(ctx, &classes); err != nil {
 		return "", fmt.Errorf("list classes: %w", err)
 	}
-	class, _ := pickClass(s.obj.GetPatternSpec().ClassName, classes.Items)
+	class, _ := pickClass(classNameOf(s.obj), classes.Items)
 	return EffectivePolicy(s.obj, class), nil
 }
 
 // keepData cuts loose every child that holds data, and labels the claims.
 func (r *Reconciler) keepData(ctx context.Context, s *scope) error {
-	owned, err := r.owned(ctx, s.obj)
+	owned, err := r.owned(ctx, r.live, s.obj)
 	if err != nil {
 		return err
 	}
@@ -78,7 +79,7 @@ func (r *Reconciler) keepData(ctx context.Context, s *scope) error {
 			return err
 		}
 	}
-	claims, err := r.listClaims(ctx, s.obj)
+	claims, err := r.listClaims(ctx, r.live, s.obj)
 	if err != nil {
 		return err
 	}
@@ -95,7 +96,7 @@ func (r *Reconciler) keepData(ctx context.Context, s *scope) error {
 
 // dropClaims deletes the claims; they go when the last pod that mounts them is gone.
 func (r *Reconciler) dropClaims(ctx context.Context, s *scope) error {
-	claims, err := r.listClaims(ctx, s.obj)
+	claims, err := r.listClaims(ctx, r.live, s.obj)
 	if err != nil {
 		return err
 	}

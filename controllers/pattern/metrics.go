@@ -51,33 +51,44 @@ func (r *Reconciler) report(s *scope) {
 
 var objectsDesc = prometheus.NewDesc("trellis_objects", "Objects by kind and by their condition Ready.", []string{"kind", "ready"}, nil)
 
-// objectCollector counts the objects of a kind from the cache, when asked.
-type objectCollector struct{ *Reconciler }
+// objectCollector counts the objects of every kind from the cache, when asked.
+type objectCollector []*Reconciler
 
 // Describe implements prometheus.Collector.
 func (c objectCollector) Describe(out chan<- *prometheus.Desc) { out <- objectsDesc }
 
 // Collect implements prometheus.Collector.
 func (c objectCollector) Collect(out chan<- prometheus.Metric) {
-	list, err := c.listOf(c.kind)
+	for _, r := range c {
+		counts, err := r.countObjects()
+		if err != nil {
+			out <- prometheus.NewInvalidMetric(objectsDesc, err)
+			continue
+		}
+		for value, n := range counts {
+			out <- prometheus.MustNewConstMetric(objectsDesc, prometheus.GaugeValue, n, r.kind.name(), string(value))
+		}
+	}
+}
+
+// countObjects of the kind by their condition Ready.
+func (r *Reconciler) countObjects() (map[metav1.ConditionStatus]float64, error) {
+	list, err := r.listOf(r.kind)
 	if err != nil {
-		return
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if err := c.client.List(ctx, list); err != nil {
-		return
+	if err := r.client.List(ctx, list); err != nil {
+		return nil, err
 	}
-	counts := map[string]float64{"True": 0, "False": 0, "Unknown": 0}
-	_ = meta.EachListItem(list, func(o runtimeObject) error {
+	counts := map[metav1.ConditionStatus]float64{metav1.ConditionTrue: 0, metav1.ConditionFalse: 0, metav1.ConditionUnknown: 0}
+	return counts, meta.EachListItem(list, func(o runtimeObject) error {
 		value := metav1.ConditionUnknown
 		if ready := condition(o.(v1alpha1.Pattern).GetPatternStatus().Conditions, v1alpha1.ConditionReady); ready != nil {
 			value = ready.Status
 		}
-		counts[string(value)]++
+		counts[value]++
 		return nil
 	})
-	for value, n := range counts {
-		out <- prometheus.MustNewConstMetric(objectsDesc, prometheus.GaugeValue, n, c.kind.name(), value)
-	}
 }

@@ -23,7 +23,7 @@ func (r *Reconciler) prune(ctx context.Context, s *scope) error {
 	for _, child := range s.plan.Children {
 		planned[childKey(child.Object)] = true
 	}
-	owned, err := r.owned(ctx, s.obj)
+	owned, err := r.owned(ctx, r.client, s.obj)
 	if err != nil {
 		return err
 	}
@@ -50,11 +50,11 @@ func (r *Reconciler) pruneOne(ctx context.Context, s *scope, obj client.Object) 
 	return nil
 }
 
-// owned lists what an object controls, from the cache.
-func (r *Reconciler) owned(ctx context.Context, owner v1alpha1.Pattern) ([]client.Object, error) {
+// owned lists what an object controls.
+func (r *Reconciler) owned(ctx context.Context, from client.Reader, owner v1alpha1.Pattern) ([]client.Object, error) {
 	var out []client.Object
 	for _, list := range r.ownedLists() {
-		if err := r.client.List(ctx, list, r.inventory(owner)...); err != nil {
+		if err := from.List(ctx, list, r.inventory(owner)...); err != nil {
 			return nil, fmt.Errorf("list %T: %w", list, err)
 		}
 		if err := meta.EachListItem(list, func(o runtimeObject) error {

@@ -72,7 +72,7 @@ func (r *Reconciler) run(ctx context.Context, s *scope) error {
 	if err := r.resolve(ctx, s); err != nil || !s.accepted.OK {
 		return err
 	}
-	if err := r.apply(ctx, s); err != nil || !s.accepted.OK {
+	if err := r.apply(ctx, s); err != nil || !s.accepted.OK || !s.applied.OK {
 		return err
 	}
 	if err := r.prune(ctx, s); err != nil {
@@ -123,9 +123,10 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 }
 
 // patchStatus writes the status when it differs from what was read. An object
-// whose finalizer was removed has no status to write.
+// whose finalizer was removed has no status to write, and a reconcile that an
+// error ended before it came to a verdict says nothing: it is tried again.
 func (r *Reconciler) patchStatus(ctx context.Context, s *scope) error {
-	if s.gone {
+	if s.gone || !s.conclusive() {
 		return nil
 	}
 	summarise(s)

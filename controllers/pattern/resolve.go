@@ -37,12 +37,16 @@ func (r *Reconciler) resolveClass(ctx context.Context, s *scope) error {
 	if err := r.client.List(ctx, &classes); err != nil {
 		return fmt.Errorf("list classes: %w", err)
 	}
-	class, problem := pickClass(s.obj.GetPatternSpec().ClassName, classes.Items)
+	class, problem := pickClass(classNameOf(s.obj), classes.Items)
 	if class == nil {
 		s.refuse(v1alpha1.ReasonClassNotFound, problem, false)
 		return nil
 	}
 	s.inputs.Class = class
+	s.obj.GetPatternStatus().DefaultClassName = ""
+	if s.obj.GetPatternSpec().ClassName == "" {
+		s.obj.GetPatternStatus().DefaultClassName = class.Name
+	}
 	s.needs = r.kind.needs(s.obj, class)
 	s.accepted = admit(admission{class: class, needs: s.needs})
 	return nil
@@ -150,7 +154,7 @@ func (r *Reconciler) resolveConsumers(ctx context.Context, s *scope) error {
 	if !s.needs.CountConsumers {
 		return nil
 	}
-	users, err := r.consumers(ctx, s.obj)
+	users, err := r.consumers(ctx, r.client, s.obj)
 	s.inputs.Consumers = int32(len(users))
 	return err
 }

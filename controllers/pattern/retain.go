@@ -68,7 +68,7 @@ func (r *Reconciler) adopt(ctx context.Context, s *scope, obj client.Object) err
 
 // adoptClaims finds the claims of an object's StatefulSets and takes the marks of a deletion off them.
 func (r *Reconciler) adoptClaims(ctx context.Context, s *scope) error {
-	claims, err := r.listClaims(ctx, s.obj)
+	claims, err := r.listClaims(ctx, r.client, s.obj)
 	if err != nil {
 		return err
 	}
@@ -81,9 +81,9 @@ func (r *Reconciler) adoptClaims(ctx context.Context, s *scope) error {
 	return nil
 }
 
-func (r *Reconciler) listClaims(ctx context.Context, owner v1alpha1.Pattern) ([]corev1.PersistentVolumeClaim, error) {
+func (r *Reconciler) listClaims(ctx context.Context, from client.Reader, owner v1alpha1.Pattern) ([]corev1.PersistentVolumeClaim, error) {
 	var claims corev1.PersistentVolumeClaimList
-	if err := r.client.List(ctx, &claims, r.inventory(owner)...); err != nil {
+	if err := from.List(ctx, &claims, r.inventory(owner)...); err != nil {
 		return nil, fmt.Errorf("list claims: %w", err)
 	}
 	slices.SortFunc(claims.Items, func(a, b corev1.PersistentVolumeClaim) int {

@@ -48,3 +48,10 @@ func (s *scope) set(kind string, value metav1.ConditionStatus, reason, message s
 func (s *scope) refuse(reason, message string, stalled bool) {
 	s.accepted = Verdict{Reason: reason, Message: message, Stalled: stalled}
 }
+
+// conclusive is true when the phases came to a verdict.
+func (s *scope) conclusive() bool {
+	refused := !s.accepted.OK && s.accepted.Reason != ""
+	failed := s.applied != nil && !s.applied.OK
+	return s.deleting != nil || refused || failed || s.observed
+}

@@ -61,6 +61,7 @@ func (g *Registration) Setup(mgr manager.Manager, o Options) error {
 		return fmt.Errorf("register metrics: %w", err)
 	}
 	secrets := newSecretReader(mgr.GetClient(), mgr.GetAPIReader())
+	var all objectCollector
 	for _, k := range g.kinds {
 		r := &Reconciler{
 			kind: k, kinds: g.kinds,
@@ -71,14 +72,15 @@ func (g *Registration) Setup(mgr manager.Manager, o Options) error {
 		if err := r.setup(mgr, o); err != nil {
 			return fmt.Errorf("set up %s: %w", k.name(), err)
 		}
+		all = append(all, r)
+	}
+	if err := o.Registry.Register(all); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
 	}
 	return nil
 }
 
 func (r *Reconciler) setup(mgr manager.Manager, o Options) error {
-	if err := o.Registry.Register(objectCollector{r}); err != nil && !isAlreadyRegistered(err) {
-		return err
-	}
 	b := ctrl.NewControllerManagedBy(mgr).
 		For(r.kind.newObject(), builder.WithPredicates(specOrMarks())).
 		Watches(&v1alpha1.PatternClass{}, handler.EnqueueRequestsFromMapFunc(r.everyObject), builder.WithPredicates(specOrMarks())).
@@ -142,7 +144,7 @@ func (r *Reconciler) ownedLists() []client.ObjectList {
 // that name none.
 func (r *Reconciler) everyObject(ctx context.Context, class client.Object) []reconcile.Request {
 	return r.requests(ctx, "", func(p v1alpha1.Pattern) bool {
-		name := p.GetPatternSpec().ClassName
+		name := classNameOf(p)
 		return name == "" || name == class.GetName()
 	})
 }
@@ -156,7 +158,7 @@ func (r *Reconciler) bySecret(ctx context.Context, secret client.Object) []recon
 		return nil
 	}
 	return r.requests(ctx, "", func(p v1alpha1.Pattern) bool {
-		class, _ := pickClass(p.GetPatternSpec().ClassName, classes.Items)
+		class, _ := pickClass(classNameOf(p), classes.Items)
 		if class == nil {
 			return false
 		}
@@ -210,9 +212,4 @@ func (r *Reconciler) requests(ctx context.Context, namespace string, wanted func
 		return nil
 	})
 	return out
-}
-
-func isAlreadyRegistered(err error) bool {
-	_, ok := err.(prometheus.AlreadyRegisteredError)
-	return ok
 }

@@ -1,6 +1,8 @@
 package specs
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -101,7 +103,10 @@ func override(t *corev1.PodTemplateSpec, c *corev1.Container, o *v1alpha1.PodTem
 		t.Spec.PriorityClassName = o.PriorityClassName
 	}
 	for _, s := range o.ImagePullSecrets {
-		t.Spec.ImagePullSecrets = append(t.Spec.ImagePullSecrets, corev1.LocalObjectReference{Name: s.Name})
+		ref := corev1.LocalObjectReference{Name: s.Name}
+		if !slices.Contains(t.Spec.ImagePullSecrets, ref) {
+			t.Spec.ImagePullSecrets = append(t.Spec.ImagePullSecrets, ref)
+		}
 	}
 }
 

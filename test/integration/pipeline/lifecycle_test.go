@@ -184,3 +184,27 @@ func gone(obj client.Object) func() bool {
 		return apierrors.IsNotFound(err)
 	}
 }
+
+func TestAnotherDefaultClassMovesNothing(t *testing.T) {
+	g := NewWithT(t)
+	startOperator(t)
+	ns := newNamespace(t)
+	asDefault := func(c *v1alpha1.PatternClass) {
+		c.Annotations = map[string]string{v1alpha1.AnnotationDefaultClass: "true"}
+	}
+	first := makeClass(t, asDefault)
+	gw := gateway(ns, "chat", nil)
+	g.Expect(admin.Create(ctx, gw)).To(Succeed())
+	g.Eventually(reload(gw), patience).Should(beReady())
+	patch := client.MergeFrom(first.DeepCopy())
+	first.Annotations = nil
+	g.Expect(admin.Patch(ctx, first, patch)).To(Succeed())
+	second := makeClass(t, asDefault)
+
+	witness := gateway(ns, "witness", nil)
+	g.Expect(admin.Create(ctx, witness)).To(Succeed())
+	g.Eventually(reload(witness), patience).Should(beReady())
+	g.Expect(reload(witness)().Status.Engine.Name).To(Equal(second.Name + "-redis"))
+	g.Expect(reload(gw)().Status.Engine.Name).To(Equal(first.Name + "-redis"))
+	g.Expect(reload(gw)().Status.DefaultClassName).To(Equal(first.Name))
+}

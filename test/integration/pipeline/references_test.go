@@ -185,5 +185,9 @@ func installGatewayAPI(t *testing.T, g *WithT) {
 	}}
 	_, err = envtest.InstallCRDs(config, options)
 	g.Expect(err).NotTo(HaveOccurred())
-	t.Cleanup(func() { g.Expect(envtest.UninstallCRDs(config, options)).To(Succeed()) })
+	t.Cleanup(func() {
+		g.Expect(envtest.UninstallCRDs(config, options)).To(Succeed())
+		// Later operators must not find the kind half there.
+		g.Eventually(func() error { return admin.List(ctx, &gatewayv1.HTTPRouteList{}) }, patience).ShouldNot(Succeed())
+	})
 }

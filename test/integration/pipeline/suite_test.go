@@ -119,9 +119,9 @@ func (c counter) RoundTrip(r *http.Request) (*http.Response, error) {
 		c.op.reads.Add(1)
 	default:
 		c.op.writes.Add(1)
-		if os.Getenv("TRACE_WRITES") != "" {
-			fmt.Fprintln(os.Stderr, r.Method, r.URL.Path)
-		}
+	}
+	if os.Getenv("TRACE_CALLS") != "" {
+		fmt.Fprintln(os.Stderr, r.Method, r.URL.Path)
 	}
 	return c.next.RoundTrip(r)
 }
