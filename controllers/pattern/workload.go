@@ -44,10 +44,11 @@ func (r rollout) verdict(reasons WorkloadReasons) *Verdict {
 	switch {
 	case r.failure != "":
 		return &Verdict{Reason: reasons.Failing, Message: counts + ": " + r.failure, Stalled: true}
-	case !r.observed:
-		return &Verdict{Reason: reasons.Waiting, Message: "pods are about to be started or changed"}
 	case r.available < max(1, r.desired-1) && r.desired > 0:
 		return &Verdict{Reason: reasons.Waiting, Message: counts}
+	case !r.observed:
+		// The pods of the last generation still serve.
+		return &Verdict{OK: true, Progressing: true, Reason: reasons.Rolling, Message: "pods are about to be replaced"}
 	case r.updated < r.desired:
 		return &Verdict{OK: true, Progressing: true, Reason: reasons.Rolling,
 			Message: fmt.Sprintf("%d of %d pods are replaced", r.updated, r.desired)}

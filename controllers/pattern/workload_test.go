@@ -1,0 +1,49 @@
+package pattern
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestRolloutVerdict(t *testing.T) {
+	reasons := WorkloadReasons{Ready: "Ready", Waiting: "Waiting", Failing: "Failing", Rolling: "Rolling"}
+	for name, tc := range map[string]struct {
+		rollout rollout
+		want    Verdict
+	}{
+		"just made": {
+			rollout{desired: 2}, Verdict{Reason: "Waiting", Message: "0 of 2 pods are ready"},
+		},
+		"all serve": {
+			rollout{desired: 2, available: 2, updated: 2, observed: true}, Verdict{OK: true, Reason: "Ready", Message: "2 of 2 pods are ready"},
+		},
+		"one of several may be missing": {
+			rollout{desired: 2, available: 1, updated: 2, observed: true},
+			Verdict{OK: true, Progressing: true, Reason: "Ready", Message: "1 of 2 pods are ready"},
+		},
+		"two may not": {
+			rollout{desired: 3, available: 1, updated: 3, observed: true}, Verdict{Reason: "Waiting", Message: "1 of 3 pods are ready"},
+		},
+		"changed and not looked at yet: the old pods serve": {
+			rollout{desired: 2, available: 2, updated: 2},
+			Verdict{OK: true, Progressing: true, Reason: "Rolling", Message: "pods are about to be replaced"},
+		},
+		"being replaced": {
+			rollout{desired: 2, available: 2, updated: 1, observed: true},
+			Verdict{OK: true, Progressing: true, Reason: "Rolling", Message: "1 of 2 pods are replaced"},
+		},
+		"can not be created": {
+			rollout{desired: 1, observed: true, failure: "quota"}, Verdict{Reason: "Failing", Message: "0 of 1 pods are ready: quota", Stalled: true},
+		},
+		"none wanted": {
+			rollout{observed: true}, Verdict{OK: true, Reason: "Ready", Message: "0 of 0 pods are ready"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(&tc.want, tc.rollout.verdict(reasons)); diff != "" {
+				t.Errorf("verdict (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
