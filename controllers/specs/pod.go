@@ -48,6 +48,7 @@ func (p Pod) Template() corev1.PodTemplateSpec {
 			SecurityContext:               restricted(p.UserID),
 			Volumes:                       p.Volumes,
 			TopologySpreadConstraints:     spread(p.Owner.Selector()),
+			Affinity:                      apart(p.Owner.Selector()),
 		},
 	}
 	for _, o := range p.Overrides {
@@ -68,17 +69,29 @@ func restricted(userID int64) *corev1.PodSecurityContext {
 	}
 }
 
-// spread puts pods on different nodes and zones, as well as it goes.
+// spread puts pods on different nodes, as well as it goes. Zones are no second constraint here,
+// because the scheduler leaves every node out of the count that lacks one of the keys: where nodes
+// bear no zone, it would spread nothing at all.
 func spread(selector map[string]string) []corev1.TopologySpreadConstraint {
-	constraint := func(key string) corev1.TopologySpreadConstraint {
-		return corev1.TopologySpreadConstraint{
-			MaxSkew:           1,
-			TopologyKey:       key,
-			WhenUnsatisfiable: corev1.ScheduleAnyway,
-			LabelSelector:     &metav1.LabelSelector{MatchLabels: selector},
-		}
-	}
-	return []corev1.TopologySpreadConstraint{constraint(corev1.LabelTopologyZone), constraint(corev1.LabelHostname)}
+	return []corev1.TopologySpreadConstraint{{
+		MaxSkew:           1,
+		TopologyKey:       corev1.LabelHostname,
+		WhenUnsatisfiable: corev1.ScheduleAnyway,
+		LabelSelector:     &metav1.LabelSelector{MatchLabels: selector},
+	}}
+}
+
+// apart puts pods in different zones, where nodes bear any.
+func apart(selector map[string]string) *corev1.Affinity {
+	return &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{
+		PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{{
+			Weight: 100,
+			PodAffinityTerm: corev1.PodAffinityTerm{
+				TopologyKey:   corev1.LabelTopologyZone,
+				LabelSelector: &metav1.LabelSelector{MatchLabels: selector},
+			},
+		}},
+	}}
 }
 
 func override(t *corev1.PodTemplateSpec, c *corev1.Container, o *v1alpha1.PodTemplate) {
