@@ -30,7 +30,7 @@ steps=() began=$SECONDS title=
 step() {
   if [[ -n $title ]]; then steps+=("$(printf '%5ds  %s' $((SECONDS - began)) "$title")"); fi
   title=$1 began=$SECONDS
-  printf '\n\033[1m== %s\033[0m\n' "$title"
+  if [[ -t 1 ]]; then printf '\n\033[1m== %s\033[0m\n' "$title"; else printf '\n== %s\n' "$title"; fi
 }
 
 # show runs a command and prints it first, as a user would type it.
