@@ -88,8 +88,12 @@ func (b *Builder) build(ctx context.Context, r components.Recipe, folder string)
 	if err != nil {
 		return Artefact{}, err
 	}
-	work, err := os.MkdirTemp(filepath.Dir(folder), ".work-")
-	if err != nil {
+	work := filepath.Join(filepath.Dir(folder), ".work-"+filepath.Base(folder))
+	// The caller holds the lock on this folder, so what is there was left by a build that was killed.
+	if err := os.RemoveAll(work); err != nil {
+		return Artefact{}, fmt.Errorf("clearing away an earlier build of %s: %w", r.Name, err)
+	}
+	if err := os.Mkdir(work, 0o755); err != nil {
 		return Artefact{}, fmt.Errorf("making a folder to build %s in: %w", r.Name, err)
 	}
 	defer os.RemoveAll(work)

@@ -68,8 +68,7 @@ func (b *boot) importCatalogue(ctx context.Context) error {
 }
 
 func (c *Cluster) containerdAnswers(ctx context.Context, node string) error {
-	_, err := c.ctr(ctx, node, nil, "version")
-	return err
+	return c.ctr(ctx, node, nil, "version")
 }
 
 func (c *Cluster) importInto(ctx context.Context, node, path string) error {
@@ -79,27 +78,26 @@ func (c *Cluster) importInto(ctx context.Context, node, path string) error {
 	}
 	defer f.Close()
 	// The node doesn't see all of the host's files, so the image goes in through a pipe.
-	if _, err := c.ctr(ctx, node, f, "images", "import", "-"); err != nil {
+	if err := c.ctr(ctx, node, f, "images", "import", "-"); err != nil {
 		return fmt.Errorf("importing %s into %s: %w", path, node, err)
 	}
 	return nil
 }
 
 // ctr runs containerd's client in the node's mount namespace.
-func (c *Cluster) ctr(ctx context.Context, node string, stdin io.Reader, args ...string) (string, error) {
+func (c *Cluster) ctr(ctx context.Context, node string, stdin io.Reader, args ...string) error {
 	id, ok := c.identity(node)
 	if !ok {
-		return "", fmt.Errorf("%s is %w", node, ErrNotRunning)
+		return fmt.Errorf("%s is %w", node, ErrNotRunning)
 	}
 	args = append([]string{"--target", strconv.Itoa(id.PID), "--mount", "--", c.Executable("ctr"),
 		"--address", units.ContainerdSocket, "--namespace", "k8s.io"}, args...)
 	cmd := exec.CommandContext(ctx, "nsenter", args...)
 	cmd.Stdin = stdin
-	output, err := cmd.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("%w\n%s", err, output)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w\n%s", err, output)
 	}
-	return string(output), nil
+	return nil
 }
 
 func onEach(nodes []netplan.Node, do func(netplan.Node) error) error {

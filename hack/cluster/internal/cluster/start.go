@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 
 	"github.com/trellis-dev/trellis/hack/cluster/internal/cgroup"
@@ -53,28 +54,22 @@ func (b *boot) startMembers(ctx context.Context) error {
 // those of forwards that were there before.
 func (b *boot) startControl() error {
 	api, port, err := listen(b.record.APIPort)
+	if err != nil && b.record.APIPort != 0 {
+		b.Progress.Say("port %d, where the API was, is taken; choosing another", b.record.APIPort)
+		api, port, err = listen(0)
+	}
 	if err != nil {
 		return err
 	}
 	defer api.Close()
 	b.record.APIPort = port
 	listeners, targets := []*os.File{api}, []string{netplan.APIAddress()}
-	for _, f := range b.record.Forwards {
-		_, port, err := net.SplitHostPort(f.Listen)
-		if err != nil {
-			return fmt.Errorf("reading a recorded forward: %w", err)
-		}
-		number, err := net.LookupPort("tcp", port)
-		if err != nil {
-			return fmt.Errorf("reading a recorded forward: %w", err)
-		}
-		file, _, err := listen(number)
-		if err != nil {
-			return err
-		}
+	files, forwards := b.reopenForwards()
+	for i, file := range files {
 		defer file.Close()
-		listeners, targets = append(listeners, file), append(targets, f.Target)
+		listeners, targets = append(listeners, file), append(targets, forwards[i].Target)
 	}
+	b.record.Forwards = forwards
 	if err := b.store(b.record); err != nil {
 		return err
 	}
@@ -85,6 +80,25 @@ func (b *boot) startControl() error {
 	spec := b.spec(layout.ControlName, units.Control(b.Cluster.Cluster))
 	spec.Targets = targets
 	return b.start(spec, listeners, wire.Control)
+}
+
+// reopenForwards opens the ports of an earlier life again. One that was taken meanwhile is given up: its users asked
+// for that address, so another would be of no use to them.
+func (b *boot) reopenForwards() (files []*os.File, kept []member.Forward) {
+	for _, f := range b.record.Forwards {
+		address, err := netip.ParseAddrPort(f.Listen)
+		if err != nil {
+			b.Progress.Say("giving up the forward from %s: %v", f.Listen, err)
+			continue
+		}
+		file, _, err := listen(int(address.Port()))
+		if err != nil {
+			b.Progress.Say("giving up the forward from %s: %v", f.Listen, err)
+			continue
+		}
+		files, kept = append(files, file), append(kept, f)
+	}
+	return files, kept
 }
 
 func (b *boot) startNode(ctx context.Context, controlPID int, n netplan.Node) error {

@@ -107,9 +107,10 @@ func (a *Assembler) assemble(ctx context.Context, s Spec, path string) error {
 	}
 	var layers [][]Entry
 	if len(s.Packages) > 0 {
-		root, err := os.MkdirTemp(filepath.Dir(path), ".root-")
-		if err != nil {
-			return fmt.Errorf("making a folder for the packages of %s: %w", s.Settings.Name, err)
+		root := filepath.Join(filepath.Dir(path), ".root-"+filepath.Base(path))
+		// The lock on path is held, so what is there was left by an assembly that was killed.
+		if err := os.RemoveAll(root); err != nil {
+			return fmt.Errorf("clearing away an earlier assembly of %s: %w", s.Settings.Name, err)
 		}
 		defer os.RemoveAll(root)
 		entries, err := a.fromPackages(ctx, s, root)
