@@ -1,0 +1,114 @@
+//go:build integration
+
+package api
+
+import (
+	"slices"
+	"strings"
+)
+
+// Patterns of the schema, as their errors show them.
+const (
+	labelPattern    = `^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$`
+	quantityPattern = `^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$`
+)
+
+// nameRows are of the name of an object, from which other names are made.
+func nameRows(most int, message string) []row {
+	return []row{
+		allowed("name of the most characters", set("metadata.name", letters(most))),
+		refused("name of too many characters", set("metadata.name", letters(most+1)), rule("<nil>", message)),
+		refused("name with a dot", set("metadata.name", "a.b"), rule("<nil>", message)),
+	}
+}
+
+// patternRows are of the fields that all patterns share, but for sinks.
+func patternRows() []row {
+	const message = "className must be the name of a PatternClass: lower case letters, digits and '-', 63 characters at most"
+	return slices.Concat(
+		text("spec.className", 1, 63, letters, ruleOf("spec.className", "", message)),
+		[]row{refused("spec.className not a name", set("spec.className", "Standard"), ruleOf("spec.className", "Standard", message))},
+		choice("spec.deletionPolicy", "Retain", "Delete"),
+		podRows("spec.podTemplate"),
+	)
+}
+
+// podRows are of a PodTemplate at a path.
+func podRows(at string) []row {
+	const (
+		reservedLabel      = "labels of trellis.dev and app.kubernetes.io are set by Trellis: use keys of your own"
+		reservedAnnotation = "annotations of trellis.dev are set by Trellis: use keys of your own"
+	)
+	toleration := func(int) any { return map[string]any{"operator": "Exists"} }
+	rows := slices.Concat(
+		keys(at+".labels", 32),
+		text(at+".labels.team", 0, 63, letters),
+		keys(at+".annotations", 32),
+		text(at+".annotations.note", 0, 4096, letters),
+		keys(at+".nodeSelector", 32),
+		text(at+".nodeSelector.disk", 0, 63, letters),
+		many(at+".tolerations", 32, toleration, false),
+		text(at+".priorityClassName", 1, 253, letters),
+		many(at+".imagePullSecrets", 8, named(), true),
+		text(at+".imagePullSecrets[0].name", 1, 253, letters),
+		required(at+".imagePullSecrets[0].name"),
+	)
+	for _, field := range []string{at + ".labels.team", at + ".nodeSelector.disk"} {
+		rows = append(rows, refused(field+" not a label's value", set(field, "-a"), mismatch(field, "-a", labelPattern)))
+	}
+	for _, key := range []string{"patterns.trellis.dev/name", "trellis.dev/x", "app.kubernetes.io/name"} {
+		rows = append(rows, refused(at+".labels with "+key, set(at+".labels", map[string]any{key: "x"}), rule(at+".labels", reservedLabel)))
+	}
+	return append(rows,
+		refused(at+".annotations with a reserved key", set(at+".annotations", map[string]any{"patterns.trellis.dev/config": "x"}),
+			rule(at+".annotations", reservedAnnotation)),
+		allowed(at+" with keys of others", patch(nest(at, `{labels: {example.com/team: a}, annotations: {prometheus.io/scrape: "true"}}`))))
+}
+
+// sinkRows are of spec.sinks.
+func sinkRows() []row {
+	const (
+		exactlyOne = "a sink needs exactly one of ref and url"
+		absolute   = "url must be an absolute http or https URL"
+	)
+	return slices.Concat(
+		many("spec.sinks", 16, named("url", "http://example.com"), true),
+		text("spec.sinks[0].name", 1, 63, letters),
+		required("spec.sinks[0].name", "spec.sinks[1].ref.kind", "spec.sinks[1].ref.name"),
+		text("spec.sinks[1].ref.kind", 1, 63, letters),
+		text("spec.sinks[1].ref.name", 1, 63, letters),
+		text("spec.sinks[0].url", 1, 2048, after("https://example.com/"), ruleOf("spec.sinks[0].url", "", absolute)),
+		[]row{
+			refused("a sink with neither", set("spec.sinks[0].url", nil), rule("spec.sinks[0]", exactlyOne)),
+			refused("a sink with both", set("spec.sinks[1].url", "http://example.com"), rule("spec.sinks[1]", exactlyOne)),
+			refused("a sink of another scheme", set("spec.sinks[0].url", "ftp://example.com"), ruleOf("spec.sinks[0].url", "ftp://example.com", absolute)),
+			refused("a sink without a scheme", set("spec.sinks[0].url", "example.com"), ruleOf("spec.sinks[0].url", "example.com", absolute)),
+		},
+	)
+}
+
+// sinksBase is a list of sinks, which every kind of this version refuses as a whole.
+const sinksBase = `
+  sinks:
+  - {name: a, url: "http://example.com"}
+  - {name: b, ref: {kind: RealtimeGateway, name: rooms}}
+`
+
+// sizeRows are of a Quantity of bytes at a path.
+func sizeRows(path string) []row {
+	message := path[strings.LastIndex(path, ".")+1:] + " must be above 0"
+	return []row{
+		allowed(path+" as a number", set(path, int64(1<<30))),
+		allowed(path+" as a text", set(path, "1.5Gi")),
+		refused(path+" of 0", set(path, int64(0)), rule(path, "0: "+message)),
+		refused(path+" below 0", set(path, "-1Gi"), ruleOf(path, "-1Gi", message)),
+		refused(path+" not a quantity", set(path, "1 GB"), mismatch(path, "1 GB", quantityPattern),
+			rule(path, `"": quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$' evaluating rule: `+message)),
+	}
+}
+
+// nest puts YAML in flow style at a path.
+func nest(path, flow string) string {
+	parts := strings.Split(path, ".")
+	return "{" + strings.Join(parts, ": {") + ": " + flow + strings.Repeat("}", len(parts))
+}

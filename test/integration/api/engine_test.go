@@ -1,0 +1,69 @@
+//go:build integration
+
+package api
+
+import "slices"
+
+func engineTables() []table {
+	return []table{
+		{name: "provisioned", kind: "Engine", base: `spec: {type: Redis}`, rows: slices.Concat(
+			nameRows(46, "the name must be lower case letters, digits and '-', 46 characters at most: other names are made from it"),
+			patternRows(), engineRows(), engineUpdates())},
+		{name: "external", kind: "Engine", rows: engineExternalRows(),
+			base: `spec: {type: Redis, external: {secretRef: {name: redis}}}`},
+		{name: "sinks", kind: "Engine", base: "spec:\n  type: Redis" + sinksBase, rows: sinkRows(),
+			alongside: []string{rule("spec", "an Engine sends no events: remove sinks")}},
+	}
+}
+
+func engineRows() []row {
+	return slices.Concat(
+		required("spec", "spec.type"),
+		text("spec.provisioned.image", 1, 512, letters),
+		sizeRows("spec.provisioned.storage.size"),
+		text("spec.provisioned.storage.storageClassName", 1, 253, letters),
+		[]row{
+			refused("an unknown type", set("spec.type", "Memory"), `spec.type: Unsupported value: "Memory": supported values: "Redis"`),
+			allowed("one replica", set("spec.provisioned.replicas", int64(1))),
+			refused("two replicas", set("spec.provisioned.replicas", int64(2)),
+				rule("spec.provisioned.replicas", "2: Redis is run with one replica in this version: set replicas to 1")),
+			refused("provisioned and external", patch(`spec: {provisioned: {}, external: {secretRef: {name: redis}}}`),
+				rule("spec", "an Engine is either provisioned or external: remove one of them")),
+			refused("a sink", patch(`spec: {sinks: [{name: a, url: "http://example.com"}]}`),
+				rule("spec", "an Engine sends no events: remove sinks")),
+			allowed("no sinks", patch(`spec: {sinks: []}`)),
+		},
+	)
+}
+
+func engineUpdates() []row {
+	const (
+		storage = "storage can not be changed after creation: create another Engine, or grow the claim itself"
+		moved   = "an Engine can not change between provisioned and external: create another Engine and point your patterns at it"
+	)
+	sized := patch(`spec: {provisioned: {storage: {size: 1Gi, storageClassName: fast}}}`)
+	none := patch(`{}`)
+	external := patch(`spec: {external: {secretRef: {name: redis}}}`)
+	return []row{
+		updated("another image", sized, patch(`spec: {provisioned: {image: a}}`)),
+		updated("the same storage", sized, sized),
+		updated("a larger storage", sized, patch(`spec: {provisioned: {storage: {size: 2Gi}}}`), rule("spec.provisioned.storage", storage)),
+		updated("another storage class", sized, patch(`spec: {provisioned: {storage: {storageClassName: slow}}}`), rule("spec.provisioned.storage", storage)),
+		updated("a storage that was not there", none, sized, rule("spec", storage)),
+		updated("a storage that is not there any more", sized, patch(`spec: {provisioned: {storage: null}}`), rule("spec", storage)),
+		updated("provisioned not there any more, with its storage", sized, patch(`spec: {provisioned: null}`), rule("spec", storage)),
+		updated("provisioned with no storage not there any more", patch(`spec: {provisioned: {image: a}}`), patch(`spec: {provisioned: null}`)),
+		updated("to external", none, external, rule("spec", moved)),
+		updated("from external", external, patch(`spec: {external: null}`), rule("spec", moved)),
+		updated("to another Secret", external, patch(`spec: {external: {secretRef: {name: other}}}`)),
+		updated("another class", none, patch(`spec: {className: other}`)),
+	}
+}
+
+func engineExternalRows() []row {
+	return slices.Concat(
+		[]row{allowed("as it is", nil)},
+		required("spec.external.secretRef", "spec.external.secretRef.name"),
+		text("spec.external.secretRef.name", 1, 253, letters),
+	)
+}

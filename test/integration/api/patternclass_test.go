@@ -1,0 +1,94 @@
+//go:build integration
+
+package api
+
+import "slices"
+
+const classBase = `
+spec:
+  plane: {version: v0.1.0}
+  engines:
+  - {type: Redis, image: "docker.io/valkey/valkey:8.1"}
+`
+
+func classTables() []table {
+	return []table{
+		{name: "provisioned", kind: "PatternClass", base: classBase, rows: slices.Concat(
+			nameRows(40, "the name must be lower case letters, digits and '-', 40 characters at most: other names are made from it"),
+			classRows(), classEngineRows(), podRows("spec.podDefaults"))},
+		{name: "external", kind: "PatternClass", rows: classExternalRows(), base: `
+spec:
+  plane: {version: v0.1.0}
+  engines:
+  - type: Redis
+    external: {secretRef: {namespace: platform, name: redis}}
+`},
+	}
+}
+
+func classRows() []row {
+	const versionPattern = `^[A-Za-z0-9_][A-Za-z0-9_.-]*$`
+	return slices.Concat(
+		required("spec", "spec.plane", "spec.plane.version"),
+		text("spec.plane.image", 1, 512, letters),
+		text("spec.plane.version", 1, 128, letters),
+		choice("spec.deletionPolicy", "Retain", "Delete"),
+		choice("spec.updatePolicy", "Manual", "Automatic"),
+		number("spec.limits.maxReplicas", 1, 1000),
+		sizeRows("spec.limits.maxStorage"),
+		choice("spec.limits.allowedEngines[0]", "Memory", "Redis"),
+		[]row{
+			refused("a version that is no tag", set("spec.plane.version", "v1 beta"), mismatch("spec.plane.version", "v1 beta", versionPattern)),
+			some("spec.limits.allowedEngines"),
+			crowded("spec.limits.allowedEngines", 8, "Redis", `"Redis"`),
+			crowded("spec.engines", 8, map[string]any{"type": "Redis", "image": "a"}, `{"type":"Redis"}`),
+			refused("an allowed engine twice", set("spec.limits.allowedEngines", []any{"Redis", "Redis"}), duplicate("spec.limits.allowedEngines", "Redis")),
+			allowed("no engines", set("spec.engines", nil)),
+			allowed("all of it changed", patch(`spec: {plane: {version: v2}, engines: null, limits: {maxReplicas: 3}}`)),
+		},
+	)
+}
+
+func classEngineRows() []row {
+	const (
+		external = "an external engine is not run by Trellis: remove image, replicas, storage and resources, or remove external"
+		neither  = "set image to have this engine run in the pattern's namespace, or external to point at one that runs elsewhere"
+		replicas = "Redis is run with one replica in this version: set replicas to 1"
+	)
+	ref := `{secretRef: {namespace: platform, name: redis}}`
+	with := func(fields string) change {
+		return patch(`spec: {engines: [{type: Redis, ` + fields + `}]}`)
+	}
+	return slices.Concat(
+		required("spec.engines[0].type"),
+		text("spec.engines[0].image", 1, 512, letters),
+		sizeRows("spec.engines[0].storage.size"),
+		text("spec.engines[0].storage.storageClassName", 1, 253, letters),
+		[]row{
+			refused("an unknown engine", set("spec.engines[0].type", "NATS"), `spec.engines[0].type: Unsupported value: "NATS": supported values: "Redis"`),
+			refused("an engine twice", patch(`spec: {engines: [{type: Redis, image: a}, {type: Redis, image: a}]}`),
+				`spec.engines[1]: Duplicate value: {"type":"Redis"}`),
+			refused("external and image", with(`image: a, external: `+ref), rule("spec.engines[0]", external)),
+			refused("external and replicas", with(`replicas: 1, external: `+ref), rule("spec.engines[0]", external)),
+			refused("external and storage", with(`storage: {size: 1Gi}, external: `+ref), rule("spec.engines[0]", external)),
+			refused("external and resources", with(`resources: {}, external: `+ref), rule("spec.engines[0]", external)),
+			refused("neither image nor external", with(`replicas: 1`), rule("spec.engines[0]", neither)),
+			allowed("one replica", with(`image: a, replicas: 1`)),
+			refused("two replicas", with(`image: a, replicas: 2`), rule("spec.engines[0]", replicas)),
+			refused("no replica", with(`image: a, replicas: 0`), rule("spec.engines[0]", replicas),
+				"spec.engines[0].replicas: Invalid value: 0: spec.engines[0].replicas in body should be greater than or equal to 1"),
+			refused("too many replicas", with(`image: a, replicas: 8`), rule("spec.engines[0]", replicas),
+				"spec.engines[0].replicas: Invalid value: 8: spec.engines[0].replicas in body should be less than or equal to 7"),
+		},
+	)
+}
+
+func classExternalRows() []row {
+	const ref = "spec.engines[0].external.secretRef"
+	return slices.Concat(
+		[]row{allowed("as it is", nil)},
+		required("spec.engines[0].external.secretRef", ref+".namespace", ref+".name"),
+		text(ref+".namespace", 1, 63, letters),
+		text(ref+".name", 1, 253, letters),
+	)
+}

@@ -1,0 +1,100 @@
+//go:build integration
+
+package api
+
+import "slices"
+
+const (
+	onePod     = "engine Memory keeps rooms inside one pod, so replicas must be 1 or 0: set engine to Redis to run more"
+	noEngine   = "engine Memory uses no Engine: remove engineSelection, or set engine to Redis"
+	noSinks    = "sinks are not served by RealtimeGateway in this version: remove sinks"
+	noStateful = "mode Stateful is not available in this version: use PubSub"
+	ttlBounds  = "ttl must be between 1s and 168h"
+	oneKey     = "set exactly one of secretRef (shared secret) and jwksURL (public keys)"
+)
+
+func gatewayTables() []table {
+	return []table{
+		{name: "with nothing set", kind: "RealtimeGateway", base: `spec: {}`, rows: slices.Concat(
+			nameRows(40, "the name must be lower case letters, digits and '-', 40 characters at most: other names are made from it"),
+			patternRows(), gatewayMemoryRows())},
+		{name: "on Redis", kind: "RealtimeGateway", base: `spec: {engine: Redis, replicas: 2}`,
+			rows: slices.Concat(gatewayRows(), gatewayEngineRows())},
+		{name: "sinks", kind: "RealtimeGateway", base: "spec:" + sinksBase, rows: sinkRows(),
+			alongside: []string{rule("spec", noSinks)}},
+	}
+}
+
+func gatewayMemoryRows() []row {
+	return []row{
+		allowed("no spec at all", set("spec", nil)),
+		allowed("no replica", set("spec.replicas", int64(0))),
+		refused("two replicas", set("spec.replicas", int64(2)), rule("spec", onePod)),
+		refused("two replicas, Memory said", patch(`spec: {engine: Memory, replicas: 2}`), rule("spec", onePod)),
+		refused("an engine selected", patch(`spec: {engineSelection: {sharing: Dedicated}}`), rule("spec", noEngine)),
+		refused("an engine named", patch(`spec: {engine: Memory, engineSelection: {ref: {name: a}}}`), rule("spec", noEngine)),
+		refused("a sink", patch(`spec: {sinks: [{name: a, url: "http://example.com"}]}`), rule("spec", noSinks)),
+		updated("to Redis", patch(`{}`), patch(`spec: {engine: Redis, replicas: 3}`)),
+		updated("back to Memory with too many replicas", patch(`spec: {engine: Redis, replicas: 3}`), patch(`spec: {engine: Memory}`), rule("spec", onePod)),
+	}
+}
+
+func gatewayRows() []row {
+	const negative = ".spec.replicas: Invalid value: -1: should be a non-negative integer"
+	replicas := number("spec.replicas", 0, 1000)
+	replicas[2].want = append([]string{negative}, replicas[2].want...)
+	protocols := []string{"Polling", "LongPolling", "SSE", "WebSocket"}
+	return slices.Concat(
+		replicas,
+		choice("spec.engine", "Redis", "Memory")[:1],
+		choice("spec.protocols[0]", protocols...),
+		[]row{
+			refused("spec.engine unknown", set("spec.engine", "NATS"), `spec.engine: Unsupported value: "NATS": supported values: "Memory", "Redis"`),
+			some("spec.protocols"),
+			refused("a protocol twice", set("spec.protocols", []any{"SSE", "SSE"}), duplicate("spec.protocols", "SSE")),
+			crowded("spec.protocols", 4, "SSE", `"SSE"`),
+			allowed("delivery by default", patch(`spec: {delivery: {}}`)),
+			allowed("PubSub", set("spec.delivery.mode", "PubSub")),
+			refused("Stateful", set("spec.delivery.mode", "Stateful"), ruleOf("spec.delivery.mode", "Stateful", noStateful)),
+			refused("delivery unknown", set("spec.delivery.mode", "Other"), `spec.delivery.mode: Unsupported value: "Other": supported values: "PubSub", "Stateful"`),
+		},
+		number("spec.history.size", 1, 10000),
+		gatewayTTLRows(),
+		number("spec.limits.connectionsPerClient", 1, 100000),
+		number("spec.limits.roomsPerConnection", 1, 1000),
+		number("spec.limits.messageBytes", 1, 1048576),
+		number("spec.limits.publishPerSecond", 1, 1000000),
+		number("spec.limits.connections", 1, 1000000),
+	)
+}
+
+func gatewayTTLRows() []row {
+	const (
+		path    = "spec.history.ttl"
+		pattern = `^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+		broken  = `spec.history.ttl: Invalid value: "string": type conversion error from 'string' to 'google.protobuf.Duration' evaluating rule: ` + ttlBounds
+	)
+	return []row{
+		allowed("ttl lowest", set(path, "1s")),
+		allowed("ttl highest", set(path, "168h")),
+		allowed("ttl of parts", set(path, "1h30m0.5s")),
+		refused("ttl too short", set(path, "999ms"), ruleOf(path, "999ms", ttlBounds)),
+		refused("ttl too long", set(path, "168h1s"), ruleOf(path, "168h1s", ttlBounds)),
+		refused("ttl of a unit that there is not", set(path, "7d"), broken, mismatch(path, "7d", pattern)),
+		refused("ttl below 0", set(path, "-5m"), ruleOf(path, "-5m", ttlBounds), mismatch(path, "-5m", pattern)),
+		refused("ttl that no clock can count", set(path, "99999999999999999999h"), broken),
+		refused("ttl of too many characters", set(path, letters(33)), path+": Too long: may not be more than 32 bytes"),
+	}
+}
+
+func gatewayEngineRows() []row {
+	return slices.Concat(
+		choice("spec.engineSelection.sharing", "Shared", "Dedicated"),
+		text("spec.engineSelection.ref.name", 1, 63, letters),
+		[]row{
+			refused("a reference to nothing", patch(`spec: {engineSelection: {ref: {}}}`), "spec.engineSelection.ref.name: Required value"),
+			refused("a reference and sharing", patch(`spec: {engineSelection: {ref: {name: a}, sharing: Shared}}`),
+				rule("spec.engineSelection", "ref names an Engine, so sharing has no meaning: set one of them")),
+		},
+	)
+}
