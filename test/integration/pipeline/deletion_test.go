@@ -10,23 +10,24 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/test/integration/framework"
 )
 
 func TestRetainKeepsDataAndTheNextOfThatNameAdoptsIt(t *testing.T) {
 	g := NewWithT(t)
 	startOperator(t)
-	ns, class := newNamespace(t), makeClass(t)
+	ns, class := framework.NewNamespace(t), framework.NewClass(t)
 	gw := gateway(ns, "chat", class, func(r *v1alpha1.RealtimeGateway) {
 		r.Spec.EngineSelection = &v1alpha1.EngineSelection{Sharing: v1alpha1.EngineDedicated}
 	})
-	g.Expect(admin.Create(ctx, gw)).To(Succeed())
+	g.Expect(framework.Admin.Create(ctx, gw)).To(Succeed())
 	g.Eventually(reload(gw), patience).Should(beReady())
 	binding, err := get(&corev1.Secret{}, ns, "chat-rtg-binding")
 	g.Expect(err).NotTo(HaveOccurred())
 	engine, err := get(&v1alpha1.Engine{}, ns, "chat-redis")
 	g.Expect(err).NotTo(HaveOccurred())
 
-	g.Expect(admin.Delete(ctx, gw)).To(Succeed())
+	g.Expect(framework.Admin.Delete(ctx, gw)).To(Succeed())
 	g.Eventually(gone(gw), patience).Should(BeTrue())
 	g.Eventually(func() []string { return kinds(ns) }, patience).ShouldNot(ContainElement("Deployment/chat-rtg"))
 	g.Expect(reload(engine)()).To(And(HaveField("UID", engine.UID), HaveField("OwnerReferences", BeEmpty()),
@@ -35,7 +36,7 @@ func TestRetainKeepsDataAndTheNextOfThatNameAdoptsIt(t *testing.T) {
 	again := gateway(ns, "chat", class, func(r *v1alpha1.RealtimeGateway) {
 		r.Spec.EngineSelection = &v1alpha1.EngineSelection{Sharing: v1alpha1.EngineDedicated}
 	})
-	g.Expect(admin.Create(ctx, again)).To(Succeed())
+	g.Expect(framework.Admin.Create(ctx, again)).To(Succeed())
 	g.Eventually(reload(again), patience).Should(beReady())
 	adopted := reload(binding)()
 	g.Expect(adopted.UID).To(Equal(binding.UID))
@@ -50,19 +51,19 @@ func TestEngineDeletion(t *testing.T) {
 		t.Run(string(policy), func(t *testing.T) {
 			g := NewWithT(t)
 			startOperator(t)
-			ns, class := newNamespace(t), makeClass(t)
+			ns, class := framework.NewNamespace(t), framework.NewClass(t)
 			engine := &v1alpha1.Engine{
 				ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "cache"},
 				Spec: v1alpha1.EngineSpec{Type: v1alpha1.EngineRedis,
 					PatternSpec: v1alpha1.PatternSpec{ClassName: class.Name, DeletionPolicy: policy}},
 			}
-			g.Expect(admin.Create(ctx, engine)).To(Succeed())
+			g.Expect(framework.Admin.Create(ctx, engine)).To(Succeed())
 			g.Eventually(reload(engine), patience).Should(beReady())
-			g.Eventually(func() int { return len(claimsOf(ctx, ns)) }, patience).Should(Equal(1))
+			g.Eventually(func() int { return len(framework.ClaimsOf(ctx, ns)) }, patience).Should(Equal(1))
 
-			g.Expect(admin.Delete(ctx, engine)).To(Succeed())
+			g.Expect(framework.Admin.Delete(ctx, engine)).To(Succeed())
 			g.Eventually(gone(engine), patience).Should(BeTrue())
-			claims := claimsOf(ctx, ns)
+			claims := framework.ClaimsOf(ctx, ns)
 			if policy == v1alpha1.DeletionRetain {
 				g.Expect(claims).To(HaveLen(1))
 				g.Expect(claims[0].Labels).To(HaveKeyWithValue(v1alpha1.LabelRetained, "true"))
@@ -79,17 +80,17 @@ func TestEngineDeletion(t *testing.T) {
 func TestEngineInUseSaysWhoHoldsItsDeletion(t *testing.T) {
 	g := NewWithT(t)
 	startOperator(t)
-	ns, class := newNamespace(t), makeClass(t)
+	ns, class := framework.NewNamespace(t), framework.NewClass(t)
 	gw := gateway(ns, "chat", class)
-	g.Expect(admin.Create(ctx, gw)).To(Succeed())
+	g.Expect(framework.Admin.Create(ctx, gw)).To(Succeed())
 	g.Eventually(reload(gw), patience).Should(beReady())
 	engine, err := get(&v1alpha1.Engine{}, ns, class.Name+"-redis")
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Eventually(func() int32 { return reload(engine)().Status.Consumers }, patience).Should(Equal(int32(1)))
 
-	g.Expect(admin.Delete(ctx, engine)).To(Succeed())
+	g.Expect(framework.Admin.Delete(ctx, engine)).To(Succeed())
 	g.Eventually(reload(engine), patience).Should(haveCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeletionBlocked))
-	g.Expect(admin.Delete(ctx, gw)).To(Succeed())
+	g.Expect(framework.Admin.Delete(ctx, gw)).To(Succeed())
 	g.Eventually(gone(gw), patience).Should(BeTrue())
 	g.Eventually(gone(engine), patience).Should(BeTrue())
 }

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/test/integration/framework"
 )
 
 var ctx = context.Background()
@@ -26,9 +27,9 @@ func TestGatewayBecomesReady(t *testing.T) {
 	g := NewWithT(t)
 	RegisterTestingT(t)
 	startOperator(t)
-	ns, class := newNamespace(t), makeClass(t)
+	ns, class := framework.NewNamespace(t), framework.NewClass(t)
 	gw := gateway(ns, "chat", class)
-	g.Expect(admin.Create(ctx, gw)).To(Succeed())
+	g.Expect(framework.Admin.Create(ctx, gw)).To(Succeed())
 
 	g.Eventually(reload(gw), patience).Should(beReady())
 	got := reload(gw)()
@@ -51,12 +52,12 @@ func TestGatewayBecomesReady(t *testing.T) {
 func TestEveryChildIsAppliedByTrellis(t *testing.T) {
 	g := NewWithT(t)
 	startOperator(t)
-	ns, class := newNamespace(t), makeClass(t)
+	ns, class := framework.NewNamespace(t), framework.NewClass(t)
 	gw := gateway(ns, "chat", class)
-	g.Expect(admin.Create(ctx, gw)).To(Succeed())
+	g.Expect(framework.Admin.Create(ctx, gw)).To(Succeed())
 	g.Eventually(reload(gw), patience).Should(beReady())
 
-	for _, child := range children(ctx, ns) {
+	for _, child := range framework.Children(ctx, ns) {
 		if _, shared := child.(*v1alpha1.Engine); shared {
 			continue
 		}
@@ -70,14 +71,14 @@ func TestClassArrivesLater(t *testing.T) {
 	g := NewWithT(t)
 	RegisterTestingT(t)
 	startOperator(t)
-	ns := newNamespace(t)
+	ns := framework.NewNamespace(t)
 	gw := gateway(ns, "chat", nil, func(r *v1alpha1.RealtimeGateway) { r.Spec.ClassName = "later-" + ns })
-	g.Expect(admin.Create(ctx, gw)).To(Succeed())
+	g.Expect(framework.Admin.Create(ctx, gw)).To(Succeed())
 	g.Eventually(reload(gw), patience).Should(haveCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonClassNotFound))
 	g.Expect(kstatusOf(reload(gw)())).To(Equal(status.InProgressStatus))
-	g.Expect(children(ctx, ns)).To(BeEmpty())
+	g.Expect(framework.Children(ctx, ns)).To(BeEmpty())
 
-	makeClass(t, func(c *v1alpha1.PatternClass) { c.GenerateName, c.Name = "", "later-"+ns })
+	framework.NewClass(t, func(c *v1alpha1.PatternClass) { c.GenerateName, c.Name = "", "later-"+ns })
 	g.Eventually(reload(gw), patience).Should(beReady())
 }
 
@@ -85,47 +86,47 @@ func TestOverALimitNothingIsCreated(t *testing.T) {
 	g := NewWithT(t)
 	RegisterTestingT(t)
 	startOperator(t)
-	ns := newNamespace(t)
-	class := makeClass(t, func(c *v1alpha1.PatternClass) {
+	ns := framework.NewNamespace(t)
+	class := framework.NewClass(t, func(c *v1alpha1.PatternClass) {
 		c.Spec.Limits = &v1alpha1.ClassLimits{MaxReplicas: ptr.To[int32](3), MaxStorage: ptr.To(resource.MustParse("512Mi"))}
 	})
 	gw := gateway(ns, "chat", class, func(r *v1alpha1.RealtimeGateway) { r.Spec.Replicas = ptr.To[int32](4) })
-	g.Expect(admin.Create(ctx, gw)).To(Succeed())
+	g.Expect(framework.Admin.Create(ctx, gw)).To(Succeed())
 	g.Eventually(reload(gw), patience).Should(haveCondition(v1alpha1.ConditionAccepted, metav1.ConditionFalse, v1alpha1.ReasonLimitExceeded))
 	got := reload(gw)()
 	g.Expect(meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionAccepted).Message).To(ContainSubstring("spec.replicas is 4 and PatternClass \"" + class.Name + "\" allows 3"))
 	g.Expect(kstatusOf(got)).To(Equal(status.FailedStatus))
-	g.Expect(children(ctx, ns)).To(BeEmpty())
+	g.Expect(framework.Children(ctx, ns)).To(BeEmpty())
 
 	engine := &v1alpha1.Engine{
 		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "big"},
 		Spec:       v1alpha1.EngineSpec{Type: v1alpha1.EngineRedis, PatternSpec: v1alpha1.PatternSpec{ClassName: class.Name}},
 	}
-	g.Expect(admin.Create(ctx, engine)).To(Succeed())
+	g.Expect(framework.Admin.Create(ctx, engine)).To(Succeed())
 	g.Eventually(reload(engine), patience).Should(haveCondition(v1alpha1.ConditionAccepted, metav1.ConditionFalse, v1alpha1.ReasonLimitExceeded))
-	g.Expect(children(ctx, ns)).To(BeEmpty())
+	g.Expect(framework.Children(ctx, ns)).To(BeEmpty())
 }
 
 func TestForeignObjectIsNotTaken(t *testing.T) {
 	g := NewWithT(t)
 	RegisterTestingT(t)
 	startOperator(t)
-	ns, class := newNamespace(t), makeClass(t)
+	ns, class := framework.NewNamespace(t), framework.NewClass(t)
 	foreign := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "chat-rtg"}, Data: map[string]string{"mine": "yes"}}
-	g.Expect(admin.Create(ctx, foreign)).To(Succeed())
+	g.Expect(framework.Admin.Create(ctx, foreign)).To(Succeed())
 	gw := gateway(ns, "chat", class)
-	g.Expect(admin.Create(ctx, gw)).To(Succeed())
+	g.Expect(framework.Admin.Create(ctx, gw)).To(Succeed())
 	g.Eventually(reload(gw), patience).Should(haveCondition(v1alpha1.ConditionAccepted, metav1.ConditionFalse, v1alpha1.ReasonNameConflict))
 	g.Expect(reload(foreign)().Data).To(Equal(map[string]string{"mine": "yes"}))
-	g.Expect(children(ctx, ns)).To(BeEmpty())
+	g.Expect(framework.Children(ctx, ns)).To(BeEmpty())
 }
 
 func TestDriftIsPutRightAndStrangersFieldsAreLeft(t *testing.T) {
 	g := NewWithT(t)
 	startOperator(t)
-	ns, class := newNamespace(t), makeClass(t)
+	ns, class := framework.NewNamespace(t), framework.NewClass(t)
 	gw := gateway(ns, "chat", class)
-	g.Expect(admin.Create(ctx, gw)).To(Succeed())
+	g.Expect(framework.Admin.Create(ctx, gw)).To(Succeed())
 	g.Eventually(reload(gw), patience).Should(beReady())
 
 	d, err := get(&appsv1.Deployment{}, ns, "chat-rtg")
@@ -133,25 +134,25 @@ func TestDriftIsPutRightAndStrangersFieldsAreLeft(t *testing.T) {
 	d.Labels["team"] = "blue"
 	d.Spec.Replicas = ptr.To[int32](7)
 	d.Spec.Template.Spec.Containers[0].SecurityContext.AllowPrivilegeEscalation = ptr.To(true)
-	g.Expect(admin.Update(ctx, d)).To(Succeed())
+	g.Expect(framework.Admin.Update(ctx, d)).To(Succeed())
 	g.Eventually(reload(d), patience).Should(And(
 		HaveField("Spec.Replicas", HaveValue(Equal(int32(2)))),
 		HaveField("Spec.Template.Spec.Containers", ContainElement(HaveField("SecurityContext.AllowPrivilegeEscalation", HaveValue(BeFalse())))),
 		HaveField("Labels", HaveKeyWithValue("team", "blue")),
 	))
-	g.Expect(admin.Delete(ctx, d)).To(Succeed())
+	g.Expect(framework.Admin.Delete(ctx, d)).To(Succeed())
 	g.Eventually(func() error { _, err := get(&appsv1.Deployment{}, ns, "chat-rtg"); return err }, patience).Should(Succeed())
 }
 
 func TestPruneWhatThePlanNoLongerNames(t *testing.T) {
 	g := NewWithT(t)
 	startOperator(t)
-	ns, class := newNamespace(t), makeClass(t)
+	ns, class := framework.NewNamespace(t), framework.NewClass(t)
 	gw := gateway(ns, "chat", class, func(r *v1alpha1.RealtimeGateway) {
 		r.Spec.EngineSelection = &v1alpha1.EngineSelection{Sharing: v1alpha1.EngineDedicated}
 		r.Spec.Exposure = &v1alpha1.Exposure{Ingress: &v1alpha1.IngressExposure{Host: "chat.example.com"}}
 	})
-	g.Expect(admin.Create(ctx, gw)).To(Succeed())
+	g.Expect(framework.Admin.Create(ctx, gw)).To(Succeed())
 	g.Eventually(reload(gw), patience).Should(beReady())
 	engine, err := get(&v1alpha1.Engine{}, ns, "chat-redis")
 	g.Expect(err).NotTo(HaveOccurred())
@@ -160,7 +161,7 @@ func TestPruneWhatThePlanNoLongerNames(t *testing.T) {
 	patch := client.MergeFrom(gw.DeepCopy())
 	gw.Spec.EngineSelection, gw.Spec.Exposure = nil, nil
 	gw.Spec.Engine, gw.Spec.Replicas = v1alpha1.RealtimeMemory, ptr.To[int32](1)
-	g.Expect(admin.Patch(ctx, gw, patch)).To(Succeed())
+	g.Expect(framework.Admin.Patch(ctx, gw, patch)).To(Succeed())
 	for _, gone := range []string{"Ingress", "PodDisruptionBudget"} {
 		g.Eventually(func() []string { return kinds(ns) }, patience).ShouldNot(ContainElement(gone + "/chat-rtg"))
 	}
@@ -171,8 +172,8 @@ func TestPruneWhatThePlanNoLongerNames(t *testing.T) {
 
 func kinds(namespace string) []string {
 	var out []string
-	for _, c := range children(ctx, namespace) {
-		gvks, _, _ := admin.Scheme().ObjectKinds(c)
+	for _, c := range framework.Children(ctx, namespace) {
+		gvks, _, _ := framework.Admin.Scheme().ObjectKinds(c)
 		out = append(out, gvks[0].Kind+"/"+c.GetName())
 	}
 	return out
@@ -180,7 +181,7 @@ func kinds(namespace string) []string {
 
 func gone(obj client.Object) func() bool {
 	return func() bool {
-		err := admin.Get(ctx, client.ObjectKeyFromObject(obj), obj.DeepCopyObject().(client.Object))
+		err := framework.Admin.Get(ctx, client.ObjectKeyFromObject(obj), obj.DeepCopyObject().(client.Object))
 		return apierrors.IsNotFound(err)
 	}
 }
@@ -188,21 +189,21 @@ func gone(obj client.Object) func() bool {
 func TestAnotherDefaultClassMovesNothing(t *testing.T) {
 	g := NewWithT(t)
 	startOperator(t)
-	ns := newNamespace(t)
+	ns := framework.NewNamespace(t)
 	asDefault := func(c *v1alpha1.PatternClass) {
 		c.Annotations = map[string]string{v1alpha1.AnnotationDefaultClass: "true"}
 	}
-	first := makeClass(t, asDefault)
+	first := framework.NewClass(t, asDefault)
 	gw := gateway(ns, "chat", nil)
-	g.Expect(admin.Create(ctx, gw)).To(Succeed())
+	g.Expect(framework.Admin.Create(ctx, gw)).To(Succeed())
 	g.Eventually(reload(gw), patience).Should(beReady())
 	patch := client.MergeFrom(first.DeepCopy())
 	first.Annotations = nil
-	g.Expect(admin.Patch(ctx, first, patch)).To(Succeed())
-	second := makeClass(t, asDefault)
+	g.Expect(framework.Admin.Patch(ctx, first, patch)).To(Succeed())
+	second := framework.NewClass(t, asDefault)
 
 	witness := gateway(ns, "witness", nil)
-	g.Expect(admin.Create(ctx, witness)).To(Succeed())
+	g.Expect(framework.Admin.Create(ctx, witness)).To(Succeed())
 	g.Eventually(reload(witness), patience).Should(beReady())
 	g.Expect(reload(witness)().Status.Engine.Name).To(Equal(second.Name + "-redis"))
 	g.Expect(reload(gw)().Status.Engine.Name).To(Equal(first.Name + "-redis"))

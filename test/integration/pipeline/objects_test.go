@@ -6,10 +6,6 @@ import (
 	"context"
 
 	. "github.com/onsi/gomega"
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
-	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -20,24 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/test/integration/framework"
 )
-
-func childLists() []client.ObjectList {
-	return []client.ObjectList{
-		&appsv1.DeploymentList{}, &appsv1.StatefulSetList{}, &corev1.ServiceList{}, &corev1.ServiceAccountList{},
-		&corev1.SecretList{}, &corev1.ConfigMapList{}, &policyv1.PodDisruptionBudgetList{},
-		&networkingv1.NetworkPolicyList{}, &networkingv1.IngressList{}, &v1alpha1.EngineList{},
-	}
-}
-
-func items(list client.ObjectList) []client.Object {
-	var out []client.Object
-	_ = meta.EachListItem(list, func(o runtime.Object) error {
-		out = append(out, o.(client.Object))
-		return nil
-	})
-	return out
-}
 
 // gateway of the given class; Redis with two replicas unless changed.
 func gateway(namespace, name string, class *v1alpha1.PatternClass, mutate ...func(*v1alpha1.RealtimeGateway)) *v1alpha1.RealtimeGateway {
@@ -60,7 +40,7 @@ func gateway(namespace, name string, class *v1alpha1.PatternClass, mutate ...fun
 func reload[T client.Object](obj T) func() T {
 	return func() T {
 		fresh := obj.DeepCopyObject().(T)
-		if err := admin.Get(context.Background(), client.ObjectKeyFromObject(obj), fresh); err != nil {
+		if err := framework.Admin.Get(context.Background(), client.ObjectKeyFromObject(obj), fresh); err != nil {
 			var none T
 			return none
 		}
@@ -69,7 +49,7 @@ func reload[T client.Object](obj T) func() T {
 }
 
 func get[T client.Object](obj T, namespace, name string) (T, error) {
-	return obj, admin.Get(context.Background(), client.ObjectKey{Namespace: namespace, Name: name}, obj)
+	return obj, framework.Admin.Get(context.Background(), client.ObjectKey{Namespace: namespace, Name: name}, obj)
 }
 
 // kstatusOf is what Flux, Argo CD and kpt would read.

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/test/integration/framework"
 )
 
 // olderTemplate applies, as Trellis, a Deployment whose pods have one more environment
@@ -22,7 +23,7 @@ func olderTemplate(g *WithT, namespace, name string) corev1.PodTemplateSpec {
 	g.Expect(err).NotTo(HaveOccurred())
 	ac.Spec.Template.Spec.Containers[0].WithEnv(corev1ac.EnvVar().WithName("OLDER").WithValue("yes"))
 	ac.WithAnnotations(map[string]string{"patterns.trellis.dev/planned": "older"})
-	g.Expect(admin.Apply(ctx, ac, client.FieldOwner(v1alpha1.ManagedBy), client.ForceOwnership)).To(Succeed())
+	g.Expect(framework.Admin.Apply(ctx, ac, client.FieldOwner(v1alpha1.ManagedBy), client.ForceOwnership)).To(Succeed())
 	older := reload(d)()
 	g.Expect(older.Spec.Template.Spec.Containers[0].Env).To(HaveLen(1))
 	return older.Spec.Template

@@ -13,13 +13,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/test/integration/framework"
 )
 
 // settled waits until the operator has written nothing for a while.
-func settled(g *WithT, op *operator) {
-	last, since := op.writes.Load(), time.Now()
+func settled(g *WithT, op *framework.Operator) {
+	last, since := op.Writes.Load(), time.Now()
 	g.Eventually(func() bool {
-		if now := op.writes.Load(); now != last {
+		if now := op.Writes.Load(); now != last {
 			last, since = now, time.Now()
 		}
 		return time.Since(since) > 2*time.Second
@@ -29,24 +30,24 @@ func settled(g *WithT, op *operator) {
 func TestAtRestAndAfterARestartNothingIsWritten(t *testing.T) {
 	g := NewWithT(t)
 	op := startOperator(t)
-	ns, class := newNamespace(t), makeClass(t)
+	ns, class := framework.NewNamespace(t), framework.NewClass(t)
 	gw := gateway(ns, "chat", class)
-	g.Expect(admin.Create(ctx, gw)).To(Succeed())
+	g.Expect(framework.Admin.Create(ctx, gw)).To(Succeed())
 	g.Eventually(reload(gw), patience).Should(beReady())
 	settled(g, op)
 
-	writes, reads := op.writes.Load(), op.reads.Load()
-	g.Consistently(func() []int64 { return []int64{op.writes.Load(), op.reads.Load()} }, 3*time.Second, 100*time.Millisecond).
+	writes, reads := op.Writes.Load(), op.Reads.Load()
+	g.Consistently(func() []int64 { return []int64{op.Writes.Load(), op.Reads.Load()} }, 3*time.Second, 100*time.Millisecond).
 		Should(Equal([]int64{writes, reads}), "writes and reads at rest")
 
-	op.stop()
+	op.Stop()
 	before := versions(ns)
 	second := startOperator(t)
 	// An unrelated object that becomes ready shows that the second operator has worked its queue.
-	probe := gateway(newNamespace(t), "probe", class, func(r *v1alpha1.RealtimeGateway) {
+	probe := gateway(framework.NewNamespace(t), "probe", class, func(r *v1alpha1.RealtimeGateway) {
 		r.Spec.Engine, r.Spec.Replicas = v1alpha1.RealtimeMemory, nil
 	})
-	g.Expect(admin.Create(ctx, probe)).To(Succeed())
+	g.Expect(framework.Admin.Create(ctx, probe)).To(Succeed())
 	g.Eventually(reload(probe), patience).Should(beReady())
 	settled(g, second)
 	g.Expect(versions(ns)).To(Equal(before), "objects written after a restart")
@@ -55,11 +56,11 @@ func TestAtRestAndAfterARestartNothingIsWritten(t *testing.T) {
 // versions of all that Trellis made in a namespace, and of the gateways.
 func versions(namespace string) map[string]string {
 	out := map[string]string{}
-	for _, c := range children(ctx, namespace) {
+	for _, c := range framework.Children(ctx, namespace) {
 		out[string(c.GetUID())] = c.GetName() + "@" + c.GetResourceVersion()
 	}
 	var list v1alpha1.RealtimeGatewayList
-	if admin.List(ctx, &list, client.InNamespace(namespace)) == nil {
+	if framework.Admin.List(ctx, &list, client.InNamespace(namespace)) == nil {
 		for _, gw := range list.Items {
 			out[string(gw.UID)] = gw.Name + "@" + gw.ResourceVersion
 		}
@@ -70,11 +71,11 @@ func versions(namespace string) map[string]string {
 func TestANewOperatorRestartsNoPod(t *testing.T) {
 	g := NewWithT(t)
 	op := startOperator(t)
-	ns, class := newNamespace(t), makeClass(t)
+	ns, class := framework.NewNamespace(t), framework.NewClass(t)
 	gw := gateway(ns, "chat", class)
-	g.Expect(admin.Create(ctx, gw)).To(Succeed())
+	g.Expect(framework.Admin.Create(ctx, gw)).To(Succeed())
 	g.Eventually(reload(gw), patience).Should(beReady())
-	op.stop()
+	op.Stop()
 
 	// An older operator would have applied another template: play it by applying one in its name.
 	older := olderTemplate(g, ns, "chat-rtg")
@@ -86,7 +87,7 @@ func TestANewOperatorRestartsNoPod(t *testing.T) {
 	g.Expect(d.Spec.Template).To(Equal(older), "the pod template of an unchanged object")
 
 	patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"`+v1alpha1.AnnotationApproveUpdate+`":"1"}}}`))
-	g.Expect(admin.Patch(ctx, gw, patch)).To(Succeed())
+	g.Expect(framework.Admin.Patch(ctx, gw, patch)).To(Succeed())
 	g.Eventually(reload(d), patience).ShouldNot(HaveField("Spec.Template", older))
 	g.Eventually(reload(gw), patience).ShouldNot(haveCondition(v1alpha1.ConditionUpdateAvailable, metav1.ConditionTrue, v1alpha1.ReasonOperatorChanged))
 }

@@ -1,6 +1,6 @@
 //go:build integration
 
-package pipeline
+package framework
 
 import (
 	"context"
@@ -10,8 +10,12 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -19,9 +23,9 @@ import (
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 )
 
-// startNodes plays the cluster in one namespace: every workload becomes ready at
+// playCluster plays the cluster in one namespace: every workload becomes ready at
 // once, StatefulSets get their claims, and what lost its owner is collected.
-func startNodes(t *testing.T, namespace string) {
+func playCluster(t testing.TB, namespace string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -44,7 +48,7 @@ func startNodes(t *testing.T, namespace string) {
 
 func playDeployments(ctx context.Context, namespace string) {
 	var list appsv1.DeploymentList
-	if admin.List(ctx, &list, client.InNamespace(namespace)) != nil {
+	if Admin.List(ctx, &list, client.InNamespace(namespace)) != nil {
 		return
 	}
 	for i := range list.Items {
@@ -56,13 +60,13 @@ func playDeployments(ctx context.Context, namespace string) {
 		d.Status = appsv1.DeploymentStatus{
 			ObservedGeneration: d.Generation, Replicas: n, UpdatedReplicas: n, ReadyReplicas: n, AvailableReplicas: n,
 		}
-		_ = admin.Status().Update(ctx, d)
+		_ = Admin.Status().Update(ctx, d)
 	}
 }
 
 func playStatefulSets(ctx context.Context, namespace string) {
 	var list appsv1.StatefulSetList
-	if admin.List(ctx, &list, client.InNamespace(namespace)) != nil {
+	if Admin.List(ctx, &list, client.InNamespace(namespace)) != nil {
 		return
 	}
 	for i := range list.Items {
@@ -70,7 +74,7 @@ func playStatefulSets(ctx context.Context, namespace string) {
 		for _, template := range s.Spec.VolumeClaimTemplates {
 			claim := template.DeepCopy()
 			claim.Namespace, claim.Name = namespace, template.Name+"-"+s.Name+"-0"
-			_ = admin.Create(ctx, claim)
+			_ = Admin.Create(ctx, claim)
 		}
 		n := ptr.Deref(s.Spec.Replicas, 1)
 		if s.Status.ObservedGeneration == s.Generation && s.Status.AvailableReplicas == n {
@@ -79,7 +83,7 @@ func playStatefulSets(ctx context.Context, namespace string) {
 		s.Status = appsv1.StatefulSetStatus{
 			ObservedGeneration: s.Generation, Replicas: n, UpdatedReplicas: n, ReadyReplicas: n, AvailableReplicas: n,
 		}
-		_ = admin.Status().Update(ctx, s)
+		_ = Admin.Status().Update(ctx, s)
 	}
 }
 
@@ -87,65 +91,64 @@ func playStatefulSets(ctx context.Context, namespace string) {
 func collectGarbage(ctx context.Context, namespace string) {
 	live := map[types.UID]bool{}
 	for _, list := range []client.ObjectList{&v1alpha1.RealtimeGatewayList{}, &v1alpha1.EngineList{}} {
-		if admin.List(ctx, list, client.InNamespace(namespace)) != nil {
+		if Admin.List(ctx, list, client.InNamespace(namespace)) != nil {
 			return
 		}
-		for _, obj := range items(list) {
+		for _, obj := range Items(list) {
 			live[obj.GetUID()] = true
 		}
 	}
-	for _, obj := range children(ctx, namespace) {
+	for _, obj := range Children(ctx, namespace) {
 		owner := metav1.GetControllerOf(obj)
 		if owner == nil || live[owner.UID] || !ownerGone(ctx, namespace, owner) {
 			continue
 		}
-		_ = admin.Delete(ctx, obj, client.Preconditions{UID: ptr.To(obj.GetUID()), ResourceVersion: ptr.To(obj.GetResourceVersion())})
+		_ = Admin.Delete(ctx, obj, client.Preconditions{UID: ptr.To(obj.GetUID()), ResourceVersion: ptr.To(obj.GetResourceVersion())})
 	}
 }
 
 func ownerGone(ctx context.Context, namespace string, ref *metav1.OwnerReference) bool {
 	owner := &metav1.PartialObjectMetadata{}
 	owner.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(ref.Kind))
-	err := admin.Get(ctx, client.ObjectKey{Namespace: namespace, Name: ref.Name}, owner)
+	err := Admin.Get(ctx, client.ObjectKey{Namespace: namespace, Name: ref.Name}, owner)
 	return apierrors.IsNotFound(err) || (err == nil && owner.UID != ref.UID)
 }
 
-// makeClass creates a class of the test's own and removes it at the end.
-func makeClass(t *testing.T, mutate ...func(*v1alpha1.PatternClass)) *v1alpha1.PatternClass {
-	t.Helper()
-	class := &v1alpha1.PatternClass{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: "class-"},
-		Spec: v1alpha1.PatternClassSpec{
-			Plane:   v1alpha1.PlaneClass{Version: "v0.1.0"},
-			Engines: []v1alpha1.EngineClass{{Type: v1alpha1.EngineRedis, Image: "docker.io/valkey/valkey:8.1"}},
-		},
-	}
-	for _, m := range mutate {
-		m(class)
-	}
-	if err := admin.Create(context.Background(), class); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = client.IgnoreNotFound(admin.Delete(context.Background(), class)) })
-	return class
-}
-
-// children lists all that a pattern may own in a namespace.
-func children(ctx context.Context, namespace string) []client.Object {
+// Children lists all that a pattern may own in a namespace.
+func Children(ctx context.Context, namespace string) []client.Object {
 	var out []client.Object
 	for _, list := range childLists() {
-		if admin.List(ctx, list, client.InNamespace(namespace), client.MatchingLabels{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}) != nil {
+		if Admin.List(ctx, list, client.InNamespace(namespace), client.MatchingLabels{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}) != nil {
 			return nil
 		}
-		out = append(out, items(list)...)
+		out = append(out, Items(list)...)
 	}
 	return out
 }
 
-func claimsOf(ctx context.Context, namespace string) []corev1.PersistentVolumeClaim {
+// ClaimsOf lists the claims of a namespace.
+func ClaimsOf(ctx context.Context, namespace string) []corev1.PersistentVolumeClaim {
 	var list corev1.PersistentVolumeClaimList
-	if admin.List(ctx, &list, client.InNamespace(namespace)) != nil {
+	if Admin.List(ctx, &list, client.InNamespace(namespace)) != nil {
 		return nil
 	}
 	return list.Items
+}
+
+func childLists() []client.ObjectList {
+	return []client.ObjectList{
+		&appsv1.DeploymentList{}, &appsv1.StatefulSetList{}, &corev1.ServiceList{}, &corev1.ServiceAccountList{},
+		&corev1.SecretList{}, &corev1.ConfigMapList{}, &policyv1.PodDisruptionBudgetList{},
+		&networkingv1.NetworkPolicyList{}, &networkingv1.IngressList{}, &v1alpha1.EngineList{},
+	}
+}
+
+// Items of a list.
+func Items(list client.ObjectList) []client.Object {
+	var out []client.Object
+	_ = meta.EachListItem(list, func(o runtime.Object) error {
+		out = append(out, o.(client.Object))
+		return nil
+	})
+	return out
 }

@@ -1,0 +1,130 @@
+//go:build integration
+
+package framework
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/trellis-dev/trellis/controllers"
+	"github.com/trellis-dev/trellis/controllers/pattern"
+)
+
+// Operator is a manager in this process whose calls are counted.
+type Operator struct {
+	// Writes and Reads are the calls so far; watches are no reads.
+	Writes, Reads atomic.Int64
+	lastWrite     atomic.Int64
+	stop          context.CancelFunc
+	done          chan error
+	once          sync.Once
+}
+
+// OperatorOptions say how an operator differs from a plain one.
+type OperatorOptions struct {
+	// Kinds that it reconciles; all by default.
+	Kinds *pattern.Registration
+	// Namespace that it watches; all by default.
+	Namespace string
+	// Transport wraps what carries its calls, e.g. to break some.
+	Transport func(http.RoundTripper) http.RoundTripper
+}
+
+// StartOperator runs controllers until the test ends or Stop is called.
+func StartOperator(t testing.TB, o OperatorOptions) *Operator {
+	t.Helper()
+	op := &Operator{done: make(chan error, 1)}
+	mgr, err := op.manager(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	op.stop = cancel
+	go func() { op.done <- mgr.Start(ctx) }()
+	t.Cleanup(op.Stop)
+	return op
+}
+
+func (op *Operator) manager(o OperatorOptions) (manager.Manager, error) {
+	if o.Kinds == nil {
+		o.Kinds = controllers.Kinds()
+	}
+	cfg := rest.CopyConfig(Config)
+	cfg.ContentType = "application/json"
+	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		if o.Transport != nil {
+			next = o.Transport(next)
+		}
+		return counter{op, next}
+	})
+	scheme, err := pattern.NewScheme()
+	if err != nil {
+		return nil, err
+	}
+	caching := o.Kinds.CacheOptions()
+	if o.Namespace != "" {
+		caching.DefaultNamespaces = map[string]cache.Config{o.Namespace: {}}
+	}
+	stopping := 5 * time.Second
+	mgr, err := ctrl.NewManager(cfg, manager.Options{
+		Scheme: scheme, Cache: caching, GracefulShutdownTimeout: &stopping,
+		Metrics: metricsserver.Options{BindAddress: "0"},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make a manager: %w", err)
+	}
+	return mgr, o.Kinds.Setup(mgr, pattern.Options{Registry: prometheus.NewRegistry(), SkipNameValidation: true})
+}
+
+// Stop ends the operator and waits for it.
+func (op *Operator) Stop() {
+	op.once.Do(func() {
+		op.stop()
+		<-op.done
+	})
+}
+
+// Quiet is how long the operator has written nothing.
+func (op *Operator) Quiet() time.Duration {
+	return time.Since(time.Unix(0, op.lastWrite.Load()))
+}
+
+// counter counts the calls of an operator. Events are left out: they are no state.
+type counter struct {
+	op   *Operator
+	next http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (c counter) RoundTrip(r *http.Request) (*http.Response, error) {
+	switch {
+	case IsWrite(r):
+		c.op.Writes.Add(1)
+		c.op.lastWrite.Store(time.Now().UnixNano())
+	case !IsWatch(r):
+		c.op.Reads.Add(1)
+	}
+	if os.Getenv("TRACE_CALLS") != "" {
+		fmt.Fprintln(os.Stderr, r.Method, r.URL.Path)
+	}
+	return c.next.RoundTrip(r)
+}
+
+// IsWatch is true for a call that watches.
+func IsWatch(r *http.Request) bool { return r.URL.Query().Get("watch") == "true" }
+
+// IsWrite is true for a call that changes something.
+func IsWrite(r *http.Request) bool { return r.Method != http.MethodGet }

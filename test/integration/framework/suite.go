@@ -1,0 +1,110 @@
+//go:build integration
+
+package framework
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/controllers/pattern"
+)
+
+// Patience is how long a condition may take on a busy machine.
+const Patience = 30 * time.Second
+
+var (
+	// Config reaches the API server as an administrator.
+	Config *rest.Config
+	// Admin does what users and the cluster do; it reads from the API server.
+	Admin client.Client
+)
+
+// Root is the top of the repository.
+func Root() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(file), "..", "..", "..")
+}
+
+// Main is the TestMain of a package: it runs its tests against an API server of their own.
+func Main(m *testing.M) int {
+	ctrl.SetLogger(logger())
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS is not set: run `make test-integration`")
+		return 1
+	}
+	env := &envtest.Environment{
+		CRDDirectoryPaths:     []string{filepath.Join(Root(), "config", "crd", "bases")},
+		ErrorIfCRDPathMissing: true,
+	}
+	// Also after a start that failed half way.
+	defer func() { _ = env.Stop() }()
+	var err error
+	if Config, err = env.Start(); err != nil {
+		fmt.Fprintln(os.Stderr, "start the API server:", err)
+		return 1
+	}
+	Config.QPS = -1
+	scheme, err := pattern.NewScheme()
+	if err == nil {
+		Admin, err = client.New(Config, client.Options{Scheme: scheme})
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+// logger is silent unless OPERATOR_LOGS is set.
+func logger() logr.Logger {
+	if os.Getenv("OPERATOR_LOGS") == "" {
+		return logr.Discard()
+	}
+	return funcr.New(func(prefix, args string) { fmt.Fprintln(os.Stderr, prefix, args) }, funcr.Options{})
+}
+
+// NewNamespace makes a namespace of its own for a test, with a cluster that plays along.
+func NewNamespace(t testing.TB) string {
+	t.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "t-"}}
+	if err := Admin.Create(context.Background(), ns); err != nil {
+		t.Fatal(err)
+	}
+	playCluster(t, ns.Name)
+	return ns.Name
+}
+
+// NewClass creates a class of the test's own and removes it at the end.
+func NewClass(t testing.TB, mutate ...func(*v1alpha1.PatternClass)) *v1alpha1.PatternClass {
+	t.Helper()
+	class := &v1alpha1.PatternClass{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "class-"},
+		Spec: v1alpha1.PatternClassSpec{
+			Plane:   v1alpha1.PlaneClass{Version: "v0.1.0"},
+			Engines: []v1alpha1.EngineClass{{Type: v1alpha1.EngineRedis, Image: "docker.io/valkey/valkey:8.1"}},
+		},
+	}
+	for _, m := range mutate {
+		m(class)
+	}
+	if err := Admin.Create(context.Background(), class); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.IgnoreNotFound(Admin.Delete(context.Background(), class)) })
+	return class
+}
