@@ -28,8 +28,9 @@ const (
 
 // local starts planes in this process.
 type local struct {
-	dir    string
-	config planeconfig.Config
+	dir     string
+	config  planeconfig.Config
+	prepare func(*realtime.Gateway)
 }
 
 func newLocal(t *testing.T, o conformance.Options, engine planeconfig.Engine) *local {
@@ -87,6 +88,9 @@ func (l *local) start(t *testing.T) *conformance.Replica {
 	gw, err := realtime.New(p)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if l.prepare != nil {
+		l.prepare(gw)
 	}
 	contract, admin, err := p.Listen(context.Background())
 	if err != nil {

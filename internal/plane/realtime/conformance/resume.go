@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -98,6 +99,9 @@ func testResumeLong(t *testing.T, start Factory) {
 		}
 		if diff := cmp.Diff(numbers(1, n), got); diff != "" {
 			t.Errorf("%s (-published +seen):\n%s", p, diff)
+		}
+		if !strings.Contains(p, "olling") && f.connections() != 1 {
+			t.Errorf("%s connected %d times: the recovery did not fit through the client's queue", p, f.connections())
 		}
 		f.end()
 	}
