@@ -6,7 +6,7 @@ demo: deps ## From nothing to a served RealtimeGateway, shown step by step
 
 ##@ Test
 
-.PHONY: test test-unit test-chart test-integration test-e2e bench deps
+.PHONY: test test-unit test-chart test-integration test-cluster test-e2e bench deps
 test: ## Everything below, ending in a summary
 	@hack/test.sh
 
@@ -23,6 +23,9 @@ test-chart: $(call tools,helm helm-unittest) ## The chart, linted, rendered and 
 test-integration: bin/trellis-cluster $(call tools,gotestsum) ## Against a real kube-apiserver and etcd
 	KUBEBUILDER_ASSETS="$$(bin/trellis-cluster envtest-assets)" \
 	  hack/gotest.sh test-integration -count=1 -timeout=20m -tags=integration ./test/integration/...
+
+test-cluster: $(call tools,gotestsum) ## The embedded cluster itself: boot, crash, and what it leaves behind
+	cd hack/cluster && ../gotest.sh test-cluster -count=1 -timeout=20m -tags=cluster ./e2e/...
 
 test-e2e: images $(call tools,gotestsum helm) ## On a cluster of two nodes, with real pods and engines
 	hack/e2e.sh
