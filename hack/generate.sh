@@ -59,7 +59,10 @@ manifests() {
   userRules
   sed -i -e "s/^version: .*/version: ${version#v}/" -e "s/^appVersion: .*/appVersion: $version/" "$chart/Chart.yaml"
 
-  sed -i "s/^    version: .*/    version: $version/" config/samples/patternclass.yaml
+  local sample
+  while read -r sample; do
+    cp "examples/valid/$sample" config/samples/
+  done < <(sed -n 's/^  - //p' config/samples/kustomization.yaml)
 
   fromChart deployment.yaml >config/manager/manager.yaml
   fromChart pdb.yaml >config/manager/pdb.yaml
