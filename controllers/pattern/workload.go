@@ -19,9 +19,10 @@ type WorkloadReasons struct {
 
 // rollout is what Deployments and StatefulSets have in common.
 type rollout struct {
-	desired, available, updated int32
-	observed                    bool
-	failure                     string
+	// total counts also old pods that are yet to be stopped.
+	desired, available, updated, total int32
+	observed                           bool
+	failure                            string
 }
 
 // WorkloadVerdict judges the pods of the children's Deployments and StatefulSets.
@@ -52,6 +53,10 @@ func (r rollout) verdict(reasons WorkloadReasons) *Verdict {
 	case r.updated < r.desired:
 		return &Verdict{OK: true, Progressing: true, Reason: reasons.Rolling,
 			Message: fmt.Sprintf("%d of %d pods are replaced", r.updated, r.desired)}
+	case r.total > r.updated:
+		// Some of those that are available are old; the newest may not be.
+		return &Verdict{OK: true, Progressing: true, Reason: reasons.Rolling,
+			Message: fmt.Sprintf("old pods that are yet to stop: %d", r.total-r.updated)}
 	case r.available < r.desired:
 		return &Verdict{OK: true, Progressing: true, Reason: reasons.Ready, Message: counts}
 	default:
@@ -66,6 +71,7 @@ func rolloutOf(obj client.Object) (rollout, bool) {
 			desired:   ptr.Deref(w.Spec.Replicas, 1),
 			available: w.Status.AvailableReplicas,
 			updated:   w.Status.UpdatedReplicas,
+			total:     w.Status.Replicas,
 			observed:  w.Status.ObservedGeneration >= w.Generation,
 			failure:   deploymentFailure(w),
 		}, true
@@ -78,6 +84,7 @@ func rolloutOf(obj client.Object) (rollout, bool) {
 			desired:   ptr.Deref(w.Spec.Replicas, 1),
 			available: w.Status.AvailableReplicas,
 			updated:   updated,
+			total:     w.Status.Replicas,
 			observed:  w.Status.ObservedGeneration >= w.Generation,
 		}, true
 	default:

@@ -16,7 +16,7 @@ func TestRolloutVerdict(t *testing.T) {
 			rollout{desired: 2}, Verdict{Reason: "Waiting", Message: "0 of 2 pods are ready"},
 		},
 		"all serve": {
-			rollout{desired: 2, available: 2, updated: 2, observed: true}, Verdict{OK: true, Reason: "Ready", Message: "2 of 2 pods are ready"},
+			rollout{desired: 2, available: 2, updated: 2, total: 2, observed: true}, Verdict{OK: true, Reason: "Ready", Message: "2 of 2 pods are ready"},
 		},
 		"one of several may be missing": {
 			rollout{desired: 2, available: 1, updated: 2, observed: true},
@@ -32,6 +32,10 @@ func TestRolloutVerdict(t *testing.T) {
 		"being replaced": {
 			rollout{desired: 2, available: 2, updated: 1, observed: true},
 			Verdict{OK: true, Progressing: true, Reason: "Rolling", Message: "1 of 2 pods are replaced"},
+		},
+		"an old pod serves in place of a new one": {
+			rollout{desired: 2, available: 2, updated: 2, total: 3, observed: true},
+			Verdict{OK: true, Progressing: true, Reason: "Rolling", Message: "old pods that are yet to stop: 1"},
 		},
 		"can not be created": {
 			rollout{desired: 1, observed: true, failure: "quota"}, Verdict{Reason: "Failing", Message: "0 of 1 pods are ready: quota", Stalled: true},
