@@ -30,5 +30,5 @@ test-cluster: $(call tools,gotestsum) ## The embedded cluster itself: boot, cras
 test-e2e: images $(call tools,gotestsum helm) ## On a cluster of two nodes, with real pods and engines
 	hack/e2e.sh
 
-bench: $(call tools,gotestsum) ## Ratios against the raw engine or a peer, in one run; writes docs/benchmarks.md
+bench: ## Ratios against the raw engine or a peer, in one run; writes docs/benchmarks.md
 	go test -run='^$$' -bench=. -count=5 -timeout=60m ./test/bench/...
