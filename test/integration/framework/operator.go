@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -114,7 +115,7 @@ func (c counter) RoundTrip(r *http.Request) (*http.Response, error) {
 	case IsWrite(r):
 		c.op.Writes.Add(1)
 		c.op.lastWrite.Store(time.Now().UnixNano())
-	case !IsWatch(r):
+	case !IsWatch(r) && !isEvent(r):
 		c.op.Reads.Add(1)
 	}
 	if os.Getenv("TRACE_CALLS") != "" {
@@ -126,5 +127,12 @@ func (c counter) RoundTrip(r *http.Request) (*http.Response, error) {
 // IsWatch is true for a call that watches.
 func IsWatch(r *http.Request) bool { return r.URL.Query().Get("watch") == "true" }
 
-// IsWrite is true for a call that changes something.
-func IsWrite(r *http.Request) bool { return r.Method != http.MethodGet }
+// IsWrite is true for a call that changes the state of the cluster; events are none.
+func IsWrite(r *http.Request) bool {
+	return r.Method != http.MethodGet && !strings.Contains(r.URL.Path, "/events")
+}
+
+// isEvent is true for a call that tells of something.
+func isEvent(r *http.Request) bool {
+	return r.Method != http.MethodGet && strings.Contains(r.URL.Path, "/events")
+}

@@ -1,0 +1,187 @@
+//go:build integration
+
+package laws
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/test/integration/framework"
+)
+
+var ctx = context.Background()
+
+// example is a file of examples/valid: what a user would apply.
+type example struct {
+	name    string
+	objects []*unstructured.Unstructured
+}
+
+// examples are all that are namespaced; classes are applied once for all.
+func examples(t testing.TB) []example {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(framework.Root(), "examples", "valid", "*.yaml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no examples: %v", err)
+	}
+	var out []example
+	for _, file := range files {
+		e := example{name: strings.TrimSuffix(filepath.Base(file), ".yaml")}
+		for _, obj := range decode(t, file) {
+			if obj.GetKind() == "PatternClass" {
+				applyClass(t, obj)
+				continue
+			}
+			e.objects = append(e.objects, obj)
+		}
+		if len(e.objects) > 0 {
+			out = append(out, e)
+		}
+	}
+	standardClass(t)
+	return out
+}
+
+// some are the named examples, or all of them where LAWS=all: a run over every example takes a
+// quarter of an hour.
+func some(t testing.TB, names ...string) []example {
+	t.Helper()
+	all := examples(t)
+	if os.Getenv("LAWS") == "all" {
+		return all
+	}
+	var out []example
+	for _, e := range all {
+		if slices.Contains(names, e.name) {
+			out = append(out, e)
+		}
+	}
+	if len(out) != len(names) {
+		t.Fatalf("of the examples %v only %d are there", names, len(out))
+	}
+	return out
+}
+
+func decode(t testing.TB, file string) []*unstructured.Unstructured {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A test sends nothing to other machines: nobody listens at the port of this one either.
+	data = bytes.ReplaceAll(data, []byte("redis.example.com"), []byte("127.0.0.1"))
+	var out []*unstructured.Unstructured
+	decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
+	for {
+		obj := &unstructured.Unstructured{}
+		if err := decoder.Decode(&obj.Object); errors.Is(err, io.EOF) {
+			return out
+		} else if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if len(obj.Object) > 0 {
+			out = append(out, obj)
+		}
+	}
+}
+
+func applyClass(t testing.TB, obj *unstructured.Unstructured) {
+	t.Helper()
+	if err := framework.Admin.Create(ctx, obj.DeepCopy()); client.IgnoreAlreadyExists(err) != nil {
+		t.Fatal(err)
+	}
+}
+
+var makeStandard sync.Once
+
+// standardClass is the default, where no example brings one.
+func standardClass(t testing.TB) {
+	t.Helper()
+	makeStandard.Do(func() {
+		err := framework.Admin.Create(ctx, &v1alpha1.PatternClass{
+			ObjectMeta: metav1.ObjectMeta{Name: "standard", Annotations: map[string]string{v1alpha1.AnnotationDefaultClass: "true"}},
+			Spec: v1alpha1.PatternClassSpec{
+				Plane:   v1alpha1.PlaneClass{Version: "v0.1.0"},
+				Engines: []v1alpha1.EngineClass{{Type: v1alpha1.EngineRedis, Image: "docker.io/valkey/valkey:8.1"}},
+			},
+		})
+		if client.IgnoreAlreadyExists(err) != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// apply creates the example's objects in a namespace.
+func (e example) apply(namespace string) error {
+	for _, obj := range e.objects {
+		obj = obj.DeepCopy()
+		obj.SetNamespace(namespace)
+		if err := framework.Admin.Create(ctx, obj); err != nil && !apierrors.IsAlreadyExists(err) {
+			return fmt.Errorf("apply %s %s: %w", obj.GetKind(), obj.GetName(), err)
+		}
+	}
+	return nil
+}
+
+// quietFor is how long nothing may be written before a state counts as settled.
+const quietFor = 700 * time.Millisecond
+
+// settle waits until every pattern of the namespace has been looked at in its present generation,
+// every workload's state has reached a status, and the operator has been quiet for a while.
+func settle(op *framework.Operator, namespace string) error {
+	deadline := time.Now().Add(2 * framework.Patience)
+	for time.Now().Before(deadline) {
+		if op.Quiet() > quietFor && observed(namespace) {
+			return nil
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+	return fmt.Errorf("not settled after %s", 2*framework.Patience)
+}
+
+func observed(namespace string) bool {
+	for _, list := range []client.ObjectList{&v1alpha1.RealtimeGatewayList{}, &v1alpha1.EngineList{}} {
+		if framework.Admin.List(ctx, list, client.InNamespace(namespace)) != nil {
+			return false
+		}
+		for _, obj := range framework.Items(list) {
+			status := obj.(v1alpha1.Pattern).GetPatternStatus()
+			if status.ObservedGeneration != obj.GetGeneration() || inMotion(status.Conditions) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// inMotion is true while something is being started. A missing reference is no motion.
+func inMotion(conditions []metav1.Condition) bool {
+	accepted, reconciling := false, false
+	for _, c := range conditions {
+		accepted = accepted || (c.Type == v1alpha1.ConditionAccepted && c.Status == metav1.ConditionTrue)
+		reconciling = reconciling || c.Type == v1alpha1.ConditionReconciling
+	}
+	for _, c := range conditions {
+		if c.Type == v1alpha1.ConditionEngineReady && c.Reason == v1alpha1.ReasonEngineUnreachable {
+			return false
+		}
+	}
+	return accepted && reconciling
+}

@@ -1,0 +1,145 @@
+//go:build integration
+
+package laws
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/test/integration/framework"
+)
+
+// state is all that Trellis made or said in a namespace, by kind and name, without
+// what must differ between two runs: names of namespaces, times, identities and
+// generated secrets.
+type state map[string]any
+
+// hashes are over texts that hold the name of the namespace, or identities.
+var hashes = regexp.MustCompile(`("patterns\.trellis\.dev/(?:applied|planned|config)"):"[0-9a-f]{16}"`)
+
+// annotationInputs holds generations.
+const annotationInputs = "patterns.trellis.dev/inputs"
+
+func snapshot(namespace string) (state, error) {
+	objects := framework.Children(ctx, namespace)
+	for _, list := range []client.ObjectList{&v1alpha1.RealtimeGatewayList{}, &v1alpha1.EngineList{}, &corev1.PersistentVolumeClaimList{}} {
+		if err := framework.Admin.List(ctx, list, client.InNamespace(namespace)); err != nil {
+			return nil, err
+		}
+		objects = append(objects, framework.Items(list)...)
+	}
+	out := state{}
+	names := strings.NewReplacer(append(generatedValues(objects), identities(objects)...)...)
+	for _, obj := range objects {
+		gvks, _, err := framework.Admin.Scheme().ObjectKinds(obj)
+		if err != nil {
+			return nil, err
+		}
+		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(decoded(obj))
+		if err != nil {
+			return nil, err
+		}
+		mask(content)
+		text, err := json.Marshal(content)
+		if err != nil {
+			return nil, err
+		}
+		var clean any
+		masked := hashes.ReplaceAllString(strings.ReplaceAll(string(text), namespace, "NAMESPACE"), `$1:"HASH"`)
+		if err := json.Unmarshal([]byte(names.Replace(masked)), &clean); err != nil {
+			return nil, fmt.Errorf("mask %s: %w", obj.GetName(), err)
+		}
+		out[gvks[0].Kind+"/"+obj.GetName()] = clean
+	}
+	return out, nil
+}
+
+// decoded shows a Secret's data as text.
+func decoded(obj client.Object) client.Object {
+	secret, ok := obj.(*corev1.Secret)
+	if !ok {
+		return obj
+	}
+	secret = secret.DeepCopy()
+	secret.StringData = map[string]string{}
+	for k, v := range secret.Data {
+		secret.StringData[k] = string(v)
+	}
+	secret.Data = nil
+	return secret
+}
+
+var random = regexp.MustCompile(`^[A-Za-z0-9_-]{12,64}$`)
+
+// generatedValues pairs every generated secret value with a name for it.
+func generatedValues(objects []client.Object) []string {
+	var pairs []string
+	for _, obj := range objects {
+		secret, ok := obj.(*corev1.Secret)
+		if !ok {
+			continue
+		}
+		for _, key := range []string{"password", "token", "signing-key", "instance"} {
+			if value := string(secret.Data[key]); random.MatchString(value) {
+				pairs = append(pairs, value, fmt.Sprintf("<%s of %d characters>", key, len(value)))
+			}
+		}
+	}
+	return pairs
+}
+
+// identities pairs every UID, which the fields of owner references are named by, with its object.
+func identities(objects []client.Object) []string {
+	var pairs []string
+	for _, obj := range objects {
+		pairs = append(pairs, string(obj.GetUID()), "<uid of "+obj.GetName()+">")
+	}
+	return pairs
+}
+
+func mask(content map[string]any) {
+	meta := content["metadata"].(map[string]any)
+	for _, field := range []string{"uid", "resourceVersion", "creationTimestamp", "generation"} {
+		delete(meta, field)
+	}
+	if annotations, ok := meta["annotations"].(map[string]any); ok {
+		delete(annotations, annotationInputs)
+	}
+	for _, list := range [][]string{{"metadata", "ownerReferences"}, {"metadata", "managedFields"}, {"status", "conditions"}} {
+		maskItems(content, list)
+	}
+	for _, field := range [][]string{
+		{"spec", "clusterIP"}, {"spec", "clusterIPs"}, {"status", "observedGeneration"},
+	} {
+		unstructured.RemoveNestedField(content, field...)
+	}
+}
+
+func maskItems(content map[string]any, path []string) {
+	list, _, _ := unstructured.NestedSlice(content, path...)
+	for _, item := range list {
+		for _, field := range []string{"uid", "time", "lastTransitionTime", "observedGeneration"} {
+			delete(item.(map[string]any), field)
+		}
+	}
+	if list != nil {
+		_ = unstructured.SetNestedSlice(content, list, path...)
+	}
+}
+
+// differ explains how two states differ; nil when they do not.
+func differ(want, got state) error {
+	if diff := cmp.Diff(want, got); diff != "" {
+		return fmt.Errorf("the end states differ (-undisturbed +disturbed):\n%s", diff)
+	}
+	return nil
+}
