@@ -32,11 +32,12 @@ var drivers = map[v1alpha1.EngineType]Driver{
 // Request is what a provisioned engine is planned from: the Engine's own
 // settings, and the class's where it has none.
 type Request struct {
-	Owner         specs.Owner
-	Image         string
-	Replicas      int32
-	Storage       v1alpha1.Storage
-	Resources     *corev1.ResourceRequirements
+	Owner    specs.Owner
+	Image    string
+	Replicas int32
+	Storage  v1alpha1.Storage
+	// Resources by how special they are: the first that is set counts.
+	Resources     []*corev1.ResourceRequirements
 	Suspended     bool
 	Overrides     []*v1alpha1.PodTemplate
 	ClusterDomain string

@@ -82,7 +82,7 @@ func redisConfig(r Request) string {
 }
 
 func redisResources(r Request) corev1.ResourceRequirements {
-	return specs.Resources("50m", "64Mi", "1", "256Mi", r.Resources)
+	return specs.Resources("50m", "64Mi", "1", "256Mi", r.Resources...)
 }
 
 func redisStatefulSet(r Request, config string) *appsv1.StatefulSet {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/ptr"
 
@@ -41,20 +42,19 @@ func request(e *v1alpha1.Engine, in pattern.Inputs) Request {
 		own = &v1alpha1.ProvisionedEngine{}
 	}
 	r := Request{
-		Owner:         owner(e),
-		Image:         entry.Image,
-		Replicas:      ptr.Deref(own.Replicas, ptr.Deref(entry.Replicas, defaultReplicas)),
-		Storage:       mergedStorage(own.Storage, entry.Storage),
-		Resources:     entry.Resources,
+		Owner:    owner(e),
+		Image:    entry.Image,
+		Replicas: ptr.Deref(own.Replicas, ptr.Deref(entry.Replicas, defaultReplicas)),
+		Storage:  mergedStorage(own.Storage, entry.Storage),
+		Resources: []*corev1.ResourceRequirements{
+			specs.ResourcesOf(e.Spec.PodTemplate), own.Resources, entry.Resources, specs.ResourcesOf(in.Class.Spec.PodDefaults),
+		},
 		Suspended:     ptr.Deref(e.Spec.Suspend, false),
 		Overrides:     []*v1alpha1.PodTemplate{in.Class.Spec.PodDefaults, e.Spec.PodTemplate},
 		ClusterDomain: in.ClusterDomain,
 	}
 	if own.Image != "" {
 		r.Image = own.Image
-	}
-	if own.Resources != nil {
-		r.Resources = own.Resources
 	}
 	return r
 }

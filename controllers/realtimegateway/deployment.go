@@ -20,7 +20,7 @@ func deployment(g *v1alpha1.RealtimeGateway, in pattern.Inputs, config string) *
 	o := owner(g)
 	pod := specs.Pod{
 		Owner:          o,
-		Container:      container(in.Class),
+		Container:      container(g, in.Class),
 		ServiceAccount: o.Base,
 		UserID:         planeUser,
 		GraceSeconds:   int64((drainDelay + drainTimeout + drainSlack).Seconds()),
@@ -73,7 +73,7 @@ func strategy(g *v1alpha1.RealtimeGateway) appsv1.DeploymentStrategy {
 	}
 }
 
-func container(class *v1alpha1.PatternClass) corev1.Container {
+func container(g *v1alpha1.RealtimeGateway, class *v1alpha1.PatternClass) corev1.Container {
 	return corev1.Container{
 		Name:  "plane",
 		Image: class.Spec.Plane.Image + ":" + class.Spec.Plane.Version,
@@ -82,7 +82,8 @@ func container(class *v1alpha1.PatternClass) corev1.Container {
 			{Name: "http", ContainerPort: planeconfig.PortHTTP, Protocol: corev1.ProtocolTCP},
 			{Name: "admin", ContainerPort: planeconfig.PortAdmin, Protocol: corev1.ProtocolTCP},
 		},
-		Resources: specs.Resources("50m", "64Mi", "1", "512Mi", class.Spec.Plane.Resources),
+		Resources: specs.Resources("50m", "64Mi", "1", "512Mi",
+			specs.ResourcesOf(g.Spec.PodTemplate), class.Spec.Plane.Resources, specs.ResourcesOf(class.Spec.PodDefaults)),
 		VolumeMounts: []corev1.VolumeMount{
 			{Name: "config", MountPath: configDir, ReadOnly: true},
 			{Name: "binding", MountPath: bindingDir, ReadOnly: true},

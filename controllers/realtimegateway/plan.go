@@ -161,6 +161,10 @@ func impact(g *v1alpha1.RealtimeGateway, in pattern.Inputs) []v1alpha1.DeletionI
 	if g.Spec.History.TTL != nil {
 		ttl = g.Spec.History.TTL.Duration
 	}
+	if !in.Engine.Dedicated {
+		// Others use it, so it outlives this gateway whatever the policy.
+		policy = v1alpha1.DeletionRetain
+	}
 	return append(out, v1alpha1.DeletionImpact{
 		Kind: "Engine", Name: in.Engine.Name, Policy: policy,
 		Detail: fmt.Sprintf("messages of all rooms; each is dropped %s after it was published in any case", ttl),

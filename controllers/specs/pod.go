@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -25,7 +24,8 @@ type Pod struct {
 	UserID int64
 	// GraceSeconds between SIGTERM and SIGKILL.
 	GraceSeconds int64
-	// Overrides, the more general ones first: the class's, then the pattern's.
+	// Overrides, the more general ones first: the class's, then the pattern's. Their resources are
+	// the container's to take.
 	Overrides []*v1alpha1.PodTemplate
 }
 
@@ -52,7 +52,7 @@ func (p Pod) Template() corev1.PodTemplateSpec {
 		},
 	}
 	for _, o := range p.Overrides {
-		override(&template, &container, o)
+		override(&template, o)
 	}
 	template.Spec.Containers = []corev1.Container{container}
 	return template
@@ -94,16 +94,13 @@ func apart(selector map[string]string) *corev1.Affinity {
 	}}
 }
 
-func override(t *corev1.PodTemplateSpec, c *corev1.Container, o *v1alpha1.PodTemplate) {
+func override(t *corev1.PodTemplateSpec, o *v1alpha1.PodTemplate) {
 	if o == nil {
 		return
 	}
 	t.Labels = merged(t.Labels, o.Labels)
 	if len(o.Annotations) > 0 {
 		t.Annotations = merged(t.Annotations, o.Annotations)
-	}
-	if o.Resources != nil {
-		c.Resources = *o.Resources
 	}
 	if len(o.NodeSelector) > 0 {
 		t.Spec.NodeSelector = merged(t.Spec.NodeSelector, o.NodeSelector)
@@ -120,25 +117,6 @@ func override(t *corev1.PodTemplateSpec, c *corev1.Container, o *v1alpha1.PodTem
 		if !slices.Contains(t.Spec.ImagePullSecrets, ref) {
 			t.Spec.ImagePullSecrets = append(t.Spec.ImagePullSecrets, ref)
 		}
-	}
-}
-
-// Resources returns the first that is set, or requests and limits of the given sizes.
-func Resources(cpuRequest, memoryRequest, cpuLimit, memoryLimit string, set ...*corev1.ResourceRequirements) corev1.ResourceRequirements {
-	for _, r := range set {
-		if r != nil {
-			return *r
-		}
-	}
-	list := func(cpu, memory string) corev1.ResourceList {
-		return corev1.ResourceList{
-			corev1.ResourceCPU:    resource.MustParse(cpu),
-			corev1.ResourceMemory: resource.MustParse(memory),
-		}
-	}
-	return corev1.ResourceRequirements{
-		Requests: list(cpuRequest, memoryRequest),
-		Limits:   list(cpuLimit, memoryLimit),
 	}
 }
 
