@@ -99,6 +99,11 @@ func create(t *testing.T, obj *unstructured.Unstructured) {
 	if err := api.Create(t.Context(), obj, client.FieldValidation("Strict")); err != nil {
 		t.Fatalf("create %s: %v", obj.GetKind(), err)
 	}
+	remove(t, obj)
+}
+
+// remove deletes an object at the end of the test.
+func remove(t *testing.T, obj *unstructured.Unstructured) {
 	last := obj.DeepCopy()
 	t.Cleanup(func() {
 		if err := api.Delete(context.WithoutCancel(t.Context()), last); client.IgnoreNotFound(err) != nil {

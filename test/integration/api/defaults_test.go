@@ -1,0 +1,72 @@
+//go:build integration
+
+package api
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+)
+
+// TestDefaults compares the spec of an object as it is created with what the API server makes of it.
+func TestDefaults(t *testing.T) {
+	const gateway = `
+protocols: [Polling, LongPolling, SSE, WebSocket]
+engine: Memory
+replicas: 1
+history: {size: 256, ttl: 5m}
+limits: {connectionsPerClient: 64, roomsPerConnection: 32, messageBytes: 65536, publishPerSecond: 1000, connections: 10000}
+`
+	tests := []struct{ name, kind, object, want string }{
+		{"a gateway with no spec", "RealtimeGateway", `{}`, gateway},
+		{"a gateway with an empty spec", "RealtimeGateway", `spec: {}`, gateway},
+		{"a gateway with empty parts", "RealtimeGateway",
+			`spec: {history: {}, limits: {}, delivery: {}, exposure: {}, auth: {anonymous: {rooms: [a]}}}`,
+			gateway + "delivery: {mode: PubSub}\nexposure: {serviceType: ClusterIP}\nauth: {anonymous: {rooms: [a], rights: [subscribe]}}"},
+		{"what is set stays", "RealtimeGateway", `spec: {engine: Redis, replicas: 0, protocols: [SSE], history: {size: 1}, limits: {messageBytes: 1}}`, `
+protocols: [SSE]
+engine: Redis
+replicas: 0
+history: {size: 1, ttl: 5m}
+limits: {connectionsPerClient: 64, roomsPerConnection: 32, messageBytes: 1, publishPerSecond: 1000, connections: 10000}
+`},
+		{"an Engine", "Engine", `spec: {type: Redis}`, `type: Redis`},
+		{"a class", "PatternClass", `spec: {plane: {version: v1}, engines: [{type: Redis, image: a}]}`, `
+plane: {image: ghcr.io/trellis-dev/trellis-plane, version: v1}
+engines: [{type: Redis, image: a}]
+deletionPolicy: Retain
+updatePolicy: Manual
+`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			obj := table{kind: tt.kind, base: tt.object}.object(t)
+			if err := api.Create(t.Context(), obj, client.DryRunAll, client.FieldValidation("Strict")); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(parse(t, tt.want), parse(t, format(t, obj.Object["spec"]))); diff != "" {
+				t.Errorf("spec (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func parse(t *testing.T, text string) any {
+	t.Helper()
+	var out any
+	if err := yaml.UnmarshalStrict([]byte(text), &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func format(t *testing.T, value any) string {
+	t.Helper()
+	out, err := yaml.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}

@@ -1,0 +1,102 @@
+//go:build integration
+
+package api
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+)
+
+// kubectl runs the real one against the API server and returns what it prints, a line a row, with single spaces.
+func kubectl(t *testing.T, args ...string) []string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"),
+		append([]string{"--kubeconfig", kubeconfig(t)}, args...)...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	var lines []string
+	for line := range strings.Lines(string(out)) {
+		lines = append(lines, strings.Join(strings.Fields(line), " "))
+	}
+	return lines
+}
+
+func kubeconfig(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	err := clientcmd.WriteToFile(clientcmdapi.Config{
+		Clusters: map[string]*clientcmdapi.Cluster{"test": {Server: config.Host, CertificateAuthorityData: config.CAData}},
+		AuthInfos: map[string]*clientcmdapi.AuthInfo{"test": {
+			ClientCertificateData: config.CertData, ClientKeyData: config.KeyData,
+		}},
+		Contexts:       map[string]*clientcmdapi.Context{"test": {Cluster: "test", AuthInfo: "test"}},
+		CurrentContext: "test",
+	}, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// TestKubectl shows that kinds are found by short name and category, and print as the design says.
+func TestKubectl(t *testing.T) {
+	g := newGateway(t, func(*v1alpha1.RealtimeGateway) {})
+	g.Status.Conditions = ready()
+	g.Status.Endpoints = []v1alpha1.Endpoint{{Name: "http", URL: "http://rooms"}, {Name: "external", URL: "https://rooms.example.com"}}
+	if err := api.Status().Update(t.Context(), g); err != nil {
+		t.Fatal(err)
+	}
+	for _, doc := range documents(t, read(t, filepath.Join(root, "examples", "valid", "patternclass-standard.yaml"))) {
+		if err := apply(t, "", doc); err != nil {
+			t.Fatal(err)
+		}
+	}
+	engine := table{kind: "Engine", base: "{metadata: {name: store}, spec: {type: Redis}}"}.object(t)
+	if err := apply(t, g.Namespace, engine); err != nil {
+		t.Fatal(err)
+	}
+	namespaced := func(args ...string) []string { return append([]string{"get", "-n", g.Namespace}, args...) }
+	gateways := []string{"NAME READY REASON ENGINE URL AGE", "rooms True Ready Memory http://rooms AGE"}
+	tests := []struct {
+		name       string
+		args, want []string
+	}{
+		{"rtg", namespaced("rtg"), gateways},
+		{"patterns", namespaced("patterns"), gateways},
+		{"eng", namespaced("eng"), []string{"NAME READY REASON TYPE VERSION AGE", "store Redis AGE"}},
+		{"pclass", []string{"get", "pclass"}, []string{"NAME DEFAULT PLANE ENGINES DELETION AGE", "standard true v0.1.0 Redis Retain AGE"}},
+		{"trellis", namespaced("trellis", "-o", "name"), []string{
+			"engine.patterns.trellis.dev/store", "patternclass.patterns.trellis.dev/standard", "realtimegateway.patterns.trellis.dev/rooms"}},
+		{"scale", []string{"scale", "-n", g.Namespace, "rtg/rooms", "--replicas=0"}, []string{"realtimegateway.patterns.trellis.dev/rooms scaled"}},
+		{"wait", []string{"wait", "-n", g.Namespace, "rtg/rooms", "--for=condition=Ready", "--timeout=5s"},
+			[]string{"realtimegateway.patterns.trellis.dev/rooms condition met"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := kubectl(t, tt.args...)
+			for i, line := range got {
+				if fields := strings.Fields(line); i > 0 && len(fields) > 1 && strings.HasSuffix(fields[len(fields)-1], "s") {
+					got[i] = strings.Join(append(fields[:len(fields)-1], "AGE"), " ")
+				}
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("kubectl %s (-want +got):\n%s", strings.Join(tt.args, " "), diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,40 @@
+//go:build integration
+
+package api
+
+import (
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// TestUnknownFields are refused under strict validation, which kubectl asks for, and dropped without.
+func TestUnknownFields(t *testing.T) {
+	tests := []struct{ kind, base, path string }{
+		{"RealtimeGateway", `spec: {}`, "spec.replica"},
+		{"RealtimeGateway", `spec: {}`, "spec.history.length"},
+		{"RealtimeGateway", `spec: {}`, "spec.podTemplate.securityContext"},
+		{"Engine", `spec: {type: Redis}`, "spec.provisioned.disk"},
+		{"PatternClass", `spec: {plane: {version: v1}}`, "spec.plane.tag"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.kind+" "+tt.path, func(t *testing.T) {
+			obj := table{kind: tt.kind, base: tt.base}.object(t)
+			set(tt.path, "x")(obj.Object)
+			lax := obj.DeepCopy()
+			err := api.Create(t.Context(), obj, client.DryRunAll, client.FieldValidation("Strict"))
+			if want := `unknown field "` + tt.path + `"`; err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("error is %v, want one with %s", err, want)
+			}
+			if err := api.Create(t.Context(), lax, client.DryRunAll, client.FieldValidation("Ignore")); err != nil {
+				t.Fatal(err)
+			}
+			eachValue("", lax.Object, func(path string) {
+				if path == "."+tt.path {
+					t.Errorf("%s is kept", tt.path)
+				}
+			})
+		})
+	}
+}
