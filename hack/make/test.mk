@@ -14,7 +14,7 @@ deps: ## Install the Debian packages that this machine lacks
 	@hack/deps.sh
 
 test-unit: $(call tools,gotestsum) ## Plans, contracts, policies, and the embedded cluster's own tests
-	hack/gotest.sh test-unit -race $$(go list ./... | grep -v /test/)
+	hack/gotest.sh test-unit -race $$(go list ./... | grep -vE "/test/(integration|e2e|bench)")
 	cd hack/cluster && ../gotest.sh test-unit-cluster ./...
 
 test-chart: $(call tools,helm helm-unittest) ## The chart, linted, rendered and tested
