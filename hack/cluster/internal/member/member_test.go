@@ -44,7 +44,7 @@ func TestAddForward(t *testing.T) {
 	served := make(chan error, 1)
 	s := &server{newSupervisor("", ""), newForwarder("")}
 	go func() { served <- s.serve(requests) }()
-	t.Cleanup(func() { requests.Close(); <-served })
+	t.Cleanup(func() { requests.Close(); _ = <-served })
 
 	outside, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -89,7 +89,7 @@ func TestAForwardNeedsASocket(t *testing.T) {
 	}
 	served := make(chan error, 1)
 	go func() { served <- (&server{newSupervisor("", ""), newForwarder("")}).serve(requests) }()
-	t.Cleanup(func() { requests.Close(); <-served })
+	t.Cleanup(func() { requests.Close(); _ = <-served })
 	if err := AddForward(socket, nil, "127.0.0.1:1"); err == nil {
 		t.Error("a forward of nothing was accepted")
 	}

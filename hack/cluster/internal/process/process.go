@@ -64,7 +64,7 @@ func (i Identity) Kill(ctx context.Context) error {
 	if err != nil || !i.Alive() {
 		return nil
 	}
-	defer handle.Release()
+	defer func() { _ = handle.Release() }()
 	if err := handle.Signal(syscall.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("ending process %d: %w", i.PID, err)
 	}
