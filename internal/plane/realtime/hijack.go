@@ -2,18 +2,23 @@ package realtime
 
 import (
 	"bufio"
+	"bytes"
+	"encoding/binary"
+	"io"
 	"net"
 	"net/http"
 	"sync"
 	"time"
 )
 
-// hijacker hands out connections that tell when they are closed, and can gather
+// hijacker hands out connections that tell when they are closed, and that gather
 // the frames of several messages into one write.
 type hijacker struct {
 	http.ResponseWriter
 	closed func()
-	conn   *gatherConn
+	// small asks for small buffers.
+	small bool
+	conn  *gatherConn
 }
 
 // Unwrap lets http.ResponseController reach the writer below.
@@ -26,33 +31,48 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	h.conn = &gatherConn{Conn: conn, closed: h.closed}
-	rw.Writer.Reset(h.conn)
-	return h.conn, rw, nil
+	return h.conn, h.smaller(rw), nil
 }
 
-// gatherConn is a connection whose writes have a time limit. While it gathers,
-// what is written waits for flush.
+// smallBuffer is enough for a frame's header, and for most of what clients send.
+// What is written goes on to shared buffers, so that an idle connection has none.
+const smallBuffer = 256
+
+// smaller replaces the server's buffers, which a connection would keep for life.
+func (h *hijacker) smaller(rw *bufio.ReadWriter) *bufio.ReadWriter {
+	if !h.small {
+		rw.Writer.Reset(h.conn)
+		return rw
+	}
+	out := bufio.NewReadWriter(rw.Reader, bufio.NewWriterSize(h.conn, smallBuffer))
+	early := rw.Reader.Buffered()
+	if early > smallBuffer {
+		return out
+	}
+	// What came with the handshake has to be in the new buffer, not behind it.
+	sent, _ := rw.Reader.Peek(early)
+	out.Reader = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(sent), h.conn), smallBuffer)
+	if early > 0 {
+		_, _ = out.Reader.Peek(early)
+	}
+	return out
+}
+
+// gatherConn is a connection whose writes have a time limit, and that gathers
+// frames until flush. Each write of others is sent whole, between frames.
 type gatherConn struct {
 	net.Conn
 	closed func()
 	once   sync.Once
 
-	mu        sync.Mutex
-	gathering bool
-	buf       []byte
+	mu  sync.Mutex
+	buf []byte
 }
 
-// Write implements net.Conn.
+// Write implements net.Conn. What was gathered goes first.
 func (c *gatherConn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.gathering && len(c.buf) < maxEventBuffer {
-		if c.buf == nil {
-			c.buf = *eventBuffers.Get().(*[]byte)
-		}
-		c.buf = append(c.buf, p...)
-		return len(p), nil
-	}
 	if err := c.send(); err != nil {
 		return 0, err
 	}
@@ -60,18 +80,36 @@ func (c *gatherConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// gather begins to hold writes back.
-func (c *gatherConn) gather() {
+// frame gathers a WebSocket text frame (RFC 6455, section 5.2), unmasked as a
+// server's are.
+func (c *gatherConn) frame(text []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.gathering = true
+	if len(c.buf) >= maxEventBuffer {
+		if err := c.send(); err != nil {
+			return err
+		}
+	}
+	if c.buf == nil {
+		c.buf = *eventBuffers.Get().(*[]byte)
+	}
+	const finalText = 0x81
+	switch n := len(text); {
+	case n < 126:
+		c.buf = append(c.buf, finalText, byte(n))
+	case n < 1<<16:
+		c.buf = binary.BigEndian.AppendUint16(append(c.buf, finalText, 126), uint16(n))
+	default:
+		c.buf = binary.BigEndian.AppendUint64(append(c.buf, finalText, 127), uint64(n))
+	}
+	c.buf = append(c.buf, text...)
+	return nil
 }
 
 // flush sends what was gathered, in one write.
 func (c *gatherConn) flush() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.gathering = false
 	return c.send()
 }
 
@@ -87,6 +125,19 @@ func (c *gatherConn) send() error {
 	}
 	c.buf = nil
 	return err
+}
+
+// Bounds on what is still read of a client that was told to go.
+const (
+	lingerTime  = time.Second
+	lingerBytes = 4 << 20
+)
+
+// linger reads on for a while, so that the client gets to see why it is cut: a
+// connection closed with unread data is reset, and takes the close frame along.
+func (c *gatherConn) linger() {
+	_ = c.SetReadDeadline(time.Now().Add(lingerTime))
+	_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
 }
 
 // Close implements net.Conn.

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -35,7 +36,11 @@ type local struct {
 
 func newLocal(t *testing.T, o conformance.Options, engine planeconfig.Engine) *local {
 	t.Helper()
-	dir := t.TempDir()
+	return newLocalIn(t, t.TempDir(), o, engine)
+}
+
+func newLocalIn(t testing.TB, dir string, o conformance.Options, engine planeconfig.Engine) *local {
+	t.Helper()
 	write(t, filepath.Join(dir, "token"), bindingToken+"\n")
 	write(t, filepath.Join(dir, "key"), signingKey)
 	cfg := planeconfig.Config{
@@ -56,7 +61,7 @@ func newLocal(t *testing.T, o conformance.Options, engine planeconfig.Engine) *l
 	return &local{dir: dir, config: cfg}
 }
 
-func write(t *testing.T, path, content string) {
+func write(t testing.TB, path, content string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
@@ -69,7 +74,7 @@ func (l *local) target(t *testing.T, o conformance.Options, engine conformance.E
 		Token: bindingToken, SigningKey: []byte(signingKey),
 		Audience: l.config.Kind + "/" + l.config.Namespace + "/" + l.config.Name,
 		Engine:   engine,
-		Add:      l.start,
+		Add:      func(t *testing.T) *conformance.Replica { return l.start(t) },
 	}
 	for range max(1, o.Replicas) {
 		r := l.start(t)
@@ -79,7 +84,7 @@ func (l *local) target(t *testing.T, o conformance.Options, engine conformance.E
 	return target
 }
 
-func (l *local) start(t *testing.T) *conformance.Replica {
+func (l *local) start(t testing.TB) *conformance.Replica {
 	t.Helper()
 	p, err := plane.New(l.config, plane.Options{Title: "test", Version: "test"})
 	if err != nil {
@@ -116,7 +121,7 @@ func (l *local) start(t *testing.T) *conformance.Replica {
 	return &conformance.Replica{URL: "http://" + contract.Addr().String(), Admin: "http://" + admin.Addr().String(), Drain: drain}
 }
 
-func awaitReady(t *testing.T, r *conformance.Replica) {
+func awaitReady(t testing.TB, r *conformance.Replica) {
 	t.Helper()
 	tr := &http.Transport{DisableKeepAlives: true}
 	client := &http.Client{Transport: tr}
@@ -130,7 +135,7 @@ func awaitReady(t *testing.T, r *conformance.Replica) {
 	})
 }
 
-func await(t *testing.T, what string, ok func() bool) {
+func await(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
@@ -156,20 +161,24 @@ func redis(t *testing.T, o conformance.Options) *conformance.Target {
 	t.Helper()
 	engine := startRedis(t)
 	uri := filepath.Join(engine.dir, "uri")
-	write(t, uri, fmt.Sprintf("redis://default:%s@127.0.0.1:%d/1", password, engine.port))
+	write(t, uri, fmt.Sprintf("redis://default:%s@127.0.0.1:%d/1", engine.password, engine.port))
 	return newLocal(t, o, planeconfig.Engine{Type: "Redis", URIFile: uri, Prefix: "test"}).target(t, o, engine)
 }
 
 // redisServer is a Redis or Valkey process with its data in a folder.
 type redisServer struct {
 	binary, dir string
-	port        int
-	process     *exec.Cmd
+	// password is this server's own, so that none is taken for another.
+	password string
+	port     int
+	process  *exec.Cmd
 }
+
+var servers atomic.Int64
 
 func startRedis(t *testing.T) *redisServer {
 	t.Helper()
-	s := &redisServer{dir: t.TempDir(), port: freePort(t)}
+	s := &redisServer{dir: t.TempDir(), password: fmt.Sprintf("%s-%d", password, servers.Add(1))}
 	for _, name := range []string{"valkey-server", "redis-server"} {
 		if path, err := exec.LookPath(name); err == nil {
 			s.binary = path
@@ -179,9 +188,16 @@ func startRedis(t *testing.T) *redisServer {
 	if s.binary == "" {
 		t.Fatal("neither valkey-server nor redis-server is installed; hack/deps.sh installs one")
 	}
-	s.Start(t)
 	t.Cleanup(func() { s.Kill(t) })
-	return s
+	// Another process may take the port between its choice and its use.
+	for range 5 {
+		s.port = freePort(t)
+		if s.launch(t) {
+			return s
+		}
+	}
+	t.Fatal("the engine could not be started")
+	return nil
 }
 
 func freePort(t *testing.T) int {
@@ -197,17 +213,34 @@ func freePort(t *testing.T) int {
 // Start implements conformance.Engine.
 func (s *redisServer) Start(t *testing.T) {
 	t.Helper()
+	if !s.launch(t) {
+		t.Fatal("the engine did not come back")
+	}
+}
+
+// launch starts the process and reports whether it, and no other, answers.
+func (s *redisServer) launch(t *testing.T) bool {
+	t.Helper()
 	s.process = exec.Command(s.binary, "--bind", "127.0.0.1", "--port", fmt.Sprint(s.port), "--dir", s.dir,
-		"--appendonly", "yes", "--save", "", "--requirepass", password, "--loglevel", "warning")
+		"--appendonly", "yes", "--save", "", "--requirepass", s.password, "--loglevel", "warning")
 	// The server must not outlive a test binary that was killed.
 	s.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.process.Start(); err != nil {
 		t.Fatal(err)
 	}
+	alive, answers := true, false
 	await(t, "the engine to answer", func() bool {
 		out, err := s.command("PING")
-		return err == nil && strings.Contains(out, "PONG")
+		answers = err == nil && strings.Contains(out, "PONG")
+		var status syscall.WaitStatus
+		pid, _ := syscall.Wait4(s.process.Process.Pid, &status, syscall.WNOHANG, nil)
+		alive = pid == 0
+		return answers || !alive
 	})
+	if !alive {
+		s.process = nil
+	}
+	return alive && answers
 }
 
 // Kill implements conformance.Engine.
@@ -230,11 +263,9 @@ func (s *redisServer) Wipe(t *testing.T) {
 }
 
 // CutSubscriptions breaks the connections that carry publish-subscribe.
-func (s *redisServer) CutSubscriptions(t *testing.T) {
-	t.Helper()
-	if _, err := s.command("CLIENT KILL TYPE pubsub"); err != nil {
-		t.Fatal(err)
-	}
+func (s *redisServer) CutSubscriptions() error {
+	_, err := s.command("CLIENT KILL TYPE pubsub")
+	return err
 }
 
 // command speaks the inline form of the protocol.
@@ -245,7 +276,7 @@ func (s *redisServer) command(line string) (string, error) {
 	}
 	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(2 * time.Second))
-	if _, err := fmt.Fprintf(conn, "AUTH %s\r\n%s\r\nQUIT\r\n", password, line); err != nil {
+	if _, err := fmt.Fprintf(conn, "AUTH %s\r\n%s\r\nQUIT\r\n", s.password, line); err != nil {
 		return "", err
 	}
 	var out strings.Builder

@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -77,7 +78,7 @@ func (g *Gateway) socket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	plane.Hold(r.Context())
-	hijack := &hijacker{ResponseWriter: w}
+	hijack := &hijacker{ResponseWriter: w, small: true}
 	// The origin was checked before any handler was reached.
 	ws, err := websocket.Accept(hijack, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
 	if err != nil {
@@ -104,6 +105,9 @@ func (g *Gateway) serveSocket(node *centrifuge.Node, id plane.Identity, remote s
 	client := &socketClient{session: s, id: id, key: clientKey(id, remote)}
 	for {
 		kind, data, err := out.ws.Read(context.Background())
+		if errors.Is(err, websocket.ErrMessageTooBig) {
+			out.conn.linger()
+		}
 		if err != nil {
 			return
 		}
@@ -130,10 +134,10 @@ type socketWriter struct {
 	conn    *gatherConn
 }
 
-func (o *socketWriter) send(text []byte) error {
-	o.conn.gather()
-	return o.ws.Write(context.Background(), websocket.MessageText, text)
-}
+// send writes a text frame past the WebSocket library, which has a say in what
+// is read, in control frames and in closing: frames of the server are a header
+// and the text, and many of them can go out in one write.
+func (o *socketWriter) send(text []byte) error { return o.conn.frame(text) }
 
 func (o *socketWriter) flush() error { return o.conn.flush() }
 

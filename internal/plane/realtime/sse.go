@@ -1,6 +1,8 @@
 package realtime
 
 import (
+	"bytes"
+	"context"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -70,30 +72,51 @@ func (g *Gateway) stream(w http.ResponseWriter, r *http.Request) {
 		plane.WriteProblem(w, problem)
 		return
 	}
-	defer conn.close()
 	if problem := conn.of(clientKey(id, r.RemoteAddr)); problem != nil {
+		conn.close()
 		plane.WriteProblem(w, problem)
 		return
 	}
 	plane.Hold(r.Context())
-
-	out := newEventWriter(w)
-	s, err := g.newSession(r.Context(), node, labelSSE, out)
-	if err != nil {
+	hijack := &hijacker{ResponseWriter: w, closed: conn.close}
+	if _, _, err := hijack.Hijack(); err != nil {
+		conn.close()
 		plane.WriteProblem(w, g.problem(err))
+		return
+	}
+	out := &eventWriter{conn: hijack.conn}
+	out.open(w.Header())
+	// The request's goroutine, with the stack that routing needed, and the
+	// server's buffers are given back: a stream has many idle hours.
+	g.sockets.Go(func() {
+		defer func() { _ = out.conn.Close() }()
+		g.serveStream(node, id, out, starts)
+	})
+}
+
+// serveStream follows the rooms until the client is gone or the stream is ended.
+func (g *Gateway) serveStream(node *centrifuge.Node, id plane.Identity, out *eventWriter, starts []start) {
+	s, err := g.newSession(plane.WithIdentity(context.Background(), id), node, labelSSE, out)
+	if err != nil {
 		return
 	}
 	defer s.end()
 	out.session = s
-	if err := s.write(func(sink) error { return out.open() }); err != nil {
+	if err := s.write(func(sink) error { return nil }); err != nil {
 		return
 	}
 	s.do(func() { s.startStream(out, starts) })
-	select {
-	case <-r.Context().Done():
-	case <-s.ctx.Done():
+	// A client of a stream sends nothing; reading tells when it is gone.
+	var buf [64]byte
+	for range maxStrayReads {
+		if _, err := out.conn.Read(buf[:]); err != nil {
+			return
+		}
 	}
 }
+
+// maxStrayReads bounds what a client may send after its request.
+const maxStrayReads = 64
 
 func (g *Gateway) streamStarts(id plane.Identity, r *http.Request) ([]start, *plane.Problem) {
 	if !g.offers(ProtocolSSE) {
@@ -164,28 +187,30 @@ func (s *session) resolve(st start) (Position, bool) {
 	}
 }
 
-// eventWriter is the sink of a stream.
+// eventWriter is the sink of a stream. It writes the response by itself, to a
+// connection that it has taken over from the server.
 type eventWriter struct {
 	session *session
-	w       http.ResponseWriter
-	control *http.ResponseController
+	conn    *gatherConn
 	buf     []byte
 }
 
-func newEventWriter(w http.ResponseWriter) *eventWriter {
-	return &eventWriter{w: w, control: http.NewResponseController(w)}
-}
-
-func (e *eventWriter) open() error {
-	h := e.w.Header()
+// open begins the response with the headers that were set so far. Its body ends
+// with the connection.
+func (e *eventWriter) open(h http.Header) {
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")
 	h.Set("Cache-Control", "no-cache, no-store, no-transform")
+	h.Set("Connection", "close")
+	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	// Proxies that buffer would hold events back.
 	h.Set("X-Accel-Buffering", "no")
-	e.w.WriteHeader(http.StatusOK)
+	head := bytes.NewBuffer(e.buf)
+	head.WriteString("HTTP/1.1 200 OK\r\n")
+	_ = h.Write(head)
+	head.WriteString("\r\n")
+	e.buf = head.Bytes()
 	e.retry(streamRetry)
 	e.buf = append(e.buf, '\n')
-	return nil
 }
 
 func (e *eventWriter) retry(d time.Duration) {
@@ -263,13 +288,9 @@ func (e *eventWriter) flush() error {
 	if len(e.buf) == 0 {
 		return nil
 	}
-	_ = e.control.SetWriteDeadline(time.Now().Add(streamWriteTimeout))
-	_, err := e.w.Write(e.buf)
+	_, err := e.conn.Write(e.buf)
 	e.recycle()
-	if err != nil {
-		return err
-	}
-	return e.control.Flush()
+	return err
 }
 
 // eventBuffers are shared, so that an idle stream has none.
@@ -285,17 +306,18 @@ func (e *eventWriter) recycle() {
 
 // close says why the stream ends. EventSource comes back by itself after retry.
 func (e *eventWriter) close(d centrifuge.Disconnect) {
+	defer func() { _ = e.conn.Close() }()
 	if d.Code == centrifuge.DisconnectConnectionClosed.Code || d.Code == centrifuge.DisconnectWriteError.Code {
 		return
 	}
 	if d.Code == centrifuge.DisconnectShutdown.Code {
 		e.retry(drainRetryLeast + rand.N(drainRetryMost-drainRetryLeast)) //nolint:gosec // spreads reconnects; nothing secret
 	}
-	e.buf = append(e.buf, `event: close`+"\n"+`data: {"code":`...)
+	e.buf = append(e.buf, "event: close\ndata: {\"code\":"...)
 	e.buf = strconv.AppendUint(e.buf, uint64(d.Code), 10)
 	e.buf = append(e.buf, `,"reason":"`...)
 	e.buf = append(e.buf, d.Reason...)
-	e.buf = append(e.buf, `"}`+"\n\n"...)
+	e.buf = append(e.buf, "\"}\n\n"...)
 	_ = e.flush()
 }
 

@@ -3,7 +3,6 @@ package conformance
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -236,5 +235,4 @@ func testSlow(t *testing.T, start Factory) {
 		t.Errorf("the slow client was closed with %d, want 3008, or a broken connection", code)
 	}
 	eventually(t, "the slow connection to be gone", func() bool { return target.connections(t, "websocket") == 1 })
-	_ = fmt.Sprint(published)
 }
