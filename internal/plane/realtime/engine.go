@@ -83,10 +83,17 @@ func newBroker(node *centrifuge.Node, cfg planeconfig.Config, m *metrics) (*brok
 			return nil, nil, fmt.Errorf("memory engine: %w", err)
 		}
 		return &broker{Broker: b, metrics: m}, func() {}, nil
-	case "Redis", "Valkey":
+	default:
 		return newRedis(node, cfg, m)
 	}
-	return nil, nil, fmt.Errorf("engine type %q is not one that RealtimeGateway can use: Memory, Redis or Valkey", cfg.Engine.Type)
+}
+
+func knownEngine(name string) error {
+	switch name {
+	case "Memory", "Redis", "Valkey":
+		return nil
+	}
+	return fmt.Errorf("engine type %q is not one that RealtimeGateway can use: Memory, Redis or Valkey", name)
 }
 
 func newRedis(node *centrifuge.Node, cfg planeconfig.Config, m *metrics) (*broker, func(), error) {

@@ -73,6 +73,9 @@ func New(p *plane.Plane) (*Gateway, error) {
 	if p.Config.Realtime == nil {
 		return nil, fmt.Errorf("the configuration of %s %s/%s has no realtime section", p.Config.Kind, p.Config.Namespace, p.Config.Name)
 	}
+	if err := knownEngine(p.Config.Engine.Type); err != nil {
+		return nil, err
+	}
 	cfg := *p.Config.Realtime
 	g := &Gateway{
 		plane:      p,

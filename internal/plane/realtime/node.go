@@ -30,8 +30,7 @@ type registry struct {
 	prometheus.Gatherer
 }
 
-// connect reaches the engine, trying again until ctx ends. What cannot become
-// right by waiting is an error.
+// connect reaches the engine, trying again until ctx ends.
 func (g *Gateway) connect(ctx context.Context) (*core, error) {
 	wait := retryFirst
 	for {

@@ -1,0 +1,50 @@
+package realtime_test
+
+import (
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/trellis-dev/trellis/internal/plane/realtime/conformance"
+	"github.com/trellis-dev/trellis/internal/planeconfig"
+)
+
+// TestEnginePasswordRotates changes the password on both sides and breaks all
+// connections: the plane takes the new one from the file that was swapped.
+func TestEnginePasswordRotates(t *testing.T) {
+	engine := startRedis(t)
+	uri := filepath.Join(engine.dir, "uri")
+	write(t, uri, fmt.Sprintf("redis://:%s@127.0.0.1:%d", engine.password, engine.port))
+	target := newLocal(t, conformance.Options{}, planeconfig.Engine{Type: "Valkey", URIFile: uri}).target(t, conformance.Options{}, engine)
+
+	const next = "another-password"
+	write(t, uri, fmt.Sprintf("redis://:%s@127.0.0.1:%d", next, engine.port))
+	if out, err := engine.command("CONFIG SET requirepass " + next); err != nil || !strings.Contains(out, "+OK\r\n+OK") {
+		t.Fatalf("change the password: %v %s", err, out)
+	}
+	engine.password = next
+	for _, kind := range []string{"normal", "pubsub"} {
+		if _, err := engine.command("CLIENT KILL TYPE " + kind + " SKIPME yes"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tr := &http.Transport{}
+	defer tr.CloseIdleConnections()
+	client := &http.Client{Transport: tr}
+	await(t, "publishing with the new password", func() bool {
+		req, err := http.NewRequest(http.MethodPost, target.URL()+"/v1/rooms/a/messages", strings.NewReader(`{"data":1}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+bindingToken)
+		req.Header.Set("Content-Type", "application/json")
+		resp, err := client.Do(req)
+		if err != nil {
+			return false
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode == http.StatusCreated
+	})
+}
