@@ -60,9 +60,10 @@ func redisBinding(r Request) *corev1.Secret {
 	})
 }
 
-// redisConfig keeps every acknowledged write in the append-only file: it is
-// written before the answer and synced each second, so a killed server loses
-// nothing and a lost machine the last second at most.
+// redisConfig has every write in the append-only file, and that on disk, before
+// it is acknowledged. The server's default, everysec, is not enough: while the
+// disk is busy with a sync, it answers before it has written at all, so that
+// even a killed process loses what was acknowledged.
 func redisConfig(r Request) string {
 	lines := []string{
 		"include /etc/valkey/auth/auth.conf",
@@ -70,7 +71,7 @@ func redisConfig(r Request) string {
 		fmt.Sprintf("port %d", redisPort),
 		"dir /data",
 		"appendonly yes",
-		"appendfsync everysec",
+		"appendfsync always",
 		`save ""`,
 		"maxmemory-policy noeviction",
 	}
