@@ -15,7 +15,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
-var httpRoute = gatewayv1.SchemeGroupVersion.WithKind("HTTPRoute")
+var httpRoute = schema.GroupVersionKind{Group: gatewayv1.GroupName, Version: "v1", Kind: "HTTPRoute"}
 
 // routeWatch watches HTTPRoutes, which not every cluster serves: from the start
 // where it does, else from the first that is planned.

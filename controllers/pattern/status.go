@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 )
@@ -151,6 +150,3 @@ func ternary[T any](yes bool, a, b T) T {
 	}
 	return b
 }
-
-// suspended is true when the spec says so.
-func suspended(obj v1alpha1.Pattern) bool { return ptr.Deref(obj.GetPatternSpec().Suspend, false) }

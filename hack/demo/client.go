@@ -143,7 +143,7 @@ func longPoll(ctx context.Context, c client, since string, ready chan<- string, 
 	}
 }
 
-func stream(ctx context.Context, c client, since string, ready chan<- string, got func(message)) error {
+func stream(ctx context.Context, c client, _ string, ready chan<- string, got func(message)) error {
 	resp, err := c.do(ctx, http.MethodGet, "/v1/stream?"+url.Values{"room": {c.room}}.Encode(), nil)
 	if err != nil {
 		return err
