@@ -74,12 +74,12 @@ func (p *Plane) openAPI(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(out)
 }
 
-func notFound(w http.ResponseWriter, r *http.Request) {
+func notFound(w http.ResponseWriter, _ *http.Request) {
 	WriteProblem(w, NewProblem(http.StatusNotFound, "not-found", "There is nothing at this path",
 		"see /docs or /openapi.json for the paths that there are"))
 }
 
-func methodNotAllowed(w http.ResponseWriter, r *http.Request) {
+func methodNotAllowed(w http.ResponseWriter, _ *http.Request) {
 	WriteProblem(w, NewProblem(http.StatusMethodNotAllowed, "method-not-allowed", "This path has no such method",
 		"see /docs or /openapi.json for the methods of this path"))
 }

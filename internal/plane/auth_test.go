@@ -162,9 +162,14 @@ func rsaJWK(kid string, key *rsa.PublicKey) map[string]string {
 	return map[string]string{"kty": "RSA", "kid": kid, "use": "sig", "n": b64(key.N.Bytes()), "e": b64(big.NewInt(int64(key.E)).Bytes())}
 }
 
-func ecJWK(kid string, key *ecdsa.PublicKey) map[string]string {
-	x, y := make([]byte, 32), make([]byte, 32)
-	return map[string]string{"kty": "EC", "crv": "P-256", "kid": kid, "use": "sig", "x": b64(key.X.FillBytes(x)), "y": b64(key.Y.FillBytes(y))}
+func ecJWK(t *testing.T, kid string, key *ecdsa.PublicKey) map[string]string {
+	t.Helper()
+	// The uncompressed form: one byte, and both coordinates.
+	point, err := key.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string]string{"kty": "EC", "crv": "P-256", "kid": kid, "use": "sig", "x": b64(point[1:33]), "y": b64(point[33:])}
 }
 
 func TestJWKS(t *testing.T) {
@@ -174,7 +179,7 @@ func TestJWKS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server.serve(rsaJWK("one", &one.PublicKey), ecJWK("ec", &ec.PublicKey))
+	server.serve(rsaJWK("one", &one.PublicKey), ecJWK(t, "ec", &ec.PublicKey))
 	a := newAuth(t, func(c *planeconfig.Auth) { c.JWT = &planeconfig.JWT{JWKSURL: server.URL, Issuer: "https://issuer"} })
 	pem := []byte(b64(one.N.Bytes()))
 	for name, c := range map[string]struct {

@@ -24,7 +24,7 @@ func (p *Plane) drain(service Service) {
 		timeout = defaultDrainTimeout
 	}
 	p.Log.Info("draining", "delay", delay, "timeout", timeout)
-	time.Sleep(delay) //nolint:forbidigo // the delay is the point: endpoints are updated meanwhile
+	time.Sleep(delay)
 
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()

@@ -100,7 +100,6 @@ type outsideTokens struct {
 	parser *jwt.Parser
 	secret *Secret
 	keys   keyfunc.Keyfunc
-	fetch  *rate.Limiter
 }
 
 var (

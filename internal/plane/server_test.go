@@ -103,7 +103,10 @@ func startPlane(t *testing.T, change func(*planeconfig.Config), service *testSer
 	t.Cleanup(func() {
 		stop()
 		tr.CloseIdleConnections()
-		<-s.ended
+		// A test that looks at how the plane ended has put the result back.
+		if err := <-s.ended; err != nil && service.run == nil {
+			t.Errorf("the plane ended with: %v", err)
+		}
 	})
 	return s
 }

@@ -32,7 +32,9 @@ func TestPublishersAreHeldToTheirRate(t *testing.T) {
 		t.Error("half a second is not worth half of the rate")
 	}
 	now = now.Add(idlePublisher + time.Second)
-	p.take("carl", 1)
+	if problem := p.take("carl", 1); problem != nil {
+		t.Error(problem)
+	}
 	if len(p.clients) != 1 {
 		t.Errorf("%d clients are remembered, want the last only", len(p.clients))
 	}

@@ -14,6 +14,8 @@ import (
 // sink writes what a session has for its client, in the form of its protocol.
 // Its methods are called one at a time.
 type sink interface {
+	// bind comes first: s is whose sink it is.
+	bind(s *session)
 	// subscribed says that a room is followed from f.pos on.
 	subscribed(f *following) error
 	// message writes a message of f; f.pos is after it already.
@@ -77,6 +79,7 @@ type sessionKey struct{}
 // carries the identity.
 func (g *Gateway) newSession(parent context.Context, node *centrifuge.Node, proto string, out sink) (*session, error) {
 	s := &session{gw: g, protocol: proto, stats: g.stats[proto], sink: out, replies: make(chan *protocol.Reply, 1)}
+	out.bind(s)
 	s.ctx, s.cancel = context.WithCancel(context.WithValue(parent, sessionKey{}, s))
 	var err error
 	if s.client, s.leave, err = centrifuge.NewClient(s.ctx, node, &transport{s}); err != nil {

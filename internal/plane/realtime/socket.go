@@ -101,7 +101,6 @@ func (g *Gateway) serveSocket(node *centrifuge.Node, id plane.Identity, remote s
 		return
 	}
 	defer s.end()
-	out.session = s
 	client := &socketClient{session: s, id: id, key: clientKey(id, remote)}
 	for {
 		kind, data, err := out.ws.Read(context.Background())
@@ -133,6 +132,8 @@ type socketWriter struct {
 	ws      *websocket.Conn
 	conn    *gatherConn
 }
+
+func (o *socketWriter) bind(s *session) { o.session = s }
 
 // send writes a text frame past the WebSocket library, which has a say in what
 // is read, in control frames and in closing: frames of the server are a header

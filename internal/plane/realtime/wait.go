@@ -19,6 +19,7 @@ type waiter struct {
 	problem *plane.Problem
 }
 
+func (w *waiter) bind(*session)               {}
 func (w *waiter) subscribed(*following) error { return nil }
 func (w *waiter) heartbeat() error            { return nil }
 func (w *waiter) close(centrifuge.Disconnect) { _ = w.end() }
