@@ -21,6 +21,11 @@ const annotationApplied = "patterns.trellis.dev/applied"
 func strip(u *unstructured.Unstructured) {
 	delete(u.Object, "status")
 	stripNulls(u.Object)
+	stripClaims(u)
+}
+
+// stripClaims removes the status of claim templates, which the API server fills in.
+func stripClaims(u *unstructured.Unstructured) {
 	claims, _, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "volumeClaimTemplates")
 	templates, _ := claims.([]any)
 	for _, t := range templates {

@@ -5,8 +5,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -51,13 +51,13 @@ func fill(secret *corev1.Secret, values map[string]string) {
 	if secret.Data == nil {
 		secret.Data = map[string][]byte{}
 	}
+	var placeholders []string
+	for key, value := range values {
+		placeholders = append(placeholders, "${"+key+"}", value)
+	}
+	replace := strings.NewReplacer(placeholders...)
 	for key, text := range secret.Data {
-		secret.Data[key] = []byte(os.Expand(string(text), func(name string) string {
-			if v, ok := values[name]; ok {
-				return v
-			}
-			return "${" + name + "}"
-		}))
+		secret.Data[key] = []byte(replace.Replace(string(text)))
 	}
 	for key, value := range values {
 		secret.Data[key] = []byte(value)

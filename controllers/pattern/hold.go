@@ -55,6 +55,7 @@ func hold(u *unstructured.Unstructured, child, live client.Object, mark string, 
 	if err := keep(u, applied, "spec", "volumeClaimTemplates"); err != nil {
 		return false, err
 	}
+	stripClaims(u)
 	old := live.GetAnnotations()
 	if policy == v1alpha1.UpdateAutomatic || old[annotationInputs] != mark || old[annotationPlanned] == planned {
 		return false, nil

@@ -1,0 +1,63 @@
+package pattern
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+)
+
+const redis = v1alpha1.EngineRedis
+
+func TestAdmit(t *testing.T) {
+	accepted := Verdict{OK: true, Reason: "Accepted", Message: "the spec can be carried out"}
+	refused := func(reason, message string) Verdict { return Verdict{Reason: reason, Message: message, Stalled: true} }
+	ref := &v1alpha1.EngineSelection{Ref: &v1alpha1.EngineReference{Name: "mine"}}
+	dedicated := &v1alpha1.EngineSelection{Sharing: v1alpha1.EngineDedicated}
+	notOffered := refused("EngineNotAllowed",
+		`PatternClass "c" offers no engine of type Redis: choose another class, or ask the platform team to add it to spec.engines`)
+	tests := []struct {
+		name  string
+		class *classBuilder
+		needs Needs
+		want  Verdict
+	}{
+		{"nothing asked, nothing limited", makeClass("c"), Needs{}, accepted},
+
+		{"an engine on offer", makeClass("c").offers(redis), Needs{Engine: &EngineNeed{Type: redis}}, accepted},
+		{"an engine not on offer", makeClass("c"), Needs{Engine: &EngineNeed{Type: redis}}, notOffered},
+		{"a dedicated engine not on offer", makeClass("c"), Needs{Engine: &EngineNeed{Type: redis, Selection: dedicated}}, notOffered},
+		{"a named engine needs no offer", makeClass("c"), Needs{Engine: &EngineNeed{Type: redis, Selection: ref}}, accepted},
+		{"an Engine of the class, on offer", makeClass("c").offers(redis), Needs{OffersEngine: redis}, accepted},
+		{"an Engine of the class, not on offer", makeClass("c"), Needs{OffersEngine: redis}, notOffered},
+
+		{"an allowed engine", makeClass("c").allows("Memory", "Redis"), Needs{EngineName: "Redis"}, accepted},
+		{"an engine that is not allowed", makeClass("c").allows("Memory", "NATS"), Needs{EngineName: "Redis"},
+			refused("EngineNotAllowed", `PatternClass "c" does not allow engine Redis: choose one of Memory, NATS`)},
+		{"a named engine that is not allowed", makeClass("c").allows("Memory"),
+			Needs{EngineName: "Redis", Engine: &EngineNeed{Type: redis, Selection: ref}},
+			refused("EngineNotAllowed", `PatternClass "c" does not allow engine Redis: choose one of Memory`)},
+		{"no engine to allow", makeClass("c").allows("Memory"), Needs{}, accepted},
+		{"limits that say nothing of engines", makeClass("c").maxReplicas(1), Needs{EngineName: "Redis"}, accepted},
+
+		{"as many replicas as allowed", makeClass("c").maxReplicas(3), Needs{Replicas: 3}, accepted},
+		{"more replicas than allowed", makeClass("c").maxReplicas(3), Needs{Replicas: 4},
+			refused("LimitExceeded", `spec.replicas is 4 and PatternClass "c" allows 3: lower it, or choose another class`)},
+
+		{"as much storage as allowed", makeClass("c").maxStorage("1Gi"), Needs{Storage: quantity("1024Mi")}, accepted},
+		{"more storage than allowed", makeClass("c").maxStorage("1Gi"), Needs{Storage: quantity("1025Mi")},
+			refused("LimitExceeded", `storage of all replicas is 1025Mi and PatternClass "c" allows 1Gi: lower it, or choose another class`)},
+		{"no storage", makeClass("c").maxStorage("1Gi"), Needs{}, accepted},
+
+		{"the first refusal counts", makeClass("c").maxReplicas(1).maxStorage("1Gi"),
+			Needs{Engine: &EngineNeed{Type: redis}, Replicas: 2, Storage: quantity("2Gi")}, notOffered},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, admit(admission{class: tt.class.obj(), needs: tt.needs})); diff != "" {
+				t.Errorf("verdict (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
