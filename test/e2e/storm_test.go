@@ -1,0 +1,211 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/test/e2e/history"
+	"github.com/trellis-dev/trellis/test/e2e/realtimeclient"
+)
+
+const (
+	// pace of each publisher.
+	pace = 20 * time.Millisecond
+	// planePort is where a plane's pod serves the contract.
+	planePort = 8080
+	room      = "storm"
+)
+
+// door is how a test gets into a gateway.
+type door struct {
+	gateway *v1alpha1.RealtimeGateway
+	// address of the Service, from here.
+	address string
+	// token of the binding.
+	token string
+}
+
+func open(t *testing.T, gw *v1alpha1.RealtimeGateway) door {
+	t.Helper()
+	binding := get(t, &corev1.Secret{}, gw.Namespace, gw.Status.Binding.Name)
+	service, _, _ := strings.Cut(string(binding.Data["host"]), ".")
+	return door{
+		gateway: gw, token: string(binding.Data["token"]),
+		address: forwardService(t, gw.Namespace, service, 80),
+	}
+}
+
+// mint returns a client token for a room.
+func (d door) mint(t *testing.T, room string) string {
+	t.Helper()
+	token := ""
+	NewWithT(t).Eventually(func() (err error) {
+		token, err = realtimeclient.Mint(ctx, http.DefaultClient, d.address, d.token, room)
+		return err
+	}, patience, often).Should(Succeed())
+	return token
+}
+
+// client attaches a client to the first address that it can.
+func (d door) client(t *testing.T, protocol realtimeclient.Protocol, room, token string, addresses ...string) *realtimeclient.Client {
+	c := realtimeclient.Start(ctx, realtimeclient.Config{Protocol: protocol, Addresses: append(addresses, d.address), Token: token, Room: room})
+	t.Cleanup(func() { c.Stop() })
+	return c
+}
+
+// storm is publishers that never rest, and resuming clients over all protocols,
+// while something happens to the gateway.
+type storm struct {
+	t          *testing.T
+	door       door
+	token      string
+	clients    map[string]*realtimeclient.Client
+	publishers []*realtimeclient.Publisher
+}
+
+// startStorm attaches, over each protocol, a client through the Service and one
+// to each pod, and starts two publishers.
+func startStorm(t *testing.T, d door) *storm {
+	t.Helper()
+	s := &storm{t: t, door: d, token: d.mint(t, room), clients: map[string]*realtimeclient.Client{}}
+	s.attach("service")
+	for _, pod := range planePods(d.gateway) {
+		s.attach(pod.Name, forwardPod(t, &pod, planePort))
+	}
+	for _, name := range []string{"red", "blue"} {
+		p := realtimeclient.StartPublisher(ctx, realtimeclient.PublisherConfig{Address: d.address, Token: d.token, Room: room, Name: name, Every: pace})
+		t.Cleanup(func() { p.Stop() })
+		s.publishers = append(s.publishers, p)
+	}
+	s.goOn(25)
+	return s
+}
+
+// attach adds clients over all protocols, to the address of a pod or else the Service.
+func (s *storm) attach(name string, addresses ...string) {
+	s.t.Helper()
+	var added []*realtimeclient.Client
+	for _, protocol := range realtimeclient.Protocols {
+		c := s.door.client(s.t, protocol, room, s.token, addresses...)
+		s.clients[name+"/"+string(protocol)] = c
+		added = append(added, c)
+	}
+	for _, c := range added {
+		NewWithT(s.t).Eventually(c.Attached, patience, often).Should(BeTrue(), "a client of %s is attached: %v", name, c.Err())
+		if len(addresses) > 0 {
+			NewWithT(s.t).Expect(c.Address()).To(Equal(addresses[0]))
+		}
+	}
+}
+
+// goOn waits until every publisher had n more messages acknowledged.
+func (s *storm) goOn(n int) {
+	s.t.Helper()
+	for _, p := range s.publishers {
+		until := p.Acknowledged() + n
+		NewWithT(s.t).Eventually(p.Acknowledged, patience, often).Should(BeNumerically(">=", until),
+			func() string { return fmt.Sprintf("messages are acknowledged; last trouble: %v", p.Err()) })
+	}
+}
+
+// end stops the publishers, waits until the clients are level with them, and
+// judges what they received: everything that was acknowledged, once, in order.
+func (s *storm) end() {
+	s.t.Helper()
+	for name, report := range s.judge() {
+		if !report.Complete() {
+			s.t.Errorf("%s: %d gaps were announced, and %d acknowledged messages are lost in them", name, report.Gaps, len(report.Missed))
+		}
+	}
+}
+
+// judge ends the storm, and fails the test where the contract is broken. What
+// was lost in announced gaps is for the caller to judge.
+func (s *storm) judge() map[string]history.Report {
+	s.t.Helper()
+	published, last := s.calm()
+	histories, reports := map[string]history.History{}, map[string]history.Report{}
+	received := 0
+	for name, c := range s.clients {
+		NewWithT(s.t).Eventually(c.Position, patience, often).Should(reach(last),
+			func() string { return fmt.Sprintf("%s; last trouble: %v", name, c.Err()) })
+		histories[name] = c.Stop()
+		reports[name] = history.Check(histories[name], published)
+		received += reports[name].Received
+		for _, v := range first(reports[name].Violations, 10) {
+			s.t.Errorf("%s: %s", name, v)
+		}
+	}
+	for _, v := range first(history.Agree(histories), 10) {
+		s.t.Error(v)
+	}
+	s.t.Logf("%d messages acknowledged; %d clients received %d; %s", len(published.Acknowledged), len(histories), received, s.trouble())
+	return reports
+}
+
+// calm stops the publishers, and returns what they did and where the last message is.
+func (s *storm) calm() (published history.Ledger, last history.Position) {
+	var ledgers []history.Ledger
+	for _, p := range s.publishers {
+		ledgers = append(ledgers, p.Stop())
+		if at := p.Last(); at.Epoch != last.Epoch || at.Offset > last.Offset {
+			last = at
+		}
+	}
+	return history.Join(ledgers...), last
+}
+
+// reach matches a position that is level with another, or after it.
+func reach(last history.Position) OmegaMatcher {
+	return WithTransform(func(position string) bool {
+		at, err := history.ParsePosition(position)
+		return err == nil && at.Epoch == last.Epoch && at.Offset >= last.Offset
+	}, BeTrue())
+}
+
+// trouble says in words what clients and publishers went through.
+func (s *storm) trouble() string {
+	connects, retries, longest := 0, 0, time.Duration(0)
+	for _, c := range s.clients {
+		connects += c.Connects()
+	}
+	for _, p := range s.publishers {
+		stall, tries := p.Stall()
+		longest, retries = max(longest, stall), retries+tries
+	}
+	return fmt.Sprintf("clients attached %d times; %d publishes were tried again, and the slowest took %s",
+		connects, retries, longest.Round(time.Millisecond))
+}
+
+// moved counts the clients that had to attach again.
+func (s *storm) moved() int {
+	moved := 0
+	for _, c := range s.clients {
+		if c.Connects() > 1 {
+			moved++
+		}
+	}
+	return moved
+}
+
+func first[T any](list []T, n int) []T { return list[:min(n, len(list))] }
+
+// publish sends one message and returns where it is.
+func (d door) publish(t *testing.T, room, id string) history.Acknowledged {
+	t.Helper()
+	ack := history.Acknowledged{ID: id}
+	NewWithT(t).Eventually(func() (err error) {
+		ack.At, err = realtimeclient.Publish(ctx, http.DefaultClient, d.address, d.token, room, id)
+		return err
+	}, patience, often).Should(Succeed())
+	return ack
+}
