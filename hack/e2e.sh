@@ -6,8 +6,24 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source hack/lib.sh
 name=${E2E_NAME:-trellis-e2e}
+VERSION=${VERSION:-$(cat VERSION)}
+export E2E_NAME=$name VERSION CLUSTER=${CLUSTER:-embedded}
 began=
 ready=
+
+# nextOperator builds an operator of version $1 whose plan of every pod differs
+# from this tree's in one field, for the tests to upgrade to.
+nextOperator() {
+  local dir=dist/next source=controllers/specs/pod.go
+  mkdir -p "$dir"
+  sed 's/\(EnableServiceLinks: *\)ptr.To(false)/\1ptr.To(true)/' "$source" >"$dir/pod.go.txt"
+  ! cmp -s "$source" "$dir/pod.go.txt" || die "the field that makes another operator's plan differ is not in $source any more"
+  jq -n --arg from "$PWD/$source" --arg to "$PWD/$dir/pod.go.txt" '{Replace: {($from): $to}}' >"$dir/overlay.json"
+  CGO_ENABLED=0 go build -overlay="$dir/overlay.json" -trimpath -buildvcs=false \
+    -ldflags="-s -w -X main.version=$1" -o "$dir/trellis-operator" .
+  bin/trellis-cluster image --image "ghcr.io/trellis-dev/trellis-operator:$1" \
+    --binary "$dir/trellis-operator=/trellis-operator" --out "$dir/trellis-operator.tar"
+}
 
 # cleanup shows what there is to see after a failure, and takes the cluster down.
 cleanup() {
@@ -39,7 +55,13 @@ export KUBECONFIG PATH
 ready=1
 say "e2e: loading images"
 supervised hack/kube.sh load "$name" dist/images/*.tar
+if [[ $CLUSTER != current ]]; then
+  export E2E_NEXT_VERSION=$VERSION-next
+  say "e2e: building and loading an operator of version $E2E_NEXT_VERSION"
+  supervised nextOperator "$E2E_NEXT_VERSION"
+  supervised hack/kube.sh load "$name" dist/next/trellis-operator.tar
+fi
 say "e2e: installing the chart"
 supervised hack/install.sh
 say "e2e: running the tests"
-supervised hack/gotest.sh test-e2e -count=1 -timeout=30m -tags=e2e ./test/e2e/... "$@"
+supervised hack/gotest.sh test-e2e -count=1 -timeout=30m -parallel=6 -tags=e2e ./test/e2e/... "$@"
