@@ -30,10 +30,12 @@ func writeRequestProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
 	WriteProblem(w, p)
 }
 
+// BodyTimeout is how long a request's body may take to arrive.
+const BodyTimeout = 30 * time.Second
+
 // Times that bound a request.
 const (
 	readHeaderTimeout = 10 * time.Second
-	readBodyTimeout   = 30 * time.Second
 	writeTimeout      = 30 * time.Second
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 32 << 10
@@ -56,9 +58,9 @@ func bound(maxBody int64) func(http.Handler) http.Handler {
 			}
 			rc := http.NewResponseController(w)
 			now := time.Now()
-			_ = rc.SetWriteDeadline(now.Add(writeTimeout + readBodyTimeout))
+			_ = rc.SetWriteDeadline(now.Add(writeTimeout + BodyTimeout))
 			if r.Body != nil && r.Body != http.NoBody {
-				_ = rc.SetReadDeadline(now.Add(readBodyTimeout))
+				_ = rc.SetReadDeadline(now.Add(BodyTimeout))
 				r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 				defer func() { _ = rc.SetReadDeadline(time.Time{}) }()
 			}

@@ -120,9 +120,10 @@ func newRedis(node *centrifuge.Node, cfg planeconfig.Config, m *metrics) (*broke
 	if err != nil {
 		return nil, nil, fmt.Errorf("connect to the engine: %w", err)
 	}
-	prefix := cfg.Engine.Prefix
-	if prefix == "" {
-		prefix = "trellis." + cfg.Namespace + "." + cfg.Name
+	prefix, err := keyPrefix(cfg)
+	if err != nil {
+		shard.Close()
+		return nil, nil, err
 	}
 	b, err := centrifuge.NewRedisBroker(node, centrifuge.RedisBrokerConfig{Prefix: prefix, Shards: []*centrifuge.RedisShard{shard}})
 	if err != nil {
@@ -130,6 +131,22 @@ func newRedis(node *centrifuge.Node, cfg planeconfig.Config, m *metrics) (*broke
 		return nil, nil, fmt.Errorf("redis engine: %w", err)
 	}
 	return &broker{Broker: b, metrics: m}, shard.Close, nil
+}
+
+// keyPrefix keeps the rooms of this gateway apart from all else in the engine.
+func keyPrefix(cfg planeconfig.Config) (string, error) {
+	prefix := cfg.Engine.Prefix
+	if prefix == "" {
+		prefix = "trellis." + cfg.Namespace + "." + cfg.Name
+	}
+	if cfg.Engine.PrefixFile == "" {
+		return prefix, nil
+	}
+	instance, err := os.ReadFile(cfg.Engine.PrefixFile)
+	if err != nil {
+		return "", fmt.Errorf("read the name of this gateway's rooms: %w", err)
+	}
+	return prefix + strings.TrimSpace(string(instance)) + ":", nil
 }
 
 func readURI(path string) (*url.URL, error) {
@@ -163,6 +180,9 @@ func engineTLS(uri *url.URL, caFile string) (*tls.Config, error) {
 		return conf, nil
 	}
 	pem, err := os.ReadFile(caFile)
+	if errors.Is(err, os.ErrNotExist) {
+		return conf, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the engine's CA: %w", err)
 	}

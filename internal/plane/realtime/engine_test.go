@@ -48,3 +48,25 @@ func TestEnginePasswordRotates(t *testing.T) {
 		return resp.StatusCode == http.StatusCreated
 	})
 }
+
+// TestGatewaysShareAnEngine has two gateways on one engine, told apart by the
+// file that names their rooms only.
+func TestGatewaysShareAnEngine(t *testing.T) {
+	engine := startRedis(t)
+	uri := filepath.Join(engine.dir, "uri")
+	write(t, uri, fmt.Sprintf("redis://:%s@127.0.0.1:%d", engine.password, engine.port))
+	keys := map[string]bool{}
+	for _, instance := range []string{"one", "two"} {
+		file := filepath.Join(engine.dir, instance)
+		write(t, file, instance+"\n")
+		cfg := planeconfig.Engine{Type: "Redis", URIFile: uri, CAFile: filepath.Join(engine.dir, "absent"), Prefix: "p:", PrefixFile: file}
+		newLocal(t, conformance.Options{}, cfg).target(t, conformance.Options{}, engine)
+	}
+	await(t, "both to have used the engine", func() bool {
+		out, err := engine.command("KEYS p:*")
+		for _, instance := range []string{"one", "two"} {
+			keys[instance] = strings.Contains(out, "p:"+instance+":")
+		}
+		return err == nil && keys["one"] && keys["two"]
+	})
+}

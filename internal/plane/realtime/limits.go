@@ -16,6 +16,7 @@ import (
 const (
 	defaultRooms      = 100
 	defaultQueueBytes = 1 << 20
+	queuedMessages    = 4
 )
 
 func withDefaults(l planeconfig.Limits) planeconfig.Limits {
@@ -25,6 +26,8 @@ func withDefaults(l planeconfig.Limits) planeconfig.Limits {
 	if l.QueueBytes <= 0 {
 		l.QueueBytes = defaultQueueBytes
 	}
+	// A queue that a few messages fill would cut clients that are not slow at all.
+	l.QueueBytes = max(l.QueueBytes, queuedMessages*int(l.MessageBytes))
 	return l
 }
 

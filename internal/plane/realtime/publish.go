@@ -75,9 +75,10 @@ func (g *Gateway) registerPublish() {
 		Summary:     "Publish a message or a batch",
 		Description: "Acknowledged once the engine has stored it. A batch is published in its order and stops at the first message that the engine does not take; " +
 			"the problem's member results then says which were stored. Try again with the same Idempotency-Key: what was stored is not published twice.",
-		Tags:          []string{"rooms"},
-		DefaultStatus: http.StatusCreated,
-		MaxBodyBytes:  g.plane.Config.HTTP.MaxBodyBytes,
+		Tags:            []string{"rooms"},
+		DefaultStatus:   http.StatusCreated,
+		MaxBodyBytes:    g.plane.Config.HTTP.MaxBodyBytes,
+		BodyReadTimeout: plane.BodyTimeout,
 		// The body is read strictly by decodePublish, once and without a generic copy.
 		SkipValidateBody: true,
 		Errors:           []int{400, 401, 403, 413, 415, 422, 429, 503},

@@ -85,8 +85,8 @@ func testResumeLong(t *testing.T, start Factory) {
 	const n = 1500
 	c := start(t, Options{Configure: func(c *planeconfig.Config) {
 		c.Realtime.History.Size = 2 * n
-		c.Realtime.Limits.MessageBytes = 64 << 10
-		c.Realtime.Limits.QueueBytes = 16 << 10
+		c.Realtime.Limits.MessageBytes = 1 << 10
+		c.Realtime.Limits.QueueBytes = 1 << 10
 	}}).client(t)
 	at := c.poll("a").Next
 	c.publishN("a", 1, n)
