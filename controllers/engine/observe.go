@@ -39,15 +39,15 @@ func observe(e *v1alpha1.Engine, seen pattern.Observed) pattern.Health {
 	})}
 }
 
-// runningVersion is the tag of a provisioned engine's image.
+// runningVersion is the tag of a provisioned engine's image, empty where a digest alone names it.
 func runningVersion(children []client.Object) string {
 	for _, c := range children {
 		sts, ok := c.(*appsv1.StatefulSet)
 		if !ok || len(sts.Spec.Template.Spec.Containers) == 0 {
 			continue
 		}
-		image := sts.Spec.Template.Spec.Containers[0].Image
-		if i := strings.LastIndexAny(image, ":@"); i > strings.LastIndex(image, "/") {
+		image, _, _ := strings.Cut(sts.Spec.Template.Spec.Containers[0].Image, "@")
+		if i := strings.LastIndex(image, ":"); i > strings.LastIndex(image, "/") {
 			return image[i+1:]
 		}
 	}

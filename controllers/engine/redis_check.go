@@ -39,7 +39,8 @@ func redisOptions(binding map[string][]byte) (*redis.Options, error) {
 		return nil, errors.New("the Secret has no key uri: set it to redis://user:password@host:6379/0, or rediss:// for TLS")
 	}
 	options, err := redis.ParseURL(uri)
-	if err != nil {
+	// What follows a # that is not encoded would be dropped, and the rest of a password taken for a port.
+	if err != nil || strings.Contains(uri, "#") {
 		return nil, errors.New("the Secret's key uri is not a Redis URI: use redis://user:password@host:6379/0, or rediss:// for TLS, with special characters of the password percent-encoded")
 	}
 	ca := binding["ca.crt"]
@@ -69,13 +70,14 @@ func (redisDriver) Check(ctx context.Context, binding map[string][]byte) (string
 	defer func() { _ = c.Close() }()
 	info, err := c.Info(ctx, "server").Result()
 	if err != nil {
-		return "", explainRedis(options.Addr, err)
+		return "", explainRedis(options, err)
 	}
 	return infoField(info, "valkey_version", "redis_version"), nil
 }
 
-// explainRedis says what to change; the client's own words are kept where they hold no secret.
-func explainRedis(addr string, err error) error {
+// explainRedis says what to change; other words are the client's or the server's, without secrets.
+func explainRedis(options *redis.Options, err error) error {
+	addr := options.Addr
 	var unknownCA x509.UnknownAuthorityError
 	var certificate *tls.CertificateVerificationError
 	var network net.Error
@@ -89,8 +91,17 @@ func explainRedis(addr string, err error) error {
 	case errors.As(err, &network) && network.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("no answer from %s in time: check the address and that the network admits the operator", addr)
 	default:
-		return fmt.Errorf("can not use the engine at %s: %w", addr, err)
+		return fmt.Errorf("can not use the engine at %s: %s", addr, withoutSecrets(options, text))
 	}
+}
+
+// withoutSecrets cuts what a server repeats of a command, which may be the credentials.
+func withoutSecrets(options *redis.Options, text string) string {
+	text, _, _ = strings.Cut(text, ", with args")
+	if options.Password != "" {
+		text = strings.ReplaceAll(text, options.Password, "…")
+	}
+	return text
 }
 
 // infoField returns the first of the fields that an INFO answer has.
