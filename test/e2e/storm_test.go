@@ -186,11 +186,13 @@ func (s *storm) trouble() string {
 		connects, retries, longest.Round(time.Millisecond))
 }
 
-// moved counts the clients that had to attach again.
+// moved counts the streams and sockets that had to attach again. A poll may find
+// its way on without its client noticing.
 func (s *storm) moved() int {
 	moved := 0
-	for _, c := range s.clients {
-		if c.Connects() > 1 {
+	for name, c := range s.clients {
+		held := strings.HasSuffix(name, string(realtimeclient.SSE)) || strings.HasSuffix(name, string(realtimeclient.WebSocket))
+		if held && c.Connects() > 1 {
 			moved++
 		}
 	}
