@@ -91,9 +91,9 @@ func TestExplainRedis(t *testing.T) {
 		err  error
 		want string
 	}{
-		{"a wrong password", errors.New("WRONGPASS invalid username-password pair or user is disabled."),
+		{"a wrong password", errors.New("WRONGPASS invalid username-password pair or user is disabled"),
 			"the engine at h:6379 refused the credentials: correct the user and password in the Secret's key uri"},
-		{"no password", errors.New("NOAUTH Authentication required."),
+		{"no password", errors.New("NOAUTH Authentication required"),
 			"the engine at h:6379 refused the credentials: correct the user and password in the Secret's key uri"},
 		{"a password that is not wanted", errors.New("ERR AUTH <password> called without any password configured"),
 			"the engine at h:6379 refused the credentials: correct the user and password in the Secret's key uri"},

@@ -8,6 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
+
+	"github.com/trellis-dev/trellis/test/integration/framework"
 )
 
 // TestDefaults compares the spec of an object as it is created with what the API server makes of it.
@@ -43,7 +45,7 @@ updatePolicy: Manual
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			obj := table{kind: tt.kind, base: tt.object}.object(t)
-			if err := api.Create(t.Context(), obj, client.DryRunAll, client.FieldValidation("Strict")); err != nil {
+			if err := framework.Admin.Create(t.Context(), obj, client.DryRunAll, client.FieldValidation("Strict")); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(parse(t, tt.want), parse(t, format(t, obj.Object["spec"]))); diff != "" {

@@ -18,6 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/trellis-dev/trellis/test/integration/framework"
 )
 
 // TestValidExamples applies every one, all documents of it.
@@ -65,7 +67,7 @@ func TestInvalidExamples(t *testing.T) {
 
 func examples(t *testing.T, folder string) []string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(root, "examples", folder, "*.yaml"))
+	files, err := filepath.Glob(filepath.Join(framework.Root(), "examples", folder, "*.yaml"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no examples: %v", err)
 	}
@@ -105,14 +107,14 @@ func apply(t *testing.T, namespace string, doc *unstructured.Unstructured) error
 	if doc.GetKind() != "PatternClass" {
 		doc.SetNamespace(namespace)
 	}
-	err := api.Create(t.Context(), doc, client.FieldValidation("Strict"))
+	err := framework.Admin.Create(t.Context(), doc, client.FieldValidation("Strict"))
 	if apierrors.IsAlreadyExists(err) {
 		live := doc.DeepCopy()
-		if err := api.Get(t.Context(), client.ObjectKeyFromObject(doc), live); err != nil {
+		if err := framework.Admin.Get(t.Context(), client.ObjectKeyFromObject(doc), live); err != nil {
 			return fmt.Errorf("get what is there: %w", err)
 		}
 		doc.SetResourceVersion(live.GetResourceVersion())
-		return api.Update(t.Context(), doc, client.FieldValidation("Strict"))
+		return framework.Admin.Update(t.Context(), doc, client.FieldValidation("Strict"))
 	}
 	if err == nil {
 		remove(t, doc)
@@ -123,7 +125,7 @@ func apply(t *testing.T, namespace string, doc *unstructured.Unstructured) error
 func newNamespace(t *testing.T) string {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "api-"}}
-	if err := api.Create(t.Context(), namespace); err != nil {
+	if err := framework.Admin.Create(t.Context(), namespace); err != nil {
 		t.Fatal(err)
 	}
 	return namespace.Name

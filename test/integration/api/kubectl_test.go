@@ -16,6 +16,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/test/integration/framework"
 )
 
 // kubectl runs the real one against the API server and returns what it prints, a line a row, with single spaces.
@@ -40,9 +41,9 @@ func kubeconfig(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "kubeconfig")
 	err := clientcmd.WriteToFile(clientcmdapi.Config{
-		Clusters: map[string]*clientcmdapi.Cluster{"test": {Server: config.Host, CertificateAuthorityData: config.CAData}},
+		Clusters: map[string]*clientcmdapi.Cluster{"test": {Server: framework.Config.Host, CertificateAuthorityData: framework.Config.CAData}},
 		AuthInfos: map[string]*clientcmdapi.AuthInfo{"test": {
-			ClientCertificateData: config.CertData, ClientKeyData: config.KeyData,
+			ClientCertificateData: framework.Config.CertData, ClientKeyData: framework.Config.KeyData,
 		}},
 		Contexts:       map[string]*clientcmdapi.Context{"test": {Cluster: "test", AuthInfo: "test"}},
 		CurrentContext: "test",
@@ -58,10 +59,10 @@ func TestKubectl(t *testing.T) {
 	g := newGateway(t, func(*v1alpha1.RealtimeGateway) {})
 	g.Status.Conditions = ready()
 	g.Status.Endpoints = []v1alpha1.Endpoint{{Name: "http", URL: "http://rooms"}, {Name: "external", URL: "https://rooms.example.com"}}
-	if err := api.Status().Update(t.Context(), g); err != nil {
+	if err := framework.Admin.Status().Update(t.Context(), g); err != nil {
 		t.Fatal(err)
 	}
-	for _, doc := range documents(t, read(t, filepath.Join(root, "examples", "valid", "patternclass-standard.yaml"))) {
+	for _, doc := range documents(t, read(t, filepath.Join(framework.Root(), "examples", "valid", "patternclass-standard.yaml"))) {
 		if err := apply(t, "", doc); err != nil {
 			t.Fatal(err)
 		}

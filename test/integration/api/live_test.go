@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/trellis-dev/trellis/test/integration/framework"
 )
 
 var update = flag.Bool("update", false, "write what lives under controllers/pattern/testdata/live anew")
@@ -23,7 +25,7 @@ var update = flag.Bool("update", false, "write what lives under controllers/patt
 // true: each .live.json is what this API server makes of the .applied.yaml beside it, after others
 // wrote to it as well.
 func TestLiveObjects(t *testing.T) {
-	folder := filepath.Join(root, "controllers", "pattern", "testdata", "live")
+	folder := filepath.Join(framework.Root(), "controllers", "pattern", "testdata", "live")
 	files, err := filepath.Glob(filepath.Join(folder, "*.applied.yaml"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("nothing to apply: %v", err)
@@ -32,7 +34,7 @@ func TestLiveObjects(t *testing.T) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			obj := documents(t, read(t, file))[0]
 			remove(t, obj)
-			if err := api.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(obj.DeepCopy()), client.FieldOwner("trellis")); err != nil {
+			if err := framework.Admin.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(obj.DeepCopy()), client.FieldOwner("trellis")); err != nil {
 				t.Fatal(err)
 			}
 			touch(t, obj)
@@ -60,7 +62,7 @@ func touch(t *testing.T, obj *unstructured.Unstructured) {
 			`{"spec":{"template":{"spec":{"containers":[{"name":"`+mainContainer(t, obj)+`","env":[{"name":"DEBUG","value":"1"}]}]}}}}`)
 	}
 	for _, p := range patches {
-		err := api.Patch(t.Context(), obj.DeepCopy(), client.RawPatch(types.StrategicMergePatchType, []byte(p)), client.FieldOwner("kubectl"))
+		err := framework.Admin.Patch(t.Context(), obj.DeepCopy(), client.RawPatch(types.StrategicMergePatchType, []byte(p)), client.FieldOwner("kubectl"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +71,7 @@ func touch(t *testing.T, obj *unstructured.Unstructured) {
 		return
 	}
 	status := client.RawPatch(types.MergePatchType, []byte(`{"status":{"replicas":1,"observedGeneration":1}}`))
-	if err := api.Status().Patch(t.Context(), obj.DeepCopy(), status, client.FieldOwner("kube-controller-manager")); err != nil {
+	if err := framework.Admin.Status().Patch(t.Context(), obj.DeepCopy(), status, client.FieldOwner("kube-controller-manager")); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -87,7 +89,7 @@ func mainContainer(t *testing.T, obj *unstructured.Unstructured) string {
 func normal(t *testing.T, obj *unstructured.Unstructured) []byte {
 	t.Helper()
 	live := obj.DeepCopy()
-	if err := api.Get(t.Context(), client.ObjectKeyFromObject(obj), live); err != nil {
+	if err := framework.Admin.Get(t.Context(), client.ObjectKeyFromObject(obj), live); err != nil {
 		t.Fatal(err)
 	}
 	live.SetUID("00000000-0000-0000-0000-000000000000")

@@ -10,12 +10,14 @@ import (
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/trellis-dev/trellis/test/integration/framework"
 )
 
 // definitions reads the CRDs.
 func definitions(t *testing.T) []apiextensionsv1.CustomResourceDefinition {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(root, "config", "crd", "bases", "*.yaml"))
+	files, err := filepath.Glob(filepath.Join(framework.Root(), "config", "crd", "bases", "*.yaml"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no CRDs: %v", err)
 	}

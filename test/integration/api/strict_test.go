@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/trellis-dev/trellis/test/integration/framework"
 )
 
 // TestUnknownFields are refused under strict validation, which kubectl asks for, and dropped without.
@@ -23,11 +25,11 @@ func TestUnknownFields(t *testing.T) {
 			obj := table{kind: tt.kind, base: tt.base}.object(t)
 			set(tt.path, "x")(obj.Object)
 			lax := obj.DeepCopy()
-			err := api.Create(t.Context(), obj, client.DryRunAll, client.FieldValidation("Strict"))
+			err := framework.Admin.Create(t.Context(), obj, client.DryRunAll, client.FieldValidation("Strict"))
 			if want := `unknown field "` + tt.path + `"`; err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("error is %v, want one with %s", err, want)
 			}
-			if err := api.Create(t.Context(), lax, client.DryRunAll, client.FieldValidation("Ignore")); err != nil {
+			if err := framework.Admin.Create(t.Context(), lax, client.DryRunAll, client.FieldValidation("Ignore")); err != nil {
 				t.Fatal(err)
 			}
 			eachValue("", lax.Object, func(path string) {

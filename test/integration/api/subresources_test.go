@@ -13,13 +13,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/test/integration/framework"
 )
 
 func newGateway(t *testing.T, mutate func(*v1alpha1.RealtimeGateway)) *v1alpha1.RealtimeGateway {
 	t.Helper()
 	g := &v1alpha1.RealtimeGateway{ObjectMeta: metav1.ObjectMeta{Namespace: newNamespace(t), Name: "rooms"}}
 	mutate(g)
-	if err := api.Create(t.Context(), g); err != nil {
+	if err := framework.Admin.Create(t.Context(), g); err != nil {
 		t.Fatal(err)
 	}
 	return g
@@ -28,7 +29,7 @@ func newGateway(t *testing.T, mutate func(*v1alpha1.RealtimeGateway)) *v1alpha1.
 func reload(t *testing.T, g *v1alpha1.RealtimeGateway) *v1alpha1.RealtimeGateway {
 	t.Helper()
 	out := &v1alpha1.RealtimeGateway{}
-	if err := api.Get(t.Context(), client.ObjectKeyFromObject(g), out); err != nil {
+	if err := framework.Admin.Get(t.Context(), client.ObjectKeyFromObject(g), out); err != nil {
 		t.Fatal(err)
 	}
 	return out
@@ -47,7 +48,7 @@ func TestStatusIsApart(t *testing.T) {
 		t.Errorf("a create sets the status: %v", got)
 	}
 	g.Status.Conditions, g.Status.Replicas = ready(), 7
-	if err := api.Update(t.Context(), g.DeepCopy()); err != nil {
+	if err := framework.Admin.Update(t.Context(), g.DeepCopy()); err != nil {
 		t.Fatal(err)
 	}
 	g = reload(t, g)
@@ -56,7 +57,7 @@ func TestStatusIsApart(t *testing.T) {
 	}
 	generation, spec := g.Generation, g.Spec.DeepCopy()
 	g.Status.Conditions, g.Spec.Suspend = ready(), ptr.To(true)
-	if err := api.Status().Update(t.Context(), g); err != nil {
+	if err := framework.Admin.Status().Update(t.Context(), g); err != nil {
 		t.Fatal(err)
 	}
 	g = reload(t, g)
@@ -77,11 +78,11 @@ func TestScale(t *testing.T) {
 		g.Spec.Engine, g.Spec.Replicas = v1alpha1.RealtimeRedis, ptr.To[int32](2)
 	})
 	g.Status.Replicas, g.Status.Selector = 1, "patterns.trellis.dev/name=rooms"
-	if err := api.Status().Update(t.Context(), g); err != nil {
+	if err := framework.Admin.Status().Update(t.Context(), g); err != nil {
 		t.Fatal(err)
 	}
 	scale := &autoscalingv1.Scale{}
-	if err := api.SubResource("scale").Get(t.Context(), g, scale); err != nil {
+	if err := framework.Admin.SubResource("scale").Get(t.Context(), g, scale); err != nil {
 		t.Fatal(err)
 	}
 	want := autoscalingv1.Scale{
@@ -92,7 +93,7 @@ func TestScale(t *testing.T) {
 		t.Errorf("scale (-want +got):\n%s", diff)
 	}
 	scale.Spec.Replicas = 5
-	if err := api.SubResource("scale").Update(t.Context(), g, client.WithSubResourceBody(scale)); err != nil {
+	if err := framework.Admin.SubResource("scale").Update(t.Context(), g, client.WithSubResourceBody(scale)); err != nil {
 		t.Fatal(err)
 	}
 	if got := ptr.Deref(reload(t, g).Spec.Replicas, 0); got != 5 {
@@ -116,11 +117,11 @@ func TestScaleIsValidated(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			g := newGateway(t, func(g *v1alpha1.RealtimeGateway) { g.Spec.Engine = tt.engine })
 			scale := &autoscalingv1.Scale{}
-			if err := api.SubResource("scale").Get(t.Context(), g, scale); err != nil {
+			if err := framework.Admin.SubResource("scale").Get(t.Context(), g, scale); err != nil {
 				t.Fatal(err)
 			}
 			scale.Spec.Replicas = tt.replicas
-			err := api.SubResource("scale").Update(t.Context(), g, client.WithSubResourceBody(scale))
+			err := framework.Admin.SubResource("scale").Update(t.Context(), g, client.WithSubResourceBody(scale))
 			if diff := cmp.Diff(tt.want, causes(t, err)); diff != "" {
 				t.Errorf("errors (-want +got):\n%s", diff)
 			}

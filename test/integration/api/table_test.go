@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
+
+	"github.com/trellis-dev/trellis/test/integration/framework"
 )
 
 // table is a valid object and what becomes of it when one thing in it is changed.
@@ -64,12 +66,12 @@ func (tab table) check(t *testing.T, r row) {
 		obj.SetName("updated")
 		create(t, obj)
 		r.change(obj.Object)
-		err = api.Update(t.Context(), obj, client.DryRunAll)
+		err = framework.Admin.Update(t.Context(), obj, client.DryRunAll)
 	} else {
 		if r.change != nil {
 			r.change(obj.Object)
 		}
-		err = api.Create(t.Context(), obj, client.DryRunAll, client.FieldValidation("Strict"))
+		err = framework.Admin.Create(t.Context(), obj, client.DryRunAll, client.FieldValidation("Strict"))
 	}
 	got := slices.DeleteFunc(causes(t, err), func(c string) bool { return slices.Contains(tab.alongside, c) })
 	if diff := cmp.Diff(r.want, got, cmpopts.EquateEmpty(), cmpopts.SortSlices(strings.Compare)); diff != "" {
@@ -96,7 +98,7 @@ func (tab table) object(t *testing.T) *unstructured.Unstructured {
 // create makes an object until the end of the test.
 func create(t *testing.T, obj *unstructured.Unstructured) {
 	t.Helper()
-	if err := api.Create(t.Context(), obj, client.FieldValidation("Strict")); err != nil {
+	if err := framework.Admin.Create(t.Context(), obj, client.FieldValidation("Strict")); err != nil {
 		t.Fatalf("create %s: %v", obj.GetKind(), err)
 	}
 	remove(t, obj)
@@ -106,7 +108,7 @@ func create(t *testing.T, obj *unstructured.Unstructured) {
 func remove(t *testing.T, obj *unstructured.Unstructured) {
 	last := obj.DeepCopy()
 	t.Cleanup(func() {
-		if err := api.Delete(context.WithoutCancel(t.Context()), last); client.IgnoreNotFound(err) != nil {
+		if err := framework.Admin.Delete(context.WithoutCancel(t.Context()), last); client.IgnoreNotFound(err) != nil {
 			t.Errorf("delete %s: %v", last.GetKind(), err)
 		}
 	})
