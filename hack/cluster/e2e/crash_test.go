@@ -68,5 +68,7 @@ func killUp(t *testing.T, c *tool, after time.Duration) {
 	if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	_ = <-ended // killed, so it ends with an error
+	if err := <-ended; err == nil {
+		t.Fatal("up ended well although it was killed")
+	}
 }

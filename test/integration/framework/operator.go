@@ -29,6 +29,7 @@ type Operator struct {
 	// Writes and Reads are the calls so far; watches are no reads.
 	Writes, Reads atomic.Int64
 	lastWrite     atomic.Int64
+	t             testing.TB
 	stop          context.CancelFunc
 	done          chan error
 	once          sync.Once
@@ -47,7 +48,7 @@ type OperatorOptions struct {
 // StartOperator runs controllers until the test ends or Stop is called.
 func StartOperator(t testing.TB, o OperatorOptions) *Operator {
 	t.Helper()
-	op := &Operator{done: make(chan error, 1)}
+	op := &Operator{t: t, done: make(chan error, 1)}
 	mgr, err := op.manager(o)
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +96,9 @@ func (op *Operator) Stop() {
 	op.once.Do(func() {
 		op.stop()
 		// An operator that was cut off from the API server ends with an error, as it should.
-		_ = <-op.done
+		if err := <-op.done; err != nil {
+			op.t.Logf("the operator ended: %v", err)
+		}
 	})
 }
 

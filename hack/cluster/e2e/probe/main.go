@@ -24,7 +24,7 @@ func main() {
 
 // answer replies with what do returns, or with status 502 and its error.
 func answer(do func(query func(string) string) (string, error)) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
+	return func(w http.ResponseWriter, r *http.Request) {
 		text, err := do(r.URL.Query().Get)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadGateway)
