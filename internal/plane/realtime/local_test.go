@@ -222,7 +222,7 @@ func (s *redisServer) Start(t *testing.T) {
 func (s *redisServer) launch(t *testing.T) bool {
 	t.Helper()
 	s.process = exec.Command(s.binary, "--bind", "127.0.0.1", "--port", fmt.Sprint(s.port), "--dir", s.dir,
-		"--appendonly", "yes", "--save", "", "--requirepass", s.password, "--loglevel", "warning")
+		"--appendonly", "yes", "--appendfsync", "always", "--save", "", "--requirepass", s.password, "--loglevel", "warning")
 	// The server must not outlive a test binary that was killed.
 	s.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.process.Start(); err != nil {
