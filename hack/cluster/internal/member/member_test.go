@@ -1,6 +1,7 @@
 package member
 
 import (
+	"errors"
 	"bufio"
 	"fmt"
 	"io"
@@ -44,7 +45,7 @@ func TestAddForward(t *testing.T) {
 	served := make(chan error, 1)
 	s := &server{newSupervisor("", ""), newForwarder("")}
 	go func() { served <- s.serve(requests) }()
-	t.Cleanup(func() { requests.Close(); _ = <-served })
+	stopServing(t, requests, served)
 
 	outside, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -89,7 +90,7 @@ func TestAForwardNeedsASocket(t *testing.T) {
 	}
 	served := make(chan error, 1)
 	go func() { served <- (&server{newSupervisor("", ""), newForwarder("")}).serve(requests) }()
-	t.Cleanup(func() { requests.Close(); _ = <-served })
+	stopServing(t, requests, served)
 	if err := AddForward(socket, nil, "127.0.0.1:1"); err == nil {
 		t.Error("a forward of nothing was accepted")
 	}
@@ -146,4 +147,14 @@ func TestRunIsOnlyForFirstProcesses(t *testing.T) {
 	if err := Run(); err == nil {
 		t.Error("a member's life began outside of its namespaces")
 	}
+}
+
+// stopServing closes the listener at the test's end and waits for the server.
+func stopServing(t *testing.T, requests net.Listener, served <-chan error) {
+	t.Cleanup(func() {
+		_ = requests.Close()
+		if err := <-served; err != nil && !errors.Is(err, net.ErrClosed) {
+			t.Errorf("serve: %v", err)
+		}
+	})
 }
