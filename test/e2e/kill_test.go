@@ -21,8 +21,21 @@ import (
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 )
 
-// ends are the ways in which a pod's process may end all of a sudden.
-var ends = map[string]func(*testing.T, *corev1.Pod){"pod is killed": kill, "process crashes": crash}
+// end is a way in which a pod's process ends all of a sudden.
+type end struct {
+	by func(*testing.T, *corev1.Pod)
+	// near is true where the process must be one of this machine's.
+	near bool
+}
+
+var ends = map[string]end{"pod is killed": {by: kill}, "process crashes": {by: crash, near: true}}
+
+// needs skips a test that this cluster is too far away for.
+func (e end) needs(t *testing.T) {
+	if e.near && !embedded() {
+		t.Skip("the processes of this cluster are out of reach")
+	}
+}
 
 // kill deletes a pod and leaves it no time to drain.
 func kill(t *testing.T, pod *corev1.Pod) {
@@ -39,9 +52,6 @@ func kill(t *testing.T, pod *corev1.Pod) {
 // when memory runs out. The Service leads there until the kubelet has noticed.
 func crash(t *testing.T, pod *corev1.Pod) {
 	t.Helper()
-	if !embedded() {
-		t.Skip("the processes of this cluster are out of reach")
-	}
 	g := NewWithT(t)
 	before := pod.Status.ContainerStatuses[0]
 	_, container, _ := strings.Cut(before.ContainerID, "://")
@@ -72,10 +82,11 @@ func TestPlaneLoss(t *testing.T) {
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			end.needs(t)
 			gw := applied(t, gateway(newNamespace(t), "chat", replicas(2)))
 			s := startStorm(t, open(t, gw))
 			for _, pod := range servedBy(t, gw, 2) {
-				end(t, &pod)
+				end.by(t, &pod)
 				servedBy(t, gw, 2)
 				s.goOn(25)
 			}
@@ -88,6 +99,7 @@ func TestPlaneLoss(t *testing.T) {
 // Rooms in the memory of a pod are lost with it. Every client that comes back is told so.
 func TestMemoryLoss(t *testing.T) {
 	t.Parallel()
+	ends["process crashes"].needs(t)
 	g := NewWithT(t)
 	gw := applied(t, gateway(newNamespace(t), "chat", memory))
 	s := startStorm(t, open(t, gw))
@@ -156,13 +168,14 @@ func TestEngineLoss(t *testing.T) {
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			end.needs(t)
 			g := NewWithT(t)
 			gw := applied(t, gateway(newNamespace(t), "chat", replicas(2)))
 			engine := get(t, &v1alpha1.Engine{}, gw.Namespace, gw.Status.Engine.Name)
 			s := startStorm(t, open(t, gw))
 			planes := lives(servedBy(t, gw, 2))
 
-			end(t, get(t, &corev1.Pod{}, gw.Namespace, engine.Name+"-eng-0"))
+			end.by(t, get(t, &corev1.Pod{}, gw.Namespace, engine.Name+"-eng-0"))
 			g.Eventually(func() []corev1.Pod {
 				return readyOnes(podsOf(gw.Namespace, client.MatchingLabels{v1alpha1.LabelKind: "Engine"}))
 			}, patience, often).Should(HaveLen(1))
