@@ -15,5 +15,6 @@ show get nodes -o wide
 show get pods -A -o wide
 show get patternclasses,engines,realtimegateways -A
 show get events -A --sort-by=.lastTimestamp
-show -n trellis-system logs deployment/trellis --tail=60
-show -n trellis-system logs deployment/trellis --tail=60 --previous
+# Of every operator: the one that leads has the most to say.
+show -n trellis-system logs --selector=app.kubernetes.io/component=operator --prefix --tail=40
+show -n trellis-system logs --selector=app.kubernetes.io/component=operator --prefix --tail=40 --previous
