@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -167,8 +168,13 @@ func (r *Reconciler) desired(s *scope, child Child, live client.Object) (*unstru
 	return u, markApplied(u)
 }
 
-// applyFailed puts the API server's refusal into the status. The error is returned, so that it is tried again.
+// applyFailed puts the API server's refusal into the status. The error is returned, so that it is tried again;
+// but not where the namespace is going, as then the object itself will be gone soon.
 func (s *scope) applyFailed(child Child, err error) error {
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		s.applied = &Verdict{Reason: v1alpha1.ReasonProgressing, Message: "the namespace is being deleted"}
+		return nil
+	}
 	s.applied = &Verdict{
 		Reason:  v1alpha1.ReasonApplyFailed,
 		Message: fmt.Sprintf("%s can not be applied: %s", kindOf(child.Object), apierrors.ReasonForError(err)),
