@@ -79,6 +79,17 @@ func TestEngineIsDeletedAndComesBack(t *testing.T) {
 	}
 }
 
+// A namespace goes with all that is in it, whatever the policies say.
+func TestNamespaceIsDeleted(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	gw := applied(t, gateway(newNamespace(t), "chat"))
+	volume := claimOf(t, gw.Namespace, gw.Status.Engine.Name).Spec.VolumeName
+
+	deleted(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: gw.Namespace}})
+	g.Eventually(gone(&corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: volume}}), patience, often).Should(BeTrue())
+}
+
 // applyOnEngine applies an Engine and a gateway that names it, of one policy.
 func applyOnEngine(t *testing.T, namespace string, policy v1alpha1.DeletionPolicy) (*v1alpha1.RealtimeGateway, *v1alpha1.Engine) {
 	t.Helper()
