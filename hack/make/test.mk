@@ -6,7 +6,7 @@ demo: deps ## From nothing to a served RealtimeGateway, shown step by step
 
 ##@ Test
 
-.PHONY: test test-unit test-chart test-integration test-cluster test-e2e bench deps
+.PHONY: test test-unit test-chart test-integration test-laws test-cluster test-e2e bench deps
 test: ## Everything below, ending in a summary
 	@hack/test.sh
 
@@ -27,8 +27,12 @@ test-integration: bin/trellis-cluster $(call tools,gotestsum) ## Against a real 
 test-cluster: $(call tools,gotestsum) ## The embedded cluster itself: boot, crash, and what it leaves behind
 	cd hack/cluster && ../gotest.sh test-cluster -count=1 -timeout=20m -tags=cluster ./e2e/...
 
+test-laws: bin/trellis-cluster $(call tools,gotestsum) ## The laws over every example, which takes a quarter of an hour
+	KUBEBUILDER_ASSETS="$$(bin/trellis-cluster envtest-assets)" LAWS=all \
+	  hack/gotest.sh test-laws -count=1 -timeout=60m -parallel=4 -tags=integration ./test/integration/laws
+
 test-e2e: images $(call tools,gotestsum helm) ## On a cluster of two nodes, with real pods and engines
 	hack/e2e.sh
 
-bench: ## Ratios against the raw engine or a peer, in one run; writes docs/benchmarks.md
-	go test -run='^$$' -bench=. -count=5 -timeout=60m ./test/bench/...
+bench: ## The plane against the bare library, in one run
+	go test -run='^$$' -bench=. -count=5 -timeout=60m ./internal/plane/...
