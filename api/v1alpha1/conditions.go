@@ -11,6 +11,9 @@ const (
 	ConditionStalled = "Stalled"
 	// ReasonReady surfaces in Ready when the object serves.
 	ReasonReady = "Ready"
+	// ReasonPending surfaces in Ready, which is Unknown then, until the operator has looked at the
+	// object. It is a default of the schema, so that no reader takes a new object for a ready one.
+	ReasonPending = "Pending"
 	// ReasonSuspended surfaces in Ready and PlaneReady when spec.suspend is true.
 	ReasonSuspended = "Suspended"
 	// ReasonDeleting surfaces in Ready while the object is being deleted.

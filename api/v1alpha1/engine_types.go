@@ -100,6 +100,7 @@ type Engine struct {
 
 	// status says how the engine is.
 	// +optional
+	// +default={"conditions":[{"type":"Ready","status":"Unknown","reason":"Pending","message":"the operator has not looked at it yet","lastTransitionTime":"1970-01-01T00:00:00Z"}]}
 	Status EngineStatus `json:"status,omitzero"`
 }
 

@@ -273,6 +273,7 @@ type RealtimeGateway struct {
 
 	// status says how the gateway is.
 	// +optional
+	// +default={"conditions":[{"type":"Ready","status":"Unknown","reason":"Pending","message":"the operator has not looked at it yet","lastTransitionTime":"1970-01-01T00:00:00Z"}]}
 	Status RealtimeGatewayStatus `json:"status,omitzero"`
 }
 

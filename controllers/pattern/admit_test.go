@@ -50,8 +50,8 @@ func TestAdmit(t *testing.T) {
 			refused("LimitExceeded", `storage of all replicas is 1025Mi and PatternClass "c" allows 1Gi: lower it, or choose another class`)},
 		{"no storage", makeClass("c").maxStorage("1Gi"), Needs{}, accepted},
 
-		{"the first refusal counts", makeClass("c").maxReplicas(1).maxStorage("1Gi"),
-			Needs{Engine: &EngineNeed{Type: redis}, Replicas: 2, Storage: quantity("2Gi")}, notOffered},
+		{"the first refusal counts", makeClass("c").allows("Memory").maxReplicas(1).maxStorage("1Gi"),
+			Needs{Engine: &EngineNeed{Type: redis}, EngineName: "Redis", Replicas: 2, Storage: quantity("2Gi")}, notOffered},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -39,7 +39,7 @@ func (r *Reconciler) report(s *scope) {
 	switch {
 	case is && !was:
 		since := s.obj.GetCreationTimestamp().Time
-		if s.obj.GetGeneration() > 1 && old != nil {
+		if s.obj.GetGeneration() > 1 && old != nil && old.LastTransitionTime.After(since) {
 			since = old.LastTransitionTime.Time
 		}
 		r.metrics.toReady.WithLabelValues(r.kind.name()).Observe(r.clock.Since(since).Seconds())

@@ -90,6 +90,9 @@ func TestTemplateOfPodIsNotShared(t *testing.T) {
 	if diff := cmp.Diff(want, p.Template()); diff != "" {
 		t.Errorf("template (-before +after):\n%s", diff)
 	}
+	if diff := cmp.Diff(pod().Annotations, p.Annotations); diff != "" {
+		t.Errorf("the pod's own annotations (-before +after):\n%s", diff)
+	}
 }
 
 func TestTemplateIsRestricted(t *testing.T) {

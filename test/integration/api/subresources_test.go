@@ -5,6 +5,7 @@ package api
 import (
 	"testing"
 
+	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
@@ -41,19 +42,49 @@ func ready() []metav1.Condition {
 	}}
 }
 
+// pending is the status of a gateway that no operator has looked at.
+func pending() v1alpha1.RealtimeGatewayStatus {
+	var s v1alpha1.RealtimeGatewayStatus
+	s.Conditions = []metav1.Condition{{
+		Type: "Ready", Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonPending, Message: "the operator has not looked at it yet",
+		LastTransitionTime: metav1.Unix(0, 0),
+	}}
+	return s
+}
+
+// inUTC compares times by the moment that they mean.
+var inUTC = cmp.Comparer(func(a, b metav1.Time) bool { return a.Equal(&b) })
+
+// TestNewObjectsAreInProgress asks the reader that Flux, Argo CD and kubectl's kin use.
+func TestNewObjectsAreInProgress(t *testing.T) {
+	for _, tab := range []table{{kind: "Engine", base: "spec: {type: Redis}"}, {kind: "RealtimeGateway", base: "{}"}} {
+		t.Run(tab.kind, func(t *testing.T) {
+			obj := tab.object(t)
+			create(t, obj)
+			if err := framework.Admin.Get(t.Context(), client.ObjectKeyFromObject(obj), obj); err != nil {
+				t.Fatal(err)
+			}
+			result, err := status.Compute(obj)
+			if err != nil || result.Status != status.InProgressStatus {
+				t.Errorf("kstatus reads %v, error %v", result, err)
+			}
+		})
+	}
+}
+
 // TestStatusIsApart shows that who may change a spec can not change a status with it, nor the other way round.
 func TestStatusIsApart(t *testing.T) {
 	g := newGateway(t, func(g *v1alpha1.RealtimeGateway) { g.Status.Conditions = ready() })
-	if got := reload(t, g).Status; len(got.Conditions) != 0 {
-		t.Errorf("a create sets the status: %v", got)
+	if diff := cmp.Diff(pending(), reload(t, g).Status, inUTC); diff != "" {
+		t.Errorf("a create sets the status (-want +got):\n%s", diff)
 	}
 	g.Status.Conditions, g.Status.Replicas = ready(), 7
 	if err := framework.Admin.Update(t.Context(), g.DeepCopy()); err != nil {
 		t.Fatal(err)
 	}
 	g = reload(t, g)
-	if got := g.Status; len(got.Conditions) != 0 || got.Replicas != 0 {
-		t.Errorf("an update sets the status: %v", got)
+	if diff := cmp.Diff(pending(), g.Status, inUTC); diff != "" {
+		t.Errorf("an update sets the status (-want +got):\n%s", diff)
 	}
 	generation, spec := g.Generation, g.Spec.DeepCopy()
 	g.Status.Conditions, g.Spec.Suspend = ready(), ptr.To(true)
