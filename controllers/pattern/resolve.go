@@ -6,6 +6,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
@@ -144,6 +145,10 @@ func (r *Reconciler) resolveEngine(ctx context.Context, s *scope) error {
 		s.refuse(v1alpha1.ReasonReferenceInvalid, fmt.Sprintf(
 			"Engine %q is of type %s and spec.engine asks for %s: name another Engine in spec.engineSelection.ref",
 			engine.Name, engine.Spec.Type, need.Type), true)
+	case !s.inputs.Engine.Given && !s.inputs.Engine.Dedicated && metav1.GetControllerOf(engine) != nil:
+		s.refuse(v1alpha1.ReasonNameConflict, fmt.Sprintf(
+			"Engine %q, whose name the shared one would have, belongs to %s %s alone: name an Engine in spec.engineSelection.ref, or choose another class",
+			engine.Name, metav1.GetControllerOf(engine).Kind, metav1.GetControllerOf(engine).Name), false)
 	default:
 		s.engine = engine
 	}

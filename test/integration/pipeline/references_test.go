@@ -83,6 +83,21 @@ func TestAnEngineThatIsNamedMustExist(t *testing.T) {
 	g.Expect(reload(gw)().Status.Engine.Name).To(Equal("mine"))
 }
 
+func TestADedicatedEngineIsNotShared(t *testing.T) {
+	g := NewWithT(t)
+	startOperator(t)
+	ns, class := framework.NewNamespace(t), framework.NewClass(t)
+	owner := gateway(ns, class.Name, class, func(r *v1alpha1.RealtimeGateway) {
+		r.Spec.EngineSelection = &v1alpha1.EngineSelection{Sharing: v1alpha1.EngineDedicated}
+	})
+	g.Expect(framework.Admin.Create(ctx, owner)).To(Succeed())
+	g.Eventually(reload(owner), patience).Should(beReady())
+	other := gateway(ns, "other", class)
+	g.Expect(framework.Admin.Create(ctx, other)).To(Succeed())
+	g.Eventually(reload(other), patience).Should(haveCondition(v1alpha1.ConditionAccepted, metav1.ConditionFalse, v1alpha1.ReasonNameConflict))
+	g.Expect(reload(other)().Status.Engine).To(BeNil())
+}
+
 func TestSuspendStopsThePodsAndKeepsTheRest(t *testing.T) {
 	g := NewWithT(t)
 	startOperator(t)
