@@ -85,6 +85,7 @@ func (r *Reconciler) setup(mgr manager.Manager, o Options) error {
 		For(r.kind.newObject(), builder.WithPredicates(specOrMarks())).
 		Watches(&v1alpha1.PatternClass{}, handler.EnqueueRequestsFromMapFunc(r.everyObject), builder.WithPredicates(specOrMarks())).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.bySecret), builder.WithPredicates(notOurs())).
+		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(r.byClaim), builder.WithPredicates(specOrMarks())).
 		WithOptions(controller.Options{MaxConcurrentReconciles: o.Concurrency, SkipNameValidation: &o.SkipNameValidation})
 	for _, obj := range ownedKinds() {
 		b = b.Owns(obj)
@@ -164,6 +165,16 @@ func (r *Reconciler) bySecret(ctx context.Context, secret client.Object) []recon
 		}
 		return r.kind.needs(p, class).names(p.GetNamespace(), key)
 	})
+}
+
+// byClaim maps a claim to the object whose data it holds, which does not own it: a StatefulSet made it,
+// and it may be seen later than anything else of the StatefulSet.
+func (r *Reconciler) byClaim(_ context.Context, claim client.Object) []reconcile.Request {
+	labels := claim.GetLabels()
+	if labels[v1alpha1.LabelKind] != r.kind.name() {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: client.ObjectKey{Namespace: claim.GetNamespace(), Name: labels[v1alpha1.LabelName]}}}
 }
 
 // names is true when a need names the Secret.
