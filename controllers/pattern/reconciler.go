@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -28,6 +30,8 @@ const (
 	probeRetry    = 10 * time.Second
 	// lookAgain after a reference was missing that nothing watches.
 	lookAgain = 30 * time.Second
+	// catchUp is how long a cache is given to show this process's own last write.
+	catchUp = 100 * time.Millisecond
 )
 
 // Reconciler is the pipeline of one kind.
@@ -46,6 +50,8 @@ type Reconciler struct {
 	// clusterDomain ends the DNS names of Services.
 	clusterDomain string
 	routes        *routeWatch
+	// written holds the resourceVersion of each object's last write by this process.
+	written sync.Map
 }
 
 // Reconcile implements reconcile.Reconciler.
@@ -53,6 +59,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (_ re
 	s, err := r.fetch(ctx, req)
 	if s == nil || err != nil {
 		return ctrl.Result{}, err
+	}
+	if r.behind(req, s.obj) {
+		return ctrl.Result{RequeueAfter: catchUp}, nil
 	}
 	defer func() {
 		err = errors.Join(err, r.patchStatus(ctx, s))
@@ -85,6 +94,9 @@ func (r *Reconciler) run(ctx context.Context, s *scope) error {
 func (r *Reconciler) fetch(ctx context.Context, req reconcile.Request) (*scope, error) {
 	obj := r.kind.newObject()
 	if err := r.client.Get(ctx, req.NamespacedName, obj); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.written.Delete(req.NamespacedName)
+		}
 		return nil, client.IgnoreNotFound(err)
 	}
 	return &scope{
@@ -103,8 +115,25 @@ func (r *Reconciler) addFinalizer(ctx context.Context, s *scope) error {
 	if err := r.client.Patch(ctx, s.obj, patch, fieldOwner); err != nil {
 		return fmt.Errorf("add finalizer: %w", err)
 	}
+	r.remember(s.obj)
 	s.before = s.obj.DeepCopyObject().(v1alpha1.Pattern)
 	return nil
+}
+
+// remember notes a write to an object.
+func (r *Reconciler) remember(obj v1alpha1.Pattern) {
+	r.written.Store(client.ObjectKeyFromObject(obj), obj.GetResourceVersion())
+}
+
+// behind is true while the cache does not show this process's last write to the object: a status
+// that is compared with an older one would leave out what the last write changed.
+func (r *Reconciler) behind(req reconcile.Request, obj v1alpha1.Pattern) bool {
+	last, ok := r.written.Load(req.NamespacedName)
+	if !ok {
+		return false
+	}
+	order, err := resourceversion.CompareResourceVersion(obj.GetResourceVersion(), last.(string))
+	return err == nil && order < 0
 }
 
 // observe looks at what is alive.
@@ -139,12 +168,14 @@ func (r *Reconciler) patchStatus(ctx context.Context, s *scope) error {
 		return nil
 	}
 	target := s.obj.DeepCopyObject().(v1alpha1.Pattern)
-	if err := r.client.Status().Patch(ctx, target, patch, statusOwner); err != nil {
+	locked := client.MergeFromWithOptions(s.before, client.MergeFromWithOptimisticLock{})
+	if err := r.client.Status().Patch(ctx, target, locked, statusOwner); err != nil {
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
 		return fmt.Errorf("patch status: %w", err)
 	}
+	r.remember(target)
 	r.report(s)
 	return nil
 }
