@@ -139,7 +139,6 @@ func (g *Gateway) Run(ctx context.Context) error {
 		}
 		return err
 	}
-	g.core.Store(c)
 	if g.plane.Config.Engine.Type == "Memory" {
 		<-ctx.Done()
 	} else {

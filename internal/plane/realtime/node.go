@@ -30,12 +30,14 @@ type registry struct {
 	prometheus.Gatherer
 }
 
-// connect reaches the engine, trying again until ctx ends.
+// connect reaches the engine, trying again until ctx ends. Requests are served
+// from the moment that it says the engine was reached.
 func (g *Gateway) connect(ctx context.Context) (*core, error) {
 	wait := retryFirst
 	for {
 		c, err := g.tryConnect()
 		if err == nil {
+			g.core.Store(c)
 			g.plane.Health.EngineOK()
 			g.metrics.EngineUp.Set(1)
 			g.log.Info("the engine is reached")
