@@ -11,6 +11,7 @@ import (
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 	"github.com/trellis-dev/trellis/controllers/pattern"
 	"github.com/trellis-dev/trellis/controllers/specs"
+	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
 const (
@@ -66,6 +67,7 @@ func plan(g *v1alpha1.RealtimeGateway, in pattern.Inputs) (pattern.Plan, error) 
 	out := pattern.Plan{
 		Binding:   pattern.BindingSecretName(o.Base),
 		Endpoints: endpoints(g, host),
+		Address:   "http://" + host + planeconfig.EventsPath,
 		Impact:    impact(g, in),
 		Children: []pattern.Child{
 			{Object: specs.ServiceAccount(o, o.Base)},

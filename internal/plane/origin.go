@@ -79,7 +79,8 @@ func (o *Origins) CORS(next http.Handler) http.Handler {
 		h.Set("Access-Control-Expose-Headers", "ETag, Retry-After, Idempotent-Replayed, Traceparent")
 		if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
 			h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS")
-			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Traceparent, Tracestate")
+			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Traceparent, Tracestate, "+
+				"Ce-Specversion, Ce-Id, Ce-Source, Ce-Type, Ce-Subject, Ce-Time, Ce-Dataschema")
 			h.Set("Access-Control-Max-Age", "600")
 			w.WriteHeader(http.StatusNoContent)
 			return

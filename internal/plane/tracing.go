@@ -65,10 +65,23 @@ func (t *tracing) middleware(next http.Handler) http.Handler {
 // TraceParent is the W3C traceparent of the sampled trace that ctx is part of,
 // to be carried with a message; empty when there is none.
 func TraceParent(ctx context.Context) string {
-	if !trace.SpanContextFromContext(ctx).IsSampled() {
+	span := trace.SpanContextFromContext(ctx)
+	if !span.IsSampled() {
 		return ""
 	}
+	return traceParent(span)
+}
+
+// ParseTraceParent returns a W3C traceparent in its plain form, or nothing where
+// text is none: it comes from outside, and goes on to others.
+func ParseTraceParent(text string) string {
+	carrier := propagation.MapCarrier{"traceparent": text}
+	ctx := propagation.TraceContext{}.Extract(context.Background(), carrier)
+	return traceParent(trace.SpanContextFromContext(ctx))
+}
+
+func traceParent(span trace.SpanContext) string {
 	carrier := propagation.MapCarrier{}
-	propagation.TraceContext{}.Inject(ctx, carrier)
+	propagation.TraceContext{}.Inject(trace.ContextWithSpanContext(context.Background(), span), carrier)
 	return carrier.Get("traceparent")
 }

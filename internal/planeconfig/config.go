@@ -19,6 +19,9 @@ const (
 	PortAdmin = 8081
 )
 
+// EventsPath is where a plane receives CloudEvents, as the pattern's status.address says.
+const EventsPath = "/v1/events"
+
 // Config is the whole configuration of one plane process.
 type Config struct {
 	// Kind is the pattern's kind, e.g. "RealtimeGateway".

@@ -107,6 +107,7 @@ func New(p *plane.Plane) (*Gateway, error) {
 func (g *Gateway) routes() {
 	g.registerMessages()
 	g.registerPublish()
+	g.registerEvents()
 	g.registerStream()
 	g.registerSocket()
 	g.registerCentrifuge()

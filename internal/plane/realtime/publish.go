@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,6 +33,18 @@ const (
 type NewMessage struct {
 	Data           json.RawMessage `json:"data" doc:"Any JSON value, at most limits.messageBytes long."`
 	IdempotencyKey string          `json:"idempotencyKey,omitempty" maxLength:"128" doc:"As the header Idempotency-Key, for this message of a batch."`
+
+	// traceParent goes with the message where its request is of no trace.
+	traceParent string
+	// identified says that the key is the message's identity: whatever comes
+	// with it again is the same message.
+	identified bool
+}
+
+// addressed is a message with the room that it is for.
+type addressed struct {
+	room string
+	NewMessage
 }
 
 // PublishRequest is one message, or a batch.
@@ -103,7 +116,7 @@ func (g *Gateway) publishHandler(ctx context.Context, in *publishInput) (*publis
 	if problem := g.mayPublish(clientKey(id, remoteAddr(ctx)), len(messages)); problem != nil {
 		return nil, problem
 	}
-	results, err := g.publishAll(ctx, id, in.Room, messages)
+	results, err := g.publishAll(ctx, id, inRoom(in.Room, messages))
 	if err != nil {
 		p := g.problem(err)
 		if !single {
@@ -181,11 +194,19 @@ func (g *Gateway) checkMessage(at string, m *NewMessage) *plane.Problem {
 	return nil
 }
 
+func inRoom(room string, messages []NewMessage) []addressed {
+	out := make([]addressed, len(messages))
+	for i, m := range messages {
+		out[i] = addressed{room: room, NewMessage: m}
+	}
+	return out
+}
+
 // publishAll stores messages in order and stops at the first that fails.
-func (g *Gateway) publishAll(ctx context.Context, id plane.Identity, room string, messages []NewMessage) ([]Published, error) {
+func (g *Gateway) publishAll(ctx context.Context, id plane.Identity, messages []addressed) ([]Published, error) {
 	results := make([]Published, 0, len(messages))
 	for _, m := range messages {
-		res, err := g.publish(ctx, id, room, m)
+		res, err := g.publish(ctx, id, m.room, m.NewMessage)
 		if err != nil {
 			return results, err
 		}
@@ -201,7 +222,7 @@ func (g *Gateway) publish(ctx context.Context, id plane.Identity, room string, m
 		return Published{}, problem
 	}
 	tags := map[string]string{tagPublishedAt: g.now().UTC().Format(publishedFormat)}
-	if parent := plane.TraceParent(ctx); parent != "" {
+	if parent := cmp.Or(plane.TraceParent(ctx), m.traceParent); parent != "" {
 		tags[tagTraceParent] = parent
 	}
 	opts := []centrifuge.PublishOption{centrifuge.WithHistory(g.cfg.History.Size, g.historyTTL), centrifuge.WithTags(tags)}
@@ -220,6 +241,9 @@ func (g *Gateway) publish(ctx context.Context, id plane.Identity, room string, m
 		return out, nil
 	}
 	g.metrics.published.WithLabelValues("replayed").Inc()
+	if m.identified {
+		return out, nil
+	}
 	return out, g.checkReplay(node, room, positionOf(res.StreamPosition), m)
 }
 
