@@ -153,7 +153,27 @@ type PlaneClass struct {
 	// resources of each plane container. Default: 50m and 64Mi requested, 1 CPU and 512Mi at most.
 	// +optional
 	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
+
+	// playground says who may have a page to try a pattern by hand: Allowed leaves it to each pattern, Enabled
+	// serves it unless a pattern disables it, Forbidden refuses patterns that enable it. Default: Allowed.
+	// +optional
+	// +default="Allowed"
+	Playground PlaygroundPolicy `json:"playground,omitempty"`
 }
+
+// PlaygroundPolicy is what a class says about pages to try patterns by hand.
+//
+// +kubebuilder:validation:Enum=Allowed;Enabled;Forbidden
+type PlaygroundPolicy string
+
+const (
+	// PlaygroundPolicyAllowed leaves it to each pattern; off unless it says so.
+	PlaygroundPolicyAllowed PlaygroundPolicy = "Allowed"
+	// PlaygroundPolicyEnabled serves it unless a pattern says otherwise.
+	PlaygroundPolicyEnabled PlaygroundPolicy = "Enabled"
+	// PlaygroundPolicyForbidden refuses patterns that ask for it.
+	PlaygroundPolicyForbidden PlaygroundPolicy = "Forbidden"
+)
 
 // ClassLimits bound what one pattern may ask for.
 type ClassLimits struct {

@@ -95,7 +95,24 @@ type RealtimeGatewaySpec struct {
 	// exposure outside the cluster. Default: a ClusterIP Service.
 	// +optional
 	Exposure *Exposure `json:"exposure,omitempty"`
+
+	// playground is Enabled or Disabled: a page at / of the gateway on which rooms are tried by hand.
+	// Default: Disabled, unless the class enables it.
+	// +optional
+	Playground Playground `json:"playground,omitempty"`
 }
+
+// Playground says whether a gateway has a page to try it by hand.
+//
+// +kubebuilder:validation:Enum=Enabled;Disabled
+type Playground string
+
+const (
+	// PlaygroundEnabled serves the page.
+	PlaygroundEnabled Playground = "Enabled"
+	// PlaygroundDisabled serves none.
+	PlaygroundDisabled Playground = "Disabled"
+)
 
 // RealtimeDelivery says how messages find the pods that hold their receivers.
 type RealtimeDelivery struct {

@@ -18,7 +18,7 @@ type admission struct {
 type policy func(admission) (reason, message string, refused bool)
 
 // policies are asked in order; the first refusal counts.
-var policies = []policy{engineOffered, engineAllowed, replicasWithin, storageWithin}
+var policies = []policy{engineOffered, engineAllowed, replicasWithin, storageWithin, playgroundAllowed}
 
 // admit asks every policy.
 func admit(a admission) Verdict {
@@ -74,4 +74,12 @@ func storageWithin(a admission) (string, string, bool) {
 	return v1alpha1.ReasonLimitExceeded, fmt.Sprintf(
 		"storage of all replicas is %s and PatternClass %q allows %s: lower it, or choose another class",
 		a.needs.Storage, a.class.Name, limits.MaxStorage), true
+}
+
+func playgroundAllowed(a admission) (string, string, bool) {
+	if !a.needs.Playground || a.class.Spec.Plane.Playground != v1alpha1.PlaygroundPolicyForbidden {
+		return "", "", false
+	}
+	return v1alpha1.ReasonLimitExceeded, fmt.Sprintf(
+		"spec.playground is Enabled and PatternClass %q forbids it: remove it, or choose another class", a.class.Name), true
 }

@@ -50,6 +50,11 @@ func TestAdmit(t *testing.T) {
 			refused("LimitExceeded", `storage of all replicas is 1025Mi and PatternClass "c" allows 1Gi: lower it, or choose another class`)},
 		{"no storage", makeClass("c").maxStorage("1Gi"), Needs{}, accepted},
 
+		{"a page that is allowed", makeClass("c"), Needs{Playground: true}, accepted},
+		{"a page that is forbidden", makeClass("c").playground("Forbidden"), Needs{Playground: true},
+			refused("LimitExceeded", `spec.playground is Enabled and PatternClass "c" forbids it: remove it, or choose another class`)},
+		{"no page where it is forbidden", makeClass("c").playground("Forbidden"), Needs{}, accepted},
+
 		{"the first refusal counts", makeClass("c").allows("Memory").maxReplicas(1).maxStorage("1Gi"),
 			Needs{Engine: &EngineNeed{Type: redis}, EngineName: "Redis", Replicas: 2, Storage: quantity("2Gi")}, notOffered},
 	}

@@ -54,6 +54,11 @@ func (b *classBuilder) limits() *v1alpha1.ClassLimits {
 	return b.class.Spec.Limits
 }
 
+func (b *classBuilder) playground(p v1alpha1.PlaygroundPolicy) *classBuilder {
+	b.class.Spec.Plane.Playground = p
+	return b
+}
+
 func (b *classBuilder) maxReplicas(n int32) *classBuilder {
 	b.limits().MaxReplicas = &n
 	return b

@@ -52,6 +52,8 @@ type Needs struct {
 	CountConsumers bool
 	// OffersEngine must be a type that the class offers or the spec provides; empty for none.
 	OffersEngine v1alpha1.EngineType
+	// Playground is true when the spec enables the page to try the pattern by hand.
+	Playground bool
 }
 
 // EngineNeed says which Engine a pattern uses.

@@ -38,7 +38,7 @@ func planeConfig(g *v1alpha1.RealtimeGateway, in pattern.Inputs) (string, error)
 		Auth:      authConfig(g),
 		Engine:    engineConfig(g, in.Engine),
 		Drain:     planeconfig.Drain{Delay: planeconfig.Duration(drainDelay), Timeout: planeconfig.Duration(drainTimeout)},
-		Realtime:  realtimeConfig(g),
+		Realtime:  realtimeConfig(g, in.Class),
 	})
 	return string(text), err
 }
@@ -89,10 +89,19 @@ func engineConfig(g *v1alpha1.RealtimeGateway, engine *pattern.EngineInput) plan
 	}
 }
 
-func realtimeConfig(g *v1alpha1.RealtimeGateway) *planeconfig.Realtime {
+// playground tells whether the page is served: where the gateway says nothing, the class decides.
+func playground(g *v1alpha1.RealtimeGateway, class *v1alpha1.PatternClass) bool {
+	if g.Spec.Playground != "" {
+		return g.Spec.Playground == v1alpha1.PlaygroundEnabled
+	}
+	return class != nil && class.Spec.Plane.Playground == v1alpha1.PlaygroundPolicyEnabled
+}
+
+func realtimeConfig(g *v1alpha1.RealtimeGateway, class *v1alpha1.PatternClass) *planeconfig.Realtime {
 	limits := g.Spec.Limits
 	out := &planeconfig.Realtime{
-		History: planeconfig.History{Size: int(g.Spec.History.Size)},
+		Playground: playground(g, class),
+		History:    planeconfig.History{Size: int(g.Spec.History.Size)},
 		Limits: planeconfig.Limits{
 			ConnectionsPerClient: int(limits.ConnectionsPerClient),
 			RoomsPerConnection:   int(limits.RoomsPerConnection),

@@ -52,6 +52,7 @@ func TestNeeds(t *testing.T) {
 			s.Auth = &v1alpha1.RealtimeAuth{JWT: &v1alpha1.JWTAuth{SecretRef: &v1alpha1.SecretKeyReference{Name: "issuer", Key: "key"}}}
 		}, pattern.Needs{EngineName: "Memory", Replicas: 1,
 			Secrets: []pattern.SecretNeed{{Name: "issuer", Key: "key", Field: "spec.auth.jwt.secretRef"}}}},
+		{"a page to try it", func(s *spec) { s.Playground = v1alpha1.PlaygroundEnabled }, pattern.Needs{EngineName: "Memory", Replicas: 1, Playground: true}},
 		{"no Secret for public keys", func(s *spec) {
 			s.Auth = &v1alpha1.RealtimeAuth{JWT: &v1alpha1.JWTAuth{JWKSURL: "https://example.com"}}
 		}, pattern.Needs{EngineName: "Memory", Replicas: 1}},
@@ -102,6 +103,9 @@ func TestPlaneConfig(t *testing.T) {
 		}},
 		{"large messages", func(s *spec) { s.Limits.MessageBytes = 1 << 20 }, nil, func(c *planeconfig.Config) {
 			c.HTTP.MaxBodyBytes, c.Realtime.Limits.MessageBytes = 2<<20, 1<<20
+		}},
+		{"a page to try it", func(s *spec) { s.Playground = v1alpha1.PlaygroundEnabled }, nil, func(c *planeconfig.Config) {
+			c.Realtime.Playground = true
 		}},
 		{"origins", auth(v1alpha1.RealtimeAuth{AllowedOrigins: []string{"*"}}), nil, func(c *planeconfig.Config) {
 			c.HTTP.AllowedOrigins = []string{"*"}
@@ -194,5 +198,35 @@ func TestMemoryIsNeverTwice(t *testing.T) {
 	redis := deployment(makeGateway(onRedis), class, "").Spec.Strategy
 	if redis.Type != appsv1.RollingUpdateDeploymentStrategyType || redis.RollingUpdate.MaxUnavailable.IntValue() != 0 {
 		t.Errorf("on Redis, pods roll by %v", redis)
+	}
+}
+
+// TestPlayground shows who decides whether there is a page, and that its address is told.
+func TestPlayground(t *testing.T) {
+	for _, tt := range []struct {
+		spec  v1alpha1.Playground
+		class v1alpha1.PlaygroundPolicy
+		want  bool
+	}{
+		{"", "", false},
+		{"", v1alpha1.PlaygroundPolicyAllowed, false},
+		{"", v1alpha1.PlaygroundPolicyEnabled, true},
+		{"", v1alpha1.PlaygroundPolicyForbidden, false},
+		{v1alpha1.PlaygroundEnabled, v1alpha1.PlaygroundPolicyAllowed, true},
+		{v1alpha1.PlaygroundDisabled, v1alpha1.PlaygroundPolicyEnabled, false},
+	} {
+		class := &v1alpha1.PatternClass{}
+		class.Spec.Plane.Playground = tt.class
+		gw := makeGateway(func(s *spec) { s.Playground = tt.spec })
+		if got := playground(gw, class); got != tt.want {
+			t.Errorf("the gateway says %q and the class %q: %t, want %t", tt.spec, tt.class, got, tt.want)
+		}
+		want := []v1alpha1.Endpoint{{Name: "http", URL: "http://host"}}
+		if tt.want {
+			want = append(want, v1alpha1.Endpoint{Name: "playground", URL: "http://host/"})
+		}
+		if diff := cmp.Diff(want, endpoints(gw, class, "host")); diff != "" {
+			t.Errorf("endpoints (-want +got):\n%s", diff)
+		}
 	}
 }

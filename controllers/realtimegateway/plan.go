@@ -33,7 +33,10 @@ func Definition() pattern.Definition[*v1alpha1.RealtimeGateway] {
 }
 
 func needs(g *v1alpha1.RealtimeGateway, _ *v1alpha1.PatternClass) pattern.Needs {
-	n := pattern.Needs{EngineName: string(g.Spec.Engine), Replicas: ptr.Deref(g.Spec.Replicas, 1)}
+	n := pattern.Needs{
+		EngineName: string(g.Spec.Engine), Replicas: ptr.Deref(g.Spec.Replicas, 1),
+		Playground: g.Spec.Playground == v1alpha1.PlaygroundEnabled,
+	}
 	if g.Spec.Engine == v1alpha1.RealtimeRedis {
 		n.Engine = &pattern.EngineNeed{Type: v1alpha1.EngineRedis, Selection: g.Spec.EngineSelection}
 	}
@@ -66,7 +69,7 @@ func plan(g *v1alpha1.RealtimeGateway, in pattern.Inputs) (pattern.Plan, error) 
 	host := specs.Host(o.Base, g.Namespace, in.ClusterDomain)
 	out := pattern.Plan{
 		Binding:   pattern.BindingSecretName(o.Base),
-		Endpoints: endpoints(g, host),
+		Endpoints: endpoints(g, in.Class, host),
 		Address:   "http://" + host + planeconfig.EventsPath,
 		Impact:    impact(g, in),
 		Children: []pattern.Child{
@@ -129,7 +132,8 @@ func exposure(g *v1alpha1.RealtimeGateway, o specs.Owner) []pattern.Child {
 	}
 }
 
-func endpoints(g *v1alpha1.RealtimeGateway, host string) []v1alpha1.Endpoint {
+// endpoints of the contract, and last the page to try it where there is one.
+func endpoints(g *v1alpha1.RealtimeGateway, class *v1alpha1.PatternClass, host string) []v1alpha1.Endpoint {
 	out := []v1alpha1.Endpoint{{Name: "http", URL: "http://" + host}}
 	switch e := g.Spec.Exposure; {
 	case e != nil && e.Ingress != nil:
@@ -140,6 +144,9 @@ func endpoints(g *v1alpha1.RealtimeGateway, host string) []v1alpha1.Endpoint {
 		out = append(out, v1alpha1.Endpoint{Name: "external", URL: scheme + "://" + e.Ingress.Host})
 	case e != nil && e.GatewayRef != nil && e.GatewayRef.Hostname != "":
 		out = append(out, v1alpha1.Endpoint{Name: "external", URL: "http://" + e.GatewayRef.Hostname})
+	}
+	if playground(g, class) {
+		out = append(out, v1alpha1.Endpoint{Name: "playground", URL: out[len(out)-1].URL + "/"})
 	}
 	return out
 }

@@ -123,6 +123,8 @@ type Realtime struct {
 	Protocols []string `json:"protocols"`
 	History   History  `json:"history"`
 	Limits    Limits   `json:"limits"`
+	// Playground serves a page at / on which rooms are tried by hand.
+	Playground bool `json:"playground,omitempty"`
 }
 
 // History is what a room keeps for those that resume.

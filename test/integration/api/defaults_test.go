@@ -36,7 +36,7 @@ limits: {connectionsPerClient: 64, roomsPerConnection: 32, messageBytes: 1, publ
 `},
 		{"an Engine", "Engine", `spec: {type: Redis}`, `type: Redis`},
 		{"a class", "PatternClass", `spec: {plane: {version: v1}, engines: [{type: Redis, image: a}]}`, `
-plane: {image: ghcr.io/trellis-dev/trellis-plane, version: v1}
+plane: {image: ghcr.io/trellis-dev/trellis-plane, version: v1, playground: Allowed}
 engines: [{type: Redis, image: a}]
 deletionPolicy: Retain
 updatePolicy: Manual

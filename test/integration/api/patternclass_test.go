@@ -65,6 +65,7 @@ func classEngineRows() []row {
 		sizeRows("spec.engines[0].storage.size"),
 		text("spec.engines[0].storage.storageClassName", 1, 253, letters),
 		[]row{
+			refused("a policy for the playground unknown", set("spec.plane.playground", "Disabled"), `spec.plane.playground: Unsupported value: "Disabled": supported values: "Allowed", "Enabled", "Forbidden"`),
 			refused("an unknown engine", set("spec.engines[0].type", "NATS"), `spec.engines[0].type: Unsupported value: "NATS": supported values: "Redis"`),
 			refused("an engine twice", patch(`spec: {engines: [{type: Redis, image: a}, {type: Redis, image: a}]}`),
 				`spec.engines[1]: Duplicate value: {"type":"Redis"}`),

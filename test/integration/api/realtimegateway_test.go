@@ -56,6 +56,7 @@ func gatewayRows() []row {
 			allowed("delivery by default", patch(`spec: {delivery: {}}`)),
 			allowed("PubSub", set("spec.delivery.mode", "PubSub")),
 			refused("Stateful", set("spec.delivery.mode", "Stateful"), ruleOf("spec.delivery.mode", "Stateful", noStateful)),
+			refused("playground unknown", set("spec.playground", "On"), `spec.playground: Unsupported value: "On": supported values: "Enabled", "Disabled"`),
 			refused("delivery unknown", set("spec.delivery.mode", "Other"), `spec.delivery.mode: Unsupported value: "Other": supported values: "PubSub", "Stateful"`),
 		},
 		number("spec.history.size", 1, 10000),
