@@ -12,6 +12,7 @@ import (
 	"github.com/centrifugal/centrifuge"
 
 	"github.com/trellis-dev/trellis/internal/plane"
+	"github.com/trellis-dev/trellis/internal/plane/realtime/playground"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
@@ -111,6 +112,10 @@ func (g *Gateway) routes() {
 	g.registerStream()
 	g.registerSocket()
 	g.registerCentrifuge()
+	if g.cfg.Playground {
+		g.plane.OwnAuth(playground.Path)
+		g.plane.Router.Get(playground.Path, playground.Serve)
+	}
 }
 
 func (g *Gateway) offers(protocol string) bool { return slices.Contains(g.cfg.Protocols, protocol) }
