@@ -6,7 +6,7 @@ demo: deps ## From nothing to a served RealtimeGateway, shown step by step
 
 ##@ Test
 
-.PHONY: test test-unit test-chart test-integration test-laws test-cluster test-e2e bench deps
+.PHONY: test test-unit test-browser test-chart test-integration test-laws test-cluster test-e2e bench deps
 test: ## Everything below, ending in a summary
 	@hack/test.sh
 
@@ -16,6 +16,9 @@ deps: ## Install the Debian packages that this machine lacks
 test-unit: $(call tools,gotestsum) ## Plans, contracts, policies, and the embedded cluster's own tests
 	hack/gotest.sh test-unit -race $$(go list ./... | grep -vE "/test/(integration|e2e|bench)")
 	cd hack/cluster && ../gotest.sh test-unit-cluster ./...
+
+test-browser: $(call tools,gotestsum) ## What runs in browsers, in a real Chromium against real planes
+	hack/gotest.sh test-browser -count=1 -timeout=10m -parallel=4 -tags=browser ./test/browser/...
 
 test-chart: $(call tools,helm helm-unittest) ## The chart, linted, rendered and tested
 	hack/chart-test.sh
