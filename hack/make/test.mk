@@ -14,7 +14,7 @@ deps: ## Install the Debian packages that this machine lacks
 	@hack/deps.sh
 
 test-unit: $(call tools,gotestsum) ## Plans, contracts, policies, and the embedded cluster's own tests
-	hack/gotest.sh test-unit -race $$(go list ./... | grep -vE "/test/(integration|e2e|bench)")
+	hack/gotest.sh test-unit -race $$(go list ./... | grep -vE "/test/(integration|e2e)")
 	cd hack/cluster && ../gotest.sh test-unit-cluster ./...
 
 test-browser: $(call tools,gotestsum) ## What runs in browsers, in a real Chromium against real planes
@@ -37,5 +37,5 @@ test-laws: bin/trellis-cluster $(call tools,gotestsum) ## The laws over every ex
 test-e2e: images $(call tools,gotestsum helm) ## On a cluster of two nodes, with real pods and engines
 	hack/e2e.sh
 
-bench: ## The plane against the bare library, in one run
-	go test -run='^$$' -bench=. -count=5 -timeout=60m ./internal/plane/...
+bench: bin/trellis-cluster ## Against the bare library and a bare client: BENCH=part,…, BENCH_SHORT=1, BENCH_ARGS
+	hack/bench.sh

@@ -1,0 +1,3 @@
+// Package realtime measures the plane of RealtimeGateway against the bare
+// library: memory a connection, fan-out, and polling.
+package realtime

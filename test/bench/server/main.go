@@ -1,0 +1,58 @@
+// Command server is one side of a realtime benchmark: the plane as trellis-plane
+// runs it, or the bare library. Both are in one binary, so that what the program
+// itself takes is the same.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/trellis-dev/trellis/cmd/trellis-plane/app"
+	"github.com/trellis-dev/trellis/test/bench/process"
+	"github.com/trellis-dev/trellis/test/bench/realtime/bare"
+)
+
+func main() {
+	config := flag.String("config", "", "Run the plane with this configuration file.")
+	address := flag.String("address", "", "Run the bare library at this address.")
+	options := flag.String("options", "{}", "Options of the bare library, as JSON.")
+	flag.Parse()
+	go func() {
+		// The end of the input is the end of who started this.
+		_ = process.Serve(context.Background(), process.Introspection())
+		_ = syscall.Kill(os.Getpid(), syscall.SIGTERM)
+	}()
+	if *config != "" {
+		os.Exit(app.Main([]string{"realtime-gateway", "--config", *config}, os.Stderr))
+	}
+	if err := serveBare(*address, *options); err != nil {
+		fmt.Fprintln(os.Stderr, "bare:", err)
+		os.Exit(1)
+	}
+}
+
+func serveBare(address, options string) error {
+	var o bare.Options
+	if err := json.Unmarshal([]byte(options), &o); err != nil {
+		return fmt.Errorf("read the options: %w", err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	s, err := bare.New(o)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Addr: address, Handler: s.Handler, ReadHeaderTimeout: 10 * time.Second}
+	context.AfterFunc(ctx, func() { _ = server.Close() })
+	if err := server.ListenAndServe(); ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
