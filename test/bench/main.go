@@ -17,7 +17,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
+	ctrl "sigs.k8s.io/controller-runtime"
+
 	"github.com/trellis-dev/trellis/test/bench/harness"
+	"github.com/trellis-dev/trellis/test/bench/operator"
 	"github.com/trellis-dev/trellis/test/bench/process"
 	"github.com/trellis-dev/trellis/test/bench/realtime"
 	"github.com/trellis-dev/trellis/test/bench/realtime/load"
@@ -32,28 +36,35 @@ const total = 2 * time.Hour
 // parts of the benchmark, in the order of the page. A new kind adds its own here.
 func parts(server, self string) []harness.Part {
 	programs := realtime.Programs{Server: server, Self: self}
-	return []harness.Part{realtime.Memory(programs), realtime.FanOut(programs), realtime.Poll(programs)}
+	return []harness.Part{
+		realtime.Memory(programs), realtime.FanOut(programs), realtime.Poll(programs),
+		operator.Ready(self), operator.Rest(self), operator.Memory(self),
+	}
 }
 
 type flags struct {
-	role, only, server, page string
-	write                    bool
-	env                      harness.Env
+	role, kubeconfig   string
+	only, server, page string
+	write              bool
+	env                harness.Env
 }
 
 func main() {
 	var f flags
-	flag.StringVar(&f.role, "role", "", "What this process is; a benchmark starts itself with it.")
-	flag.StringVar(&f.only, "parts", "", "Names of the parts to run, with commas; all by default.")
-	flag.StringVar(&f.server, "server", "bin/bench-server", "The program test/bench/server.")
-	flag.StringVar(&f.page, "page", "docs/benchmarks.md", "The page to write sections of.")
-	flag.BoolVar(&f.write, "write", true, "Write the page; a short run never does.")
-	flag.IntVar(&f.env.Runs, "runs", 5, "Runs of each side.")
-	flag.BoolVar(&f.env.Short, "short", false, "Run small and once, to see that it works.")
-	flag.BoolVar(&f.env.Profile, "profile", false, "Leave profiles in the folder.")
-	flag.DurationVar(&f.env.Rest, "rest", time.Minute, "How long the operator is watched at rest.")
-	flag.StringVar(&f.env.Folder, "folder", "dist/bench", "Folder for logs and profiles.")
-	flag.Parse()
+	// Not the flags of the process, to which controller-runtime adds its own.
+	set := flag.NewFlagSet("bench", flag.ExitOnError)
+	set.StringVar(&f.role, "role", "", "What this process is; a benchmark starts itself with it.")
+	set.StringVar(&f.kubeconfig, "kubeconfig", "", "For the roles that call an API server.")
+	set.StringVar(&f.only, "parts", "", "Names of the parts to run, with commas; all by default.")
+	set.StringVar(&f.server, "server", "bin/bench-server", "The program test/bench/server.")
+	set.StringVar(&f.page, "page", "docs/benchmarks.md", "The page to write sections of.")
+	set.BoolVar(&f.write, "write", true, "Write the page; a short run never does.")
+	set.IntVar(&f.env.Runs, "runs", 5, "Runs of each side.")
+	set.BoolVar(&f.env.Short, "short", false, "Run small and once, to see that it works.")
+	set.BoolVar(&f.env.Profile, "profile", false, "Leave profiles in the folder.")
+	set.DurationVar(&f.env.Rest, "rest", time.Minute, "How long the operator is watched at rest.")
+	set.StringVar(&f.env.Folder, "folder", "dist/bench", "Folder for logs and profiles.")
+	_ = set.Parse(os.Args[1:])
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -64,8 +75,13 @@ func main() {
 }
 
 func run(ctx context.Context, f flags) error {
-	if f.role == "clients" {
+	switch f.role {
+	case "clients":
 		return load.Serve(ctx)
+	case operator.RoleOperator:
+		return operator.ServeOperator(ctx, f.kubeconfig)
+	case operator.RoleClient:
+		return operator.ServeClient(ctx, f.kubeconfig)
 	}
 	ctx, cancel := context.WithTimeout(ctx, total)
 	defer cancel()
@@ -87,6 +103,7 @@ func run(ctx context.Context, f flags) error {
 	if err := os.MkdirAll(f.env.Folder, 0o755); err != nil {
 		return fmt.Errorf("make the folder: %w", err)
 	}
+	ctrl.SetLogger(logr.Discard())
 	f.env.Progress = os.Stderr
 	if f.env.Short {
 		f.env.Runs, f.write = 1, false
