@@ -209,12 +209,29 @@ func (r *replica) publish(room string, data any) {
 // mint returns a client token.
 func (r *replica) mint(ask map[string]any) string {
 	r.t.Helper()
-	var reply struct{ Token string }
-	err := realtimeclient.Do(context.Background(), http.DefaultClient, http.MethodPost, "http://"+r.address+"/v1/tokens", bindingToken, ask, &reply, http.StatusCreated)
+	token, err := r.tryMint(ask)
 	if err != nil {
 		r.t.Fatalf("mint: %v", err)
 	}
-	return reply.Token
+	return token
+}
+
+func (r *replica) tryMint(ask map[string]any) (string, error) {
+	var reply struct{ Token string }
+	err := realtimeclient.Do(context.Background(), http.DefaultClient, http.MethodPost, "http://"+r.address+"/v1/tokens", bindingToken, ask, &reply, http.StatusCreated)
+	return reply.Token, err
+}
+
+// epoch of a room.
+func (r *replica) epoch(room string) string {
+	r.t.Helper()
+	var page struct{ Next string }
+	err := realtimeclient.Do(context.Background(), http.DefaultClient, http.MethodGet, "http://"+r.address+"/v1/rooms/"+room+"/messages?since=latest", bindingToken, nil, &page, http.StatusOK)
+	if err != nil {
+		r.t.Fatalf("ask where %s is: %v", room, err)
+	}
+	epoch, _, _ := strings.Cut(page.Next, ":")
+	return epoch
 }
 
 // quote is a string as JavaScript writes it.
