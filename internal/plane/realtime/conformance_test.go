@@ -19,3 +19,5 @@ func TestConformanceMemory(t *testing.T) { conformance.Run(t, memory) }
 func TestConformanceRedis(t *testing.T) { conformance.Run(t, redis) }
 
 func TestConformanceRedisShared(t *testing.T) { conformance.RunShared(t, redis) }
+
+func TestConformanceSentinel(t *testing.T) { conformance.RunReplicated(t, sentinel) }

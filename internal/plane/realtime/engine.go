@@ -2,11 +2,8 @@ package realtime
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
-	"net/url"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -37,6 +34,16 @@ func (e *engineError) Unwrap() []error { return []error{errEngine, e.cause} }
 type broker struct {
 	centrifuge.Broker
 	metrics *metrics
+	// lineage is nil where the rooms live in this process.
+	lineage *lineage
+}
+
+// changes counts how often what the engine holds was found to continue something else.
+func (b *broker) changes() uint64 {
+	if b.lineage == nil {
+		return 0
+	}
+	return b.lineage.changes.Load()
 }
 
 func (b *broker) failed(operation string, err error) error {
@@ -75,7 +82,7 @@ func (b *broker) Close(ctx context.Context) error {
 
 // newBroker connects node to the engine. The returned function closes the
 // connections once the node is shut down.
-func newBroker(node *centrifuge.Node, cfg planeconfig.Config, m *metrics) (*broker, func(), error) {
+func newBroker(node *centrifuge.Node, cfg planeconfig.Config, m *metrics, log *slog.Logger) (*broker, func(), error) {
 	switch cfg.Engine.Type {
 	case "Memory":
 		b, err := centrifuge.NewMemoryBroker(node, centrifuge.MemoryBrokerConfig{})
@@ -84,7 +91,7 @@ func newBroker(node *centrifuge.Node, cfg planeconfig.Config, m *metrics) (*brok
 		}
 		return &broker{Broker: b, metrics: m}, func() {}, nil
 	default:
-		return newRedis(node, cfg, m)
+		return newRedis(node, cfg, m, log)
 	}
 }
 
@@ -96,41 +103,41 @@ func knownEngine(name string) error {
 	return fmt.Errorf("engine type %q is not one that RealtimeGateway can use: Memory, Redis or Valkey", name)
 }
 
-func newRedis(node *centrifuge.Node, cfg planeconfig.Config, m *metrics) (*broker, func(), error) {
-	uri, err := readURI(cfg.Engine.URIFile)
+func newRedis(node *centrifuge.Node, cfg planeconfig.Config, m *metrics, log *slog.Logger) (*broker, func(), error) {
+	t, err := readTarget(cfg.Engine.URIFile)
 	if err != nil {
 		return nil, nil, err
-	}
-	shardConfig := centrifuge.RedisShardConfig{
-		ClientName:     "trellis-plane",
-		ConnectTimeout: engineConnectTimeout,
-		IOTimeout:      engineIOTimeout,
-		// The file is read for each new connection, so that a rotated password
-		// applies without a restart.
-		AuthCredentialsFn: func(centrifuge.RedisAuthCredentialsContext) (centrifuge.RedisAuthCredentials, error) {
-			return readCredentials(cfg.Engine.URIFile)
-		},
-	}
-	if shardConfig.TLSConfig, err = engineTLS(uri, cfg.Engine.CAFile); err != nil {
-		return nil, nil, err
-	}
-	uri.User = nil
-	shardConfig.Address = uri.String()
-	shard, err := centrifuge.NewRedisShard(node, shardConfig)
-	if err != nil {
-		return nil, nil, fmt.Errorf("connect to the engine: %w", err)
 	}
 	prefix, err := keyPrefix(cfg)
 	if err != nil {
-		shard.Close()
 		return nil, nil, err
+	}
+	tlsConfig, err := engineTLS(t, cfg.Engine.CAFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	line := &lineage{
+		target: func() (target, error) { return readTarget(cfg.Engine.URIFile) },
+		tls:    tlsConfig, prefix: prefix, log: log,
+	}
+	shard, err := centrifuge.NewRedisShard(node, centrifuge.RedisShardConfig{
+		ClientName:     "trellis-plane",
+		ConnectTimeout: engineConnectTimeout,
+		IOTimeout:      engineIOTimeout,
+		TLSConfig:      tlsConfig,
+		Address:        t.address, SentinelMasterName: t.master, SentinelAddresses: t.addresses,
+		DB:                t.database,
+		AuthCredentialsFn: line.credentials,
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect to the engine: %w", err)
 	}
 	b, err := centrifuge.NewRedisBroker(node, centrifuge.RedisBrokerConfig{Prefix: prefix, Shards: []*centrifuge.RedisShard{shard}})
 	if err != nil {
 		shard.Close()
 		return nil, nil, fmt.Errorf("redis engine: %w", err)
 	}
-	return &broker{Broker: b, metrics: m}, shard.Close, nil
+	return &broker{Broker: b, metrics: m, lineage: line}, shard.Close, nil
 }
 
 // keyPrefix keeps the rooms of this gateway apart from all else in the engine.
@@ -147,48 +154,4 @@ func keyPrefix(cfg planeconfig.Config) (string, error) {
 		return "", fmt.Errorf("read the name of this gateway's rooms: %w", err)
 	}
 	return prefix + strings.TrimSpace(string(instance)) + ":", nil
-}
-
-func readURI(path string) (*url.URL, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read the engine's URI: %w", err)
-	}
-	u, err := url.Parse(strings.TrimSpace(string(data)))
-	// The parser's error would quote the URI, and with it the password.
-	if err != nil || u.Host == "" || u.Scheme != "redis" && u.Scheme != "rediss" {
-		return nil, errors.New("the engine's URI must be redis://[user:password@]host:port[/db] or rediss://…")
-	}
-	return u, nil
-}
-
-func readCredentials(path string) (centrifuge.RedisAuthCredentials, error) {
-	u, err := readURI(path)
-	if err != nil {
-		return centrifuge.RedisAuthCredentials{}, err
-	}
-	password, _ := u.User.Password()
-	return centrifuge.RedisAuthCredentials{Username: u.User.Username(), Password: password}, nil
-}
-
-func engineTLS(uri *url.URL, caFile string) (*tls.Config, error) {
-	if uri.Scheme != "rediss" {
-		return nil, nil
-	}
-	conf := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: uri.Hostname()}
-	if caFile == "" {
-		return conf, nil
-	}
-	pem, err := os.ReadFile(caFile)
-	if errors.Is(err, os.ErrNotExist) {
-		return conf, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the engine's CA: %w", err)
-	}
-	conf.RootCAs = x509.NewCertPool()
-	if !conf.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("the engine's CA file %s holds no certificate", caFile)
-	}
-	return conf, nil
 }

@@ -30,11 +30,17 @@ func TestEnginePasswordRotates(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	awaitPublished(t, target.URL(), "a")
+}
+
+// awaitPublished publishes to a room until it is acknowledged.
+func awaitPublished(t *testing.T, url, room string) {
+	t.Helper()
 	tr := &http.Transport{}
 	defer tr.CloseIdleConnections()
 	client := &http.Client{Transport: tr}
-	await(t, "publishing with the new password", func() bool {
-		req, err := http.NewRequest(http.MethodPost, target.URL()+"/v1/rooms/a/messages", strings.NewReader(`{"data":1}`))
+	await(t, "publishing to room "+room, func() bool {
+		req, err := http.NewRequest(http.MethodPost, url+"/v1/rooms/"+room+"/messages", strings.NewReader(`{"data":1}`))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -67,6 +67,8 @@ type core struct {
 	node        *centrifuge.Node
 	centrifuge  *centrifuge.WebsocketHandler
 	closeEngine func()
+	// changes counts how often the engine was found to continue something else.
+	changes func() uint64
 }
 
 // New registers the contract on p. The engine is reached in Run.
@@ -148,7 +150,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if g.plane.Config.Engine.Type == "Memory" {
 		<-ctx.Done()
 	} else {
-		g.watch(ctx, c.node)
+		g.watch(ctx, c)
 	}
 	shutdown, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()

@@ -171,7 +171,9 @@ type redisServer struct {
 	// password is this server's own, so that none is taken for another.
 	password string
 	port     int
-	process  *exec.Cmd
+	// extra arguments of a server; arguments replace all where they are set.
+	extra, arguments []string
+	process          *exec.Cmd
 }
 
 var servers atomic.Int64
@@ -221,8 +223,12 @@ func (s *redisServer) Start(t *testing.T) {
 // launch starts the process and reports whether it, and no other, answers.
 func (s *redisServer) launch(t *testing.T) bool {
 	t.Helper()
-	s.process = exec.Command(s.binary, "--bind", "127.0.0.1", "--port", fmt.Sprint(s.port), "--dir", s.dir,
-		"--appendonly", "yes", "--appendfsync", "always", "--save", "", "--requirepass", s.password, "--loglevel", "warning")
+	arguments := s.arguments
+	if arguments == nil {
+		arguments = append([]string{"--bind", "127.0.0.1", "--port", fmt.Sprint(s.port), "--dir", s.dir,
+			"--appendonly", "yes", "--appendfsync", "always", "--save", "", "--requirepass", s.password, "--loglevel", "warning"}, s.extra...)
+	}
+	s.process = exec.Command(s.binary, arguments...)
 	// The server must not outlive a test binary that was killed.
 	s.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.process.Start(); err != nil {
@@ -276,17 +282,20 @@ func (s *redisServer) command(line string) (string, error) {
 	}
 	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(2 * time.Second))
-	if _, err := fmt.Fprintf(conn, "AUTH %s\r\n%s\r\nQUIT\r\n", s.password, line); err != nil {
+	// A command that none knows ends the answer: a Sentinel does not know QUIT either.
+	if _, err := fmt.Fprintf(conn, "AUTH %s\r\n%s\r\nEND\r\n", s.password, line); err != nil {
 		return "", err
 	}
 	var out strings.Builder
 	buf := make([]byte, 4096)
 	for {
+		if answer, _, ended := strings.Cut(out.String(), "-ERR unknown command 'END'"); ended {
+			return answer, nil
+		}
 		n, err := conn.Read(buf)
 		out.Write(buf[:n])
 		if err != nil {
-			// The server closes after QUIT.
-			return out.String(), nil
+			return out.String(), err
 		}
 	}
 }

@@ -65,7 +65,7 @@ func (g *Gateway) tryConnect() (*core, error) {
 		return nil, err
 	}
 	node.SetMapBroker(nil)
-	b, closeEngine, err := newBroker(node, g.plane.Config, g.metrics)
+	b, closeEngine, err := newBroker(node, g.plane.Config, g.metrics, g.log)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (g *Gateway) tryConnect() (*core, error) {
 		return nil, err
 	}
 	g.metrics.AddGatherer(reg)
-	return &core{node: node, centrifuge: g.centrifugeHandler(node), closeEngine: closeEngine}, nil
+	return &core{node: node, changes: b.changes, centrifuge: g.centrifugeHandler(node), closeEngine: closeEngine}, nil
 }
 
 func (g *Gateway) nodeConfig(reg *prometheus.Registry) centrifuge.Config {
@@ -128,12 +128,13 @@ func (g *Gateway) logEntry(e centrifuge.LogEntry) {
 	g.log.Log(context.Background(), level, e.Message, attrs...)
 }
 
-// watch asks the engine at an interval whether it is there. After an outage,
-// rooms are resumed at once, as what was published meanwhile by others was not
-// delivered here.
-func (g *Gateway) watch(ctx context.Context, node *centrifuge.Node) {
+// watch asks the engine at an interval whether it is there. After an outage or
+// a fail-over, rooms are resumed at once, as what was published meanwhile by
+// others was not delivered here.
+func (g *Gateway) watch(ctx context.Context, c *core) {
+	node := c.node
 	up := true
-	failures := g.metrics.failures.Load()
+	failures, changes := g.metrics.failures.Load(), c.changes()
 	for {
 		timer := time.NewTimer(probeInterval/2 + rand.N(probeInterval/2)) //nolint:gosec // spreads probes; nothing secret
 		select {
@@ -154,8 +155,9 @@ func (g *Gateway) watch(ctx context.Context, node *centrifuge.Node) {
 		}
 		g.metrics.EngineUp.Set(1)
 		g.plane.Health.EngineOK()
-		if seen := g.metrics.failures.Load(); !up || seen != failures {
-			failures = seen
+		seen, now := g.metrics.failures.Load(), c.changes()
+		if !up || seen != failures || now != changes {
+			failures, changes = seen, now
 			g.log.Info("the engine answers again; resuming all rooms")
 			resume(node)
 		}

@@ -19,6 +19,12 @@ func RunShared(t *testing.T, start Factory) {
 	run(t, start, sharedTests)
 }
 
+// RunReplicated runs what holds for an engine whose replicas take over from its
+// primary: Kill ends the primary, and Start brings the member back that ended.
+func RunReplicated(t *testing.T, start Factory) {
+	run(t, start, replicatedTests)
+}
+
 func run(t *testing.T, start Factory, suites ...[]test) {
 	for _, suite := range suites {
 		for _, c := range suite {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -70,7 +71,10 @@ type publisher struct {
 	failed map[int]int
 }
 
-func (c *client) keepPublishing(room string) *publisher {
+func (c *client) keepPublishing(room string) *publisher { return c.publishEvery(0, room) }
+
+// publishEvery is keepPublishing with a pause after each message.
+func (c *client) publishEvery(pause time.Duration, room string) *publisher {
 	ctx, stop := context.WithCancel(context.Background())
 	p := &publisher{stop: stop, failed: map[int]int{}}
 	c = c.with(c.token)
@@ -83,6 +87,7 @@ func (c *client) keepPublishing(room string) *publisher {
 					ctx = context.WithoutCancel(ctx)
 				}
 			}
+			time.Sleep(pause)
 		}
 	})
 	c.t.Cleanup(func() {
