@@ -73,12 +73,18 @@ const (
 	ReasonPlaneRolling = "PlaneRolling"
 )
 
-// UpdateAvailable is True when this version of Trellis would change running pods although neither
-// the spec nor the class changed. It waits until the class says Automatic or the object is annotated.
+// UpdateAvailable is True when running pods do not follow all that is planned. What a new version of
+// Trellis would change, with spec and class unchanged, waits until the class says Automatic or the
+// object is annotated; what a change of the class would, until it is this object's turn.
 const (
 	ConditionUpdateAvailable = "UpdateAvailable"
 	// ReasonOperatorChanged surfaces when the operator's own defaults changed.
 	ReasonOperatorChanged = "OperatorChanged"
+	// ReasonRolloutQueued surfaces while another pattern of the class is replaced first; the message
+	// names one that does not become ready.
+	ReasonRolloutQueued = "RolloutQueued"
+	// ReasonRolloutInProgress surfaces while the pods of this object follow a change of the class.
+	ReasonRolloutInProgress = "RolloutInProgress"
 )
 
 // Annotations that users set.

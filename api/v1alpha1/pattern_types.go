@@ -232,6 +232,12 @@ type PatternStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
+	// observedClassGeneration is the generation of the class that this object follows. While it is
+	// older than the class's, a change of the class waits for this object's turn.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ObservedClassGeneration int64 `json:"observedClassGeneration,omitempty"`
+
 	// address receives CloudEvents, in the Knative Addressable shape.
 	// +optional
 	Address *Address `json:"address,omitempty"`
@@ -346,6 +352,17 @@ type ScaleStatus struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Replicas int32 `json:"replicas"`
+
+	// desiredReplicas is the number of pods that are asked for.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	DesiredReplicas int32 `json:"desiredReplicas,omitempty"`
+
+	// settledReplicas is the number of pods that last all served. While more are being started, Ready
+	// asks for these alone.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	SettledReplicas int32 `json:"settledReplicas,omitempty"`
 
 	// selector matches those pods.
 	// +optional

@@ -36,6 +36,13 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	if s.applied != nil {
 		return nil
 	}
+	var err error
+	if s.marks, err = marksOf(s); err != nil {
+		return err
+	}
+	if err := r.takeTurn(ctx, s, alive); err != nil {
+		return err
+	}
 	for i, child := range s.plan.Children {
 		live, err := r.applyChild(ctx, s, child, alive[i])
 		if err != nil {
@@ -158,7 +165,8 @@ func (r *Reconciler) desired(s *scope, child Child, live client.Object) (*unstru
 	}
 	u := &unstructured.Unstructured{Object: content}
 	strip(u)
-	held, err := hold(u, obj, live, inputsMark(s), s.inputs.Class.Spec.UpdatePolicy)
+	h := holding{marks: s.marks, policy: s.inputs.Class.Spec.UpdatePolicy, queued: s.turn.queued}
+	held, err := h.hold(u, obj, live)
 	if err != nil {
 		return nil, err
 	}

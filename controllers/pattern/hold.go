@@ -7,6 +7,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -14,41 +15,34 @@ import (
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 )
 
-const (
-	// annotationInputs records what running pods were planned from: the generations of the object
-	// and its class, and the user's last approval. While it is the same, a difference in the plan
-	// comes from a new operator.
-	annotationInputs = "patterns.trellis.dev/inputs"
-	// annotationPlanned is a hash of the plan that running pods follow.
-	annotationPlanned = "patterns.trellis.dev/planned"
-)
-
-func inputsMark(s *scope) string {
-	class := s.inputs.Class
-	return fmt.Sprintf("%d/%s/%d/%s", s.obj.GetGeneration(), class.Name, class.GetGeneration(),
-		s.obj.GetAnnotations()[v1alpha1.AnnotationApproveUpdate])
+// holding is what decides whether a new plan reaches running pods.
+type holding struct {
+	marks  marks
+	policy v1alpha1.UpdatePolicy
+	// queued is true while a change of the class waits for this object's turn.
+	queued bool
 }
 
-// hold keeps what running pods are made of when only the operator changed: the
-// pod template of a workload and the data of a ConfigMap stay as they were
-// applied. It reports whether it held something back. The claim templates of a
-// StatefulSet can not be changed at all and always stay.
-func hold(u *unstructured.Unstructured, child, live client.Object, mark string, policy v1alpha1.UpdatePolicy) (bool, error) {
+// hold keeps what running pods are made of when only the operator changed, or
+// when the class did and it is another's turn: the pod template of a workload and
+// the data of a ConfigMap stay as they were applied. It reports whether it held
+// back what a new operator would change. The claim templates of a StatefulSet can
+// not be changed at all and always stay.
+func (h holding) hold(u *unstructured.Unstructured, child, live client.Object) (bool, error) {
 	path := heldFields(child)
 	if path == nil {
 		return false, nil
 	}
-	field, _, _ := unstructured.NestedFieldNoCopy(u.Object, path...)
-	planned, err := hash(field)
+	planned, err := plannedHash(u, path)
 	if err != nil {
 		return false, err
 	}
-	setAnnotation(u, annotationInputs, mark)
+	h.marks.write(u)
 	setAnnotation(u, annotationPlanned, planned)
 	if live == nil {
 		return false, nil
 	}
-	applied, err := extractApplied(live)
+	applied, err := appliedFields(live)
 	if err != nil {
 		return false, err
 	}
@@ -56,12 +50,45 @@ func hold(u *unstructured.Unstructured, child, live client.Object, mark string, 
 		return false, err
 	}
 	stripClaims(u)
-	old := live.GetAnnotations()
-	if policy == v1alpha1.UpdateAutomatic || old[annotationInputs] != mark || old[annotationPlanned] == planned {
+	switch h.decide(live, planned) {
+	case waitsForTurn:
+		copyAnnotations(u, live, annotationInputs, annotationShape, annotationPlanned, annotationOffered)
+		return false, keep(u, applied, path...)
+	case waitsForApproval:
+		copyAnnotations(u, live, annotationPlanned)
+		setAnnotation(u, annotationOffered, planned)
+		return true, keep(u, applied, path...)
+	default:
 		return false, nil
 	}
-	setAnnotation(u, annotationPlanned, old[annotationPlanned])
-	return true, keep(u, applied, path...)
+}
+
+// decision on a plan for pods that run.
+type decision int
+
+const (
+	goes decision = iota
+	waitsForApproval
+	waitsForTurn
+)
+
+// decide whether a plan with the given hash reaches the pods of a living child.
+func (h holding) decide(live client.Object, planned string) decision {
+	annotations, old := live.GetAnnotations(), readMarks(live)
+	why := h.marks.since(old)
+	switch {
+	case annotations[annotationPlanned] == planned:
+		return goes
+	case annotations[annotationOffered] == planned && h.marks.approval == old.approval && h.policy != v1alpha1.UpdateAutomatic:
+		// What waits is the same as before, so what changed since does not shape these pods.
+		return waitsForApproval
+	case why == causeOperator && h.policy != v1alpha1.UpdateAutomatic:
+		return waitsForApproval
+	case why == causeClass && h.queued:
+		return waitsForTurn
+	default:
+		return goes
+	}
 }
 
 // heldFields is the path of what pods are made of, nil for other kinds.
@@ -76,6 +103,11 @@ func heldFields(obj client.Object) []string {
 	}
 }
 
+func plannedHash(u *unstructured.Unstructured, path []string) (string, error) {
+	field, _, _ := unstructured.NestedFieldNoCopy(u.Object, path...)
+	return hash(field)
+}
+
 // keep replaces the field of u at path by that of applied, where applied has it.
 func keep(u *unstructured.Unstructured, applied map[string]any, path ...string) error {
 	value, found, err := unstructured.NestedFieldCopy(applied, path...)
@@ -85,7 +117,37 @@ func keep(u *unstructured.Unstructured, applied map[string]any, path ...string) 
 	return unstructured.SetNestedField(u.Object, value, path...)
 }
 
-// extractApplied returns the fields that Trellis applied to a living object.
+func copyAnnotations(to, from client.Object, keys ...string) {
+	for _, key := range keys {
+		if value, ok := from.GetAnnotations()[key]; ok {
+			setAnnotation(to, key, value)
+			continue
+		}
+		annotations := to.GetAnnotations()
+		delete(annotations, key)
+		to.SetAnnotations(annotations)
+	}
+}
+
+// appliedFields are the fields that Trellis applied to a living object. Where somebody removed the
+// record of who owns what, they are all that the object has: what runs stays what it is.
+func appliedFields(live client.Object) (map[string]any, error) {
+	applied, err := extractApplied(live)
+	if err != nil {
+		return nil, err
+	}
+	if _, recorded, _ := unstructured.NestedFieldNoCopy(applied, heldFields(live)...); recorded {
+		return applied, nil
+	}
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(live)
+	if err != nil {
+		return nil, fmt.Errorf("convert live %s: %w", kindOf(live), err)
+	}
+	strip(&unstructured.Unstructured{Object: content})
+	return content, nil
+}
+
+// extractApplied reads the fields that Trellis applied from the record of who owns what.
 func extractApplied(live client.Object) (map[string]any, error) {
 	var ac any
 	var err error

@@ -10,14 +10,21 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 )
 
-// sameInputs is the mark that the objects of testdata/live bear.
-const sameInputs = "1/c/1/"
+// older are the marks that the objects of testdata/live bear, which an older version wrote: they have no hashes.
+func older(mutate ...func(*marks)) marks {
+	m := marks{generation: 1, class: "c", classGeneration: 1, spec: "s1", ofClass: "c1"}
+	for _, change := range mutate {
+		change(&m)
+	}
+	return m
+}
 
 // applied is what Trellis applied to an object of testdata/live.
 func applied(t *testing.T, name string) *unstructured.Unstructured {
@@ -96,21 +103,42 @@ var holdCases = []holdCase{
 }
 
 func TestHold(t *testing.T) {
-	const manual, automatic = v1alpha1.UpdateManual, v1alpha1.UpdateAutomatic
+	const automatic = v1alpha1.UpdateAutomatic
 	tests := []struct {
-		name, mark string
-		policy     v1alpha1.UpdatePolicy
-		// samePlan is true when the living object was made from this very plan.
-		samePlan, held bool
+		name   string
+		now    marks
+		policy v1alpha1.UpdatePolicy
+		// recorded has the living object bear the hashes of older() too.
+		recorded bool
+		// queued is true while it is another's turn.
+		queued bool
+		// planned of the living object: of this very plan, or what waits is.
+		samePlan, sameOffer bool
+		want                decision
 	}{
-		{"only the operator changed", sameInputs, manual, false, true},
-		{"only the operator changed, and the class says nothing", sameInputs, "", false, true},
-		{"only the operator changed, and the class lets it", sameInputs, automatic, false, false},
-		{"the spec changed", "2/c/1/", manual, false, false},
-		{"the class changed", "1/c/2/", manual, false, false},
-		{"another class", "1/d/1/", manual, false, false},
-		{"the user approved", "1/c/1/now", manual, false, false},
-		{"nothing changed", sameInputs, manual, true, false},
+		{name: "only the operator changed", now: older(), want: waitsForApproval},
+		{name: "only the operator changed, and the class lets it", now: older(), policy: automatic, want: goes},
+		{name: "only the operator changed, and now the spec is read with more defaults", recorded: true,
+			now: older(func(m *marks) { m.spec = "s2" }), want: waitsForApproval},
+		{name: "the spec changed, an older version's marks", now: older(func(m *marks) { m.generation = 2 }), want: goes},
+		{name: "the spec changed", recorded: true, now: older(func(m *marks) { m.generation, m.spec = 2, "s2" }), want: goes},
+		{name: "replicas changed", recorded: true, now: older(func(m *marks) { m.generation = 2 }), want: waitsForApproval},
+		{name: "what does not shape these pods changed", recorded: true, sameOffer: true,
+			now: older(func(m *marks) { m.generation, m.spec = 2, "s2" }), want: waitsForApproval},
+		{name: "the class changed", recorded: true, now: older(func(m *marks) { m.classGeneration, m.ofClass = 2, "c2" }), want: goes},
+		{name: "the class changed and it is another's turn", recorded: true, queued: true,
+			now: older(func(m *marks) { m.classGeneration, m.ofClass = 2, "c2" }), want: waitsForTurn},
+		{name: "the class changed, which also lets updates go, and it is another's turn", recorded: true, queued: true, policy: automatic,
+			now: older(func(m *marks) { m.classGeneration, m.ofClass = 2, "c2" }), want: waitsForTurn},
+		{name: "the class's limits changed", recorded: true, queued: true, now: older(func(m *marks) { m.classGeneration = 2 }), want: waitsForApproval},
+		{name: "another class", recorded: true, now: older(func(m *marks) { m.class = "d" }), want: goes},
+		{name: "the user approved", recorded: true, now: older(func(m *marks) { m.approval = "now" }), want: goes},
+		{name: "the user approved what waits", recorded: true, sameOffer: true, now: older(func(m *marks) { m.approval = "now" }), want: goes},
+		{name: "the spec and the class changed and it is another's turn", recorded: true, queued: true,
+			now: older(func(m *marks) { m.generation, m.spec, m.classGeneration, m.ofClass = 2, "s2", 2, "c2" }), want: goes},
+		{name: "nothing changed", recorded: true, samePlan: true, now: older(), want: goes},
+		{name: "the class changed and not these pods", recorded: true, samePlan: true, queued: true,
+			now: older(func(m *marks) { m.classGeneration, m.ofClass = 2, "c2" }), want: goes},
 	}
 	for _, c := range holdCases {
 		for _, tt := range tests {
@@ -118,31 +146,79 @@ func TestHold(t *testing.T) {
 				u := applied(t, c.name)
 				c.change(t, u)
 				planned := field(t, u, c.path...)
-				mark, err := hash(planned)
+				sum, err := hash(planned)
 				if err != nil {
 					t.Fatal(err)
 				}
 				alive := live(t, c.name, c.child.DeepCopyObject().(client.Object))
-				if tt.samePlan {
-					setAnnotation(alive, annotationPlanned, mark)
+				if tt.recorded {
+					setAnnotation(alive, annotationShape, "s1/c1")
 				}
-				held, err := hold(u, c.child, alive, tt.mark, tt.policy)
-				if err != nil || held != tt.held {
+				if tt.samePlan {
+					setAnnotation(alive, annotationPlanned, sum)
+				}
+				if tt.sameOffer {
+					setAnnotation(alive, annotationOffered, sum)
+				}
+				h := holding{marks: tt.now, policy: tt.policy, queued: tt.queued}
+				held, err := h.hold(u, c.child, alive)
+				if err != nil || held != (tt.want == waitsForApproval) {
 					t.Fatalf("held is %t, error %v", held, err)
 				}
-				want, wantMark := planned, mark
-				if tt.held {
-					want, wantMark = field(t, applied(t, c.name), c.path...), "old-plan"
+				want := planned
+				if tt.want != goes {
+					want = field(t, applied(t, c.name), c.path...)
 				}
 				if diff := cmp.Diff(normalised(t, want), normalised(t, field(t, u, c.path...))); diff != "" {
 					t.Errorf("%v (-want +got):\n%s", c.path, diff)
 				}
-				marks := map[string]string{annotationInputs: tt.mark, annotationPlanned: wantMark}
-				if diff := cmp.Diff(marks, u.GetAnnotations()); diff != "" {
+				if diff := cmp.Diff(annotationsAfter(tt.want, tt.now, alive, sum), u.GetAnnotations()); diff != "" {
 					t.Errorf("annotations (-want +got):\n%s", diff)
 				}
 			})
 		}
+	}
+}
+
+// annotationsAfter a decision on a plan of the given hash.
+func annotationsAfter(d decision, now marks, alive client.Object, planned string) map[string]string {
+	bearer := &corev1.ConfigMap{}
+	switch d {
+	case waitsForTurn:
+		copyAnnotations(bearer, alive, annotationInputs, annotationShape, annotationPlanned)
+	case waitsForApproval:
+		now.write(bearer)
+		setAnnotation(bearer, annotationPlanned, "old-plan")
+		setAnnotation(bearer, annotationOffered, planned)
+	default:
+		now.write(bearer)
+		setAnnotation(bearer, annotationPlanned, planned)
+	}
+	return bearer.Annotations
+}
+
+// TestHoldWithoutARecordOfOwners shows that pods keep what they run after somebody removed managedFields.
+func TestHoldWithoutARecordOfOwners(t *testing.T) {
+	for _, c := range holdCases {
+		t.Run(c.name, func(t *testing.T) {
+			u := applied(t, c.name)
+			c.change(t, u)
+			alive := live(t, c.name, c.child.DeepCopyObject().(client.Object))
+			alive.SetManagedFields(nil)
+			held, err := holding{marks: older()}.hold(u, c.child, alive)
+			if err != nil || !held {
+				t.Fatalf("held is %t, error %v", held, err)
+			}
+			content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(alive)
+			if err != nil {
+				t.Fatal(err)
+			}
+			stripNulls(content)
+			want := field(t, &unstructured.Unstructured{Object: content}, c.path...)
+			if diff := cmp.Diff(normalised(t, want), normalised(t, field(t, u, c.path...))); diff != "" {
+				t.Errorf("%v (-alive +sent):\n%s", c.path, diff)
+			}
+		})
 	}
 }
 
@@ -151,7 +227,7 @@ func TestHoldLetsReplicasGo(t *testing.T) {
 	u := applied(t, "deployment")
 	setField(int64(5), "spec", "replicas")(t, u)
 	setField(int64(99), "spec", "template", "spec", "terminationGracePeriodSeconds")(t, u)
-	held, err := hold(u, &appsv1.Deployment{}, live(t, "deployment", &appsv1.Deployment{}), sameInputs, v1alpha1.UpdateManual)
+	held, err := holding{marks: older()}.hold(u, &appsv1.Deployment{}, live(t, "deployment", &appsv1.Deployment{}))
 	if err != nil || !held {
 		t.Fatalf("held is %t, error %v", held, err)
 	}
@@ -162,12 +238,12 @@ func TestHoldLetsReplicasGo(t *testing.T) {
 
 // TestHoldKeepsClaimTemplates shows that what a StatefulSet can not change is never asked of it.
 func TestHoldKeepsClaimTemplates(t *testing.T) {
-	for _, mark := range []string{sameInputs, "2/c/1/"} {
+	for _, now := range []marks{older(), older(func(m *marks) { m.generation = 2 })} {
 		u := applied(t, "statefulset")
 		templates := field(t, u, "spec", "volumeClaimTemplates").([]any)
 		setField("9Gi", "spec", "resources", "requests", "storage")(t, &unstructured.Unstructured{Object: templates[0].(map[string]any)})
 		setField(templates, "spec", "volumeClaimTemplates")(t, u)
-		if _, err := hold(u, &appsv1.StatefulSet{}, live(t, "statefulset", &appsv1.StatefulSet{}), mark, v1alpha1.UpdateAutomatic); err != nil {
+		if _, err := (holding{marks: now, policy: v1alpha1.UpdateAutomatic}).hold(u, &appsv1.StatefulSet{}, live(t, "statefulset", &appsv1.StatefulSet{})); err != nil {
 			t.Fatal(err)
 		}
 		want := field(t, applied(t, "statefulset"), "spec", "volumeClaimTemplates")
@@ -182,11 +258,11 @@ func TestHoldOfWhatIsNotThereYet(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			u := applied(t, c.name)
 			u.SetAnnotations(nil)
-			held, err := hold(u, c.child, nil, sameInputs, v1alpha1.UpdateManual)
+			held, err := holding{marks: older()}.hold(u, c.child, nil)
 			if err != nil || held {
 				t.Fatalf("held is %t, error %v", held, err)
 			}
-			if got := u.GetAnnotations(); got[annotationInputs] != sameInputs || got[annotationPlanned] == "" {
+			if got := u.GetAnnotations(); got[annotationInputs] != "1/c/1/" || got[annotationShape] != "s1/c1" || got[annotationPlanned] == "" {
 				t.Errorf("annotations are %v", got)
 			}
 		})
@@ -196,32 +272,12 @@ func TestHoldOfWhatIsNotThereYet(t *testing.T) {
 func TestHoldOfOtherKinds(t *testing.T) {
 	u := applied(t, "configmap")
 	before := u.DeepCopy()
-	held, err := hold(u, &corev1.Secret{}, &corev1.Secret{}, "2/c/1/", v1alpha1.UpdateManual)
+	held, err := holding{marks: older()}.hold(u, &corev1.Secret{}, &corev1.Secret{})
 	if err != nil || held {
 		t.Fatalf("held is %t, error %v", held, err)
 	}
 	if diff := cmp.Diff(before.Object, u.Object); diff != "" {
 		t.Errorf("a kind that runs nothing is changed:\n%s", diff)
-	}
-}
-
-func TestInputsMark(t *testing.T) {
-	mark := func(mutate func(*scope)) string {
-		return inputsMark(found(mutate))
-	}
-	same := mark(func(*scope) {})
-	if again := mark(func(s *scope) { s.obj.SetLabels(map[string]string{"a": "b"}) }); again != same {
-		t.Errorf("a label makes %s of %s", again, same)
-	}
-	for name, mutate := range map[string]func(*scope){
-		"a spec":              func(s *scope) { s.obj.SetGeneration(9) },
-		"a class's spec":      func(s *scope) { s.inputs.Class.Generation = 9 },
-		"another class":       func(s *scope) { s.inputs.Class.Name = "d" },
-		"the user's approval": func(s *scope) { setAnnotation(s.obj, v1alpha1.AnnotationApproveUpdate, "now") },
-	} {
-		if mark(mutate) == same {
-			t.Errorf("%s makes no difference", name)
-		}
 	}
 }
 
@@ -231,7 +287,7 @@ func TestHoldOfTheSamePlanMakesNoWrite(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			sent := func(alive client.Object) any {
 				u := applied(t, c.name)
-				if _, err := hold(u, c.child, alive, sameInputs, v1alpha1.UpdateManual); err != nil {
+				if _, err := (holding{marks: older()}).hold(u, c.child, alive); err != nil {
 					t.Fatal(err)
 				}
 				return normalised(t, u.Object)

@@ -50,6 +50,8 @@ type Reconciler struct {
 	// clusterDomain ends the DNS names of Services.
 	clusterDomain string
 	routes        *routeWatch
+	// queue of those that wait for their turn in a change of their class; all kinds share it.
+	queue *queue
 	// written holds the resourceVersion of each object's last write by this process.
 	written sync.Map
 }
@@ -96,6 +98,7 @@ func (r *Reconciler) fetch(ctx context.Context, req reconcile.Request) (*scope, 
 	if err := r.client.Get(ctx, req.NamespacedName, obj); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.written.Delete(req.NamespacedName)
+			r.queue.leave(r.kind.name(), req.NamespacedName)
 		}
 		return nil, client.IgnoreNotFound(err)
 	}

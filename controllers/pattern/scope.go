@@ -24,8 +24,12 @@ type scope struct {
 	children []client.Object
 	engine   *v1alpha1.Engine
 	claims   []corev1.PersistentVolumeClaim
+	// marks of what is planned now.
+	marks marks
 	// held names what an update waits for.
 	held []string
+	// turn is where the object stands in a change of its class.
+	turn turn
 
 	// accepted, applied, health and deleting are what the phases found.
 	accepted Verdict

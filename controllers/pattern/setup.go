@@ -60,6 +60,7 @@ func (g *Registration) Setup(mgr manager.Manager, o Options) error {
 	if err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
+	waiting := newQueue()
 	secrets := newSecretReader(mgr.GetClient(), mgr.GetAPIReader())
 	var all objectCollector
 	for _, k := range g.kinds {
@@ -67,7 +68,7 @@ func (g *Registration) Setup(mgr manager.Manager, o Options) error {
 			kind: k, kinds: g.kinds,
 			client: mgr.GetClient(), live: mgr.GetAPIReader(), scheme: mgr.GetScheme(),
 			events: mgr.GetEventRecorder("trellis"), clock: o.Clock,
-			secrets: secrets, metrics: m, clusterDomain: o.ClusterDomain,
+			secrets: secrets, metrics: m, clusterDomain: o.ClusterDomain, queue: waiting,
 		}
 		if err := r.setup(mgr, o); err != nil {
 			return fmt.Errorf("set up %s: %w", k.name(), err)
@@ -91,6 +92,7 @@ func (r *Reconciler) setup(mgr manager.Manager, o Options) error {
 		b = b.Owns(obj)
 	}
 	for _, k := range r.kinds {
+		b = b.Watches(k.newObject(), r.wakeNext())
 		if k.name() != r.kind.name() {
 			b = b.Watches(k.newObject(), handler.EnqueueRequestsFromMapFunc(r.related))
 		}

@@ -26,6 +26,9 @@ func summarise(s *scope) {
 	summariseVerdict(s, v1alpha1.ConditionPlaneReady, s.health.Plane)
 	summariseReady(s)
 	summariseUpdate(s, status)
+	if s.inputs.Class != nil && !s.turn.queued {
+		status.ObservedClassGeneration = s.inputs.Class.Generation
+	}
 }
 
 func summariseAccepted(s *scope) {
@@ -132,9 +135,19 @@ func (s *scope) progress(v Verdict) {
 	}
 }
 
-// summariseUpdate says that a new operator would change running pods.
+// summariseUpdate says what of a new operator, or of a changed class, has not reached the pods.
 func summariseUpdate(s *scope, status *v1alpha1.PatternStatus) {
 	switch {
+	case s.turn.claimed || s.rolls():
+		s.set(v1alpha1.ConditionUpdateAvailable, metav1.ConditionTrue, v1alpha1.ReasonRolloutInProgress,
+			"the class changed and it is this object's turn: its pods are replaced")
+	case s.turn.queued && s.turn.stuck != "":
+		s.set(v1alpha1.ConditionUpdateAvailable, metav1.ConditionTrue, v1alpha1.ReasonRolloutQueued, fmt.Sprintf(
+			"the class changed; %s, whose turn it is, does not become ready: mend or suspend it, or correct the class. To go before it, annotate this object with %s=<any new value>",
+			s.turn.stuck, v1alpha1.AnnotationApproveUpdate))
+	case s.turn.queued:
+		s.set(v1alpha1.ConditionUpdateAvailable, metav1.ConditionTrue, v1alpha1.ReasonRolloutQueued,
+			"the class changed: its patterns roll one after the other, and this one waits for its turn")
 	case len(s.held) > 0:
 		s.set(v1alpha1.ConditionUpdateAvailable, metav1.ConditionTrue, v1alpha1.ReasonOperatorChanged, fmt.Sprintf(
 			"this version of Trellis would change %s: annotate the object with %s=<any new value> to let it roll, or set the class's updatePolicy to Automatic",
@@ -142,6 +155,21 @@ func summariseUpdate(s *scope, status *v1alpha1.PatternStatus) {
 	case s.applied != nil && s.applied.OK:
 		removeCondition(status, v1alpha1.ConditionUpdateAvailable)
 	}
+}
+
+// rolls is true from the turn of an object until all of its pods follow the class.
+func (s *scope) rolls() bool {
+	if !hasTurn(s.before) || !s.accepted.OK || s.turn.queued {
+		return false
+	}
+	if s.applied != nil && !s.applied.OK {
+		return true
+	}
+	own := s.health.Plane
+	if own == nil {
+		own = s.health.Engine
+	}
+	return own != nil && own.Reason != v1alpha1.ReasonSuspended && (!own.OK || own.Progressing)
 }
 
 func ternary[T any](yes bool, a, b T) T {

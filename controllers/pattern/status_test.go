@@ -29,8 +29,14 @@ func found(mutate func(*scope)) *scope {
 		},
 		observed: true,
 	}
+	s.before = s.obj.DeepCopyObject().(v1alpha1.Pattern)
 	mutate(s)
 	return s
+}
+
+// inTurn has the object's turn in a change of the class be recorded.
+func inTurn(s *scope) {
+	setCondition(s.before.GetPatternStatus(), 3, at(4), v1alpha1.ConditionUpdateAvailable, metav1.ConditionTrue, v1alpha1.ReasonRolloutInProgress, "")
 }
 
 // notSeen takes back what only a look at living objects tells.
@@ -55,6 +61,27 @@ var states = []struct {
 	},
 		[]string{"Accepted=True Accepted", "EngineReady=True EngineReady", "PlaneReady=True PlaneRolling", "Ready=True Ready", "Reconciling=True Progressing"},
 		"serves at http://rooms", status.InProgressStatus},
+	{"waits for its turn", func(s *scope) { s.turn.queued = true },
+		[]string{"Accepted=True Accepted", "EngineReady=True EngineReady", "PlaneReady=True PlaneReady", "Ready=True Ready", "UpdateAvailable=True RolloutQueued"},
+		"serves at http://rooms", status.CurrentStatus},
+	{"it becomes its turn", func(s *scope) { s.turn = turn{queued: true, claimed: true} },
+		[]string{"Accepted=True Accepted", "EngineReady=True EngineReady", "PlaneReady=True PlaneReady", "Ready=True Ready", "UpdateAvailable=True RolloutInProgress"},
+		"serves at http://rooms", status.CurrentStatus},
+	{"it is its turn and it rolls", func(s *scope) {
+		inTurn(s)
+		s.health.Plane = &Verdict{OK: true, Progressing: true, Reason: "PlaneRolling", Message: "rolls"}
+	},
+		[]string{"Accepted=True Accepted", "EngineReady=True EngineReady", "PlaneReady=True PlaneRolling", "Ready=True Ready", "Reconciling=True Progressing", "UpdateAvailable=True RolloutInProgress"},
+		"serves at http://rooms", status.InProgressStatus},
+	{"it was its turn and it is done", inTurn,
+		[]string{"Accepted=True Accepted", "EngineReady=True EngineReady", "PlaneReady=True PlaneReady", "Ready=True Ready"},
+		"serves at http://rooms", status.CurrentStatus},
+	{"it was its turn and it is suspended", func(s *scope) {
+		inTurn(s)
+		s.health.Plane = &Verdict{Reason: v1alpha1.ReasonSuspended, Message: "off"}
+	},
+		[]string{"Accepted=True Accepted", "EngineReady=True EngineReady", "PlaneReady=False Suspended", "Ready=False Suspended"},
+		"off", status.InProgressStatus},
 	{"serves and could be updated", func(s *scope) { s.held = []string{"Deployment rooms-rtg"} },
 		[]string{"Accepted=True Accepted", "EngineReady=True EngineReady", "PlaneReady=True PlaneReady", "Ready=True Ready", "UpdateAvailable=True OperatorChanged"},
 		"serves at http://rooms", status.CurrentStatus},

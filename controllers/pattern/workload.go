@@ -21,18 +21,44 @@ type WorkloadReasons struct {
 type rollout struct {
 	// total counts also old pods that are yet to be stopped.
 	desired, available, updated, total int32
-	observed                           bool
-	failure                            string
+	// settled is how many last all served; 0 where that is not known.
+	settled  int32
+	observed bool
+	failure  string
+}
+
+// enough pods to serve: all but one of those that are wanted or, where more than before are, of those before.
+func (r rollout) enough() int32 {
+	wanted := r.desired
+	if r.settled > 0 {
+		wanted = min(wanted, r.settled)
+	}
+	return min(r.desired, max(1, wanted-1))
+}
+
+// settles is how many are known to have served all together, after what is seen now.
+func (r rollout) settles() int32 {
+	if r.observed && r.available >= r.desired {
+		return r.desired
+	}
+	return min(r.settled, r.desired)
 }
 
 // WorkloadVerdict judges the pods of the children's Deployments and StatefulSets.
 // One pod of several may be missing, as their disruption budget allows.
 func WorkloadVerdict(children []client.Object, reasons WorkloadReasons) *Verdict {
+	return ScaledVerdict(children, v1alpha1.ScaleStatus{}, reasons)
+}
+
+// ScaledVerdict is WorkloadVerdict for a workload that is scaled: while more pods are being started,
+// those that served before are enough.
+func ScaledVerdict(children []client.Object, before v1alpha1.ScaleStatus, reasons WorkloadReasons) *Verdict {
 	for _, child := range children {
 		r, ok := rolloutOf(child)
 		if !ok {
 			continue
 		}
+		r.settled = before.SettledReplicas
 		if v := r.verdict(reasons); v.Reason != reasons.Ready || !v.OK || v.Progressing {
 			return v
 		}
@@ -45,11 +71,13 @@ func (r rollout) verdict(reasons WorkloadReasons) *Verdict {
 	switch {
 	case r.failure != "":
 		return &Verdict{Reason: reasons.Failing, Message: counts + ": " + r.failure, Stalled: true}
-	case r.available < max(1, r.desired-1) && r.desired > 0:
+	case r.available < r.enough():
 		return &Verdict{Reason: reasons.Waiting, Message: counts}
 	case !r.observed:
 		// The pods of the last generation still serve.
 		return &Verdict{OK: true, Progressing: true, Reason: reasons.Rolling, Message: "pods are about to be replaced"}
+	case r.updated < r.desired && r.updated == r.total:
+		return &Verdict{OK: true, Progressing: true, Reason: reasons.Ready, Message: counts}
 	case r.updated < r.desired:
 		return &Verdict{OK: true, Progressing: true, Reason: reasons.Rolling,
 			Message: fmt.Sprintf("%d of %d pods are replaced", r.updated, r.desired)}
@@ -108,16 +136,29 @@ func deploymentFailure(d *appsv1.Deployment) string {
 func selectorText(s *metav1.LabelSelector) string { return metav1.FormatLabelSelector(s) }
 
 // ScaleStatus is what the scale subresource reads, from the first Deployment or StatefulSet.
-func ScaleStatus(children []client.Object) v1alpha1.ScaleStatus {
+func ScaleStatus(children []client.Object, before v1alpha1.ScaleStatus) v1alpha1.ScaleStatus {
 	for _, child := range children {
-		switch w := child.(type) {
-		case *appsv1.Deployment:
-			return v1alpha1.ScaleStatus{Replicas: w.Status.Replicas, Selector: selectorText(w.Spec.Selector)}
-		case *appsv1.StatefulSet:
-			return v1alpha1.ScaleStatus{Replicas: w.Status.Replicas, Selector: selectorText(w.Spec.Selector)}
+		r, ok := rolloutOf(child)
+		if !ok {
+			continue
+		}
+		r.settled = before.SettledReplicas
+		return v1alpha1.ScaleStatus{
+			Replicas: r.total, Selector: selectorText(selectorOf(child)), DesiredReplicas: r.desired, SettledReplicas: r.settles(),
 		}
 	}
 	return v1alpha1.ScaleStatus{}
+}
+
+func selectorOf(workload client.Object) *metav1.LabelSelector {
+	switch w := workload.(type) {
+	case *appsv1.Deployment:
+		return w.Spec.Selector
+	case *appsv1.StatefulSet:
+		return w.Spec.Selector
+	default:
+		return nil
+	}
 }
 
 // EngineVerdict repeats an Engine's own condition Ready.

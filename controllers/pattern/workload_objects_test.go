@@ -95,15 +95,24 @@ func TestScaleStatus(t *testing.T) {
 	tests := []struct {
 		name     string
 		children []client.Object
+		before   v1alpha1.ScaleStatus
 		want     v1alpha1.ScaleStatus
 	}{
-		{"no workload", []client.Object{&corev1.Service{}}, v1alpha1.ScaleStatus{}},
-		{"a Deployment", []client.Object{&corev1.Service{}, deployment(3)}, v1alpha1.ScaleStatus{Replicas: 3, Selector: "app=rooms"}},
-		{"a StatefulSet", []client.Object{statefulSet(2)}, v1alpha1.ScaleStatus{Replicas: 2, Selector: "app=rooms"}},
+		{name: "no workload", children: []client.Object{&corev1.Service{}}},
+		{name: "a Deployment", children: []client.Object{&corev1.Service{}, deployment(3)},
+			want: v1alpha1.ScaleStatus{Replicas: 3, DesiredReplicas: 3, SettledReplicas: 3, Selector: "app=rooms"}},
+		{name: "a StatefulSet", children: []client.Object{statefulSet(2)},
+			want: v1alpha1.ScaleStatus{Replicas: 2, DesiredReplicas: 2, SettledReplicas: 2, Selector: "app=rooms"}},
+		{name: "more are being started", before: v1alpha1.ScaleStatus{SettledReplicas: 1},
+			children: []client.Object{deployment(3, func(d *appsv1.Deployment) { d.Status.AvailableReplicas = 1 })},
+			want:     v1alpha1.ScaleStatus{Replicas: 3, DesiredReplicas: 3, SettledReplicas: 1, Selector: "app=rooms"}},
+		{name: "fewer are wanted, which is not looked at yet", before: v1alpha1.ScaleStatus{SettledReplicas: 3},
+			children: []client.Object{deployment(2, func(d *appsv1.Deployment) { d.Generation = 3 })},
+			want:     v1alpha1.ScaleStatus{Replicas: 2, DesiredReplicas: 2, SettledReplicas: 2, Selector: "app=rooms"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, ScaleStatus(tt.children)); diff != "" {
+			if diff := cmp.Diff(tt.want, ScaleStatus(tt.children, tt.before)); diff != "" {
 				t.Errorf("scale (-want +got):\n%s", diff)
 			}
 		})

@@ -172,7 +172,7 @@ func TestObserve(t *testing.T) {
 			if diff := cmp.Diff(tt.want, observe(tt.gateway, tt.seen)); diff != "" {
 				t.Errorf("health (-want +got):\n%s", diff)
 			}
-			scale := v1alpha1.ScaleStatus{Replicas: tt.pods, Selector: "app=rooms"}
+			scale := v1alpha1.ScaleStatus{Replicas: tt.pods, DesiredReplicas: tt.pods, SettledReplicas: tt.pods, Selector: "app=rooms"}
 			if diff := cmp.Diff(scale, tt.gateway.Status.ScaleStatus); diff != "" {
 				t.Errorf("scale (-want +got):\n%s", diff)
 			}

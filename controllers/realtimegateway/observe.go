@@ -8,7 +8,8 @@ import (
 )
 
 func observe(g *v1alpha1.RealtimeGateway, seen pattern.Observed) pattern.Health {
-	g.Status.ScaleStatus = pattern.ScaleStatus(seen.Children)
+	before := g.Status.ScaleStatus
+	g.Status.ScaleStatus = pattern.ScaleStatus(seen.Children, before)
 	if ptr.Deref(g.Spec.Suspend, false) {
 		return pattern.Health{Engine: engineVerdict(g, seen), Plane: &pattern.Verdict{
 			Reason: v1alpha1.ReasonSuspended, Message: "spec.suspend is true: set it to false to serve again",
@@ -16,7 +17,7 @@ func observe(g *v1alpha1.RealtimeGateway, seen pattern.Observed) pattern.Health 
 	}
 	return pattern.Health{
 		Engine: engineVerdict(g, seen),
-		Plane: pattern.WorkloadVerdict(seen.Children, pattern.WorkloadReasons{
+		Plane: pattern.ScaledVerdict(seen.Children, before, pattern.WorkloadReasons{
 			Ready:   v1alpha1.ReasonPlaneReady,
 			Waiting: v1alpha1.ReasonPlaneNotReady,
 			Failing: v1alpha1.ReasonPlaneFailing,

@@ -81,11 +81,18 @@ func logger() logr.Logger {
 // NewNamespace makes a namespace of its own for a test, with a cluster that plays along.
 func NewNamespace(t testing.TB) string {
 	t.Helper()
+	name := NewBareNamespace(t)
+	playCluster(t, name)
+	return name
+}
+
+// NewBareNamespace makes a namespace in which the test plays the cluster.
+func NewBareNamespace(t testing.TB) string {
+	t.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "t-"}}
 	if err := Admin.Create(context.Background(), ns); err != nil {
 		t.Fatal(err)
 	}
-	playCluster(t, ns.Name)
 	return ns.Name
 }
 

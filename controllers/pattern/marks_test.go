@@ -1,0 +1,63 @@
+package pattern
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+)
+
+// TestMarksSince says for each change whose it is.
+func TestMarksSince(t *testing.T) {
+	now := func(mutate func(*v1alpha1.RealtimeGateway, *v1alpha1.PatternClass)) marks {
+		t.Helper()
+		m, err := marksOf(found(func(s *scope) { mutate(s.obj.(*v1alpha1.RealtimeGateway), s.inputs.Class) }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	type gateway = v1alpha1.RealtimeGateway
+	type class = v1alpha1.PatternClass
+	before := now(func(*gateway, *class) {})
+	for name, tc := range map[string]struct {
+		mutate func(*gateway, *class)
+		want   cause
+	}{
+		"nothing":          {func(*gateway, *class) {}, causeOperator},
+		"a label":          {func(g *gateway, _ *class) { g.Labels = map[string]string{"a": "b"} }, causeOperator},
+		"a default":        {func(g *gateway, _ *class) { g.Spec.Limits.Connections = 7 }, causeOperator},
+		"replicas":         {func(g *gateway, _ *class) { g.Generation, g.Spec.Replicas = 9, ptr.To[int32](7) }, causeOperator},
+		"suspend":          {func(g *gateway, _ *class) { g.Generation, g.Spec.Suspend = 9, ptr.To(true) }, causeOperator},
+		"the limits":       {func(g *gateway, _ *class) { g.Generation, g.Spec.Limits.Connections = 9, 7 }, causeUser},
+		"the class's name": {func(g *gateway, c *class) { g.Generation, g.Spec.ClassName, c.Name = 9, "d", "d" }, causeUser},
+		"an approval":      {func(g *gateway, _ *class) { setAnnotation(g, v1alpha1.AnnotationApproveUpdate, "now") }, causeUser},
+		"a class's limits": {func(_ *gateway, c *class) {
+			c.Generation, c.Spec.Limits = 9, &v1alpha1.ClassLimits{MaxReplicas: ptr.To[int32](3)}
+		}, causeOperator},
+		"a class's update policy": {func(_ *gateway, c *class) { c.Generation, c.Spec.UpdatePolicy = 9, v1alpha1.UpdateAutomatic }, causeOperator},
+		"a class's plane":         {func(_ *gateway, c *class) { c.Generation, c.Spec.Plane.Version = 9, "v2" }, causeClass},
+		"a class's pods": {func(_ *gateway, c *class) {
+			c.Generation, c.Spec.PodDefaults = 9, &v1alpha1.PodTemplate{PriorityClassName: "high"}
+		}, causeClass},
+		"another class": {func(_ *gateway, c *class) { c.Name = "d" }, causeClass},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := now(tc.mutate).since(before); got != tc.want {
+				t.Errorf("cause is %d, want %d", got, tc.want)
+			}
+		})
+	}
+}
+
+// TestMarksAreRead shows that what is written is read, with an approval of any text.
+func TestMarksAreRead(t *testing.T) {
+	want := marks{generation: 3, class: "c", classGeneration: 4, approval: "a/b/c", spec: "s", ofClass: "o"}
+	var bearer corev1.ConfigMap
+	want.write(&bearer)
+	if got := readMarks(&bearer); got != want {
+		t.Errorf("read %+v, want %+v", got, want)
+	}
+}
