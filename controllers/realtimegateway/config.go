@@ -102,6 +102,7 @@ func realtimeConfig(g *v1alpha1.RealtimeGateway, class *v1alpha1.PatternClass) *
 	out := &planeconfig.Realtime{
 		Playground: playground(g, class),
 		History:    planeconfig.History{Size: int(g.Spec.History.Size)},
+		Presence:   g.Spec.Presence == v1alpha1.PresenceEnabled,
 		Limits: planeconfig.Limits{
 			ConnectionsPerClient: int(limits.ConnectionsPerClient),
 			RoomsPerConnection:   int(limits.RoomsPerConnection),

@@ -157,6 +157,15 @@ func problemInvalidToken(detail string) *Problem {
 		Header("WWW-Authenticate", `Bearer realm="trellis", error="invalid_token"`)
 }
 
+// NeedBinding is the problem of a request that is for the binding's holder only.
+func NeedBinding(ctx context.Context) *Problem {
+	if IdentityOf(ctx).Binding {
+		return nil
+	}
+	return NewProblem(http.StatusForbidden, "binding-needed", "Only the binding token may do this",
+		"send the token of the binding Secret, from a backend of yours; a client token cannot do this")
+}
+
 type identityKey struct{}
 
 // WithIdentity returns a context that carries id.

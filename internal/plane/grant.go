@@ -12,6 +12,8 @@ import (
 const (
 	RightSubscribe = "subscribe"
 	RightPublish   = "publish"
+	// RightPresence is to see who else is there.
+	RightPresence = "presence"
 )
 
 // Bounds of a grant.
@@ -56,11 +58,11 @@ func CheckGrant(g planeconfig.Grant) []ProblemError {
 		}
 	}
 	if len(g.Rights) == 0 {
-		add("body.rights", "name at least one of subscribe, publish")
+		add("body.rights", "name at least one of subscribe, publish, presence")
 	}
 	for i, r := range g.Rights {
-		if r != RightSubscribe && r != RightPublish {
-			add(fmt.Sprintf("body.rights[%d]", i), "must be subscribe or publish")
+		if r != RightSubscribe && r != RightPublish && r != RightPresence {
+			add(fmt.Sprintf("body.rights[%d]", i), "must be subscribe, publish or presence")
 		}
 	}
 	return errs

@@ -20,7 +20,7 @@ const (
 // TokenRequest asks for a client token.
 type TokenRequest struct {
 	Rooms   []string `json:"rooms" minItems:"1" maxItems:"64" doc:"Names of rooms, or prefixes that end in *."`
-	Rights  []string `json:"rights,omitempty" maxItems:"2" enum:"subscribe,publish" doc:"What the holder may do there; subscribe by default."`
+	Rights  []string `json:"rights,omitempty" maxItems:"3" enum:"subscribe,publish,presence" doc:"What the holder may do there; subscribe by default."`
 	TTL     string   `json:"ttl,omitempty" maxLength:"16" doc:"How long the token lives, 10s to 24h; 15m by default." example:"15m"`
 	Subject string   `json:"subject,omitempty" maxLength:"128" doc:"Who the holder is. Limits that count per client count per subject."`
 }
@@ -55,9 +55,8 @@ func (p *Plane) registerTokens() {
 }
 
 func (p *Plane) createToken(ctx context.Context, in *tokenInput) (*tokenOutput, error) {
-	if !IdentityOf(ctx).Binding {
-		return nil, NewProblem(http.StatusForbidden, "binding-needed", "Only the binding token may do this",
-			"send the token of the binding Secret; client tokens cannot mint others")
+	if problem := NeedBinding(ctx); problem != nil {
+		return nil, problem
 	}
 	ttl := DefaultTokenTTL
 	if in.Body.TTL != "" {

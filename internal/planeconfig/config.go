@@ -82,7 +82,7 @@ type JWT struct {
 type Grant struct {
 	// Rooms are names, or prefixes that end in *.
 	Rooms []string `json:"rooms"`
-	// Rights are "subscribe" and "publish".
+	// Rights are "subscribe", "publish" and "presence".
 	Rights []string `json:"rights"`
 }
 
@@ -125,6 +125,8 @@ type Realtime struct {
 	Limits    Limits   `json:"limits"`
 	// Playground serves a page at / on which rooms are tried by hand.
 	Playground bool `json:"playground,omitempty"`
+	// Presence has the plane keep who follows each room.
+	Presence bool `json:"presence,omitempty"`
 }
 
 // History is what a room keeps for those that resume.

@@ -48,19 +48,13 @@ func (g *Gateway) centrifugeSocket(w http.ResponseWriter, r *http.Request) {
 		plane.WriteProblem(w, problem)
 		return
 	}
-	c := g.core.Load()
-	if c == nil {
-		plane.WriteProblem(w, problemEngine(nil))
-		return
-	}
-	conn, problem := g.conns.admit(labelCentrifuge)
+	_, conn, problem := g.admit(r.Context(), labelCentrifuge)
 	if problem != nil {
 		plane.WriteProblem(w, problem)
 		return
 	}
-	plane.Hold(r.Context())
 	hijack := &hijacker{ResponseWriter: w, closed: conn.close}
-	c.centrifuge.ServeHTTP(hijack, r.WithContext(context.WithValue(r.Context(), connectionKey{}, conn)))
+	g.core.Load().centrifuge.ServeHTTP(hijack, r.WithContext(context.WithValue(r.Context(), connectionKey{}, conn)))
 	if hijack.conn == nil {
 		conn.close()
 	}
@@ -70,8 +64,8 @@ func (g *Gateway) centrifugeSocket(w http.ResponseWriter, r *http.Request) {
 // our own protocols, whose session is in their context, and those of its SDKs.
 func (g *Gateway) handle(node *centrifuge.Node) {
 	node.OnConnecting(func(ctx context.Context, e centrifuge.ConnectEvent) (centrifuge.ConnectReply, error) {
-		if _, ours := ctx.Value(sessionKey{}).(*session); ours {
-			return centrifuge.ConnectReply{Credentials: credentials(plane.IdentityOf(ctx))}, nil
+		if s, ours := ctx.Value(sessionKey{}).(*session); ours {
+			return centrifuge.ConnectReply{Credentials: g.credentials(plane.IdentityOf(ctx), s.protocol)}, nil
 		}
 		return g.connecting(ctx, e)
 	})
@@ -90,12 +84,13 @@ func (g *Gateway) handle(node *centrifuge.Node) {
 			}
 			cb(centrifuge.HistoryReply{}, nil)
 		})
+		g.handlePresence(client)
 		client.OnRefresh(func(e centrifuge.RefreshEvent, cb centrifuge.RefreshCallback) { g.onRefresh(client, e, cb) })
 	})
 }
 
-func credentials(id plane.Identity) *centrifuge.Credentials {
-	c := &centrifuge.Credentials{UserID: id.Subject}
+func (g *Gateway) credentials(id plane.Identity, protocol string) *centrifuge.Credentials {
+	c := &centrifuge.Credentials{UserID: id.Subject, Info: g.memberOf(protocol)}
 	if !id.ExpiresAt.IsZero() {
 		c.ExpireAt = id.ExpiresAt.Unix()
 	}
@@ -124,7 +119,7 @@ func (g *Gateway) connecting(ctx context.Context, e centrifuge.ConnectEvent) (ce
 	}
 	return centrifuge.ConnectReply{
 		Context:     plane.WithIdentity(ctx, id),
-		Credentials: credentials(id),
+		Credentials: g.credentials(id, labelCentrifuge),
 		// An SDK that can get a new token keeps its connection.
 		ClientSideRefresh: !id.ExpiresAt.IsZero(),
 		// A long recovery goes out at the client's pace, and not through the
@@ -148,7 +143,10 @@ func (g *Gateway) onSubscribe(client *centrifuge.Client, e centrifuge.SubscribeE
 		cb(centrifuge.SubscribeReply{}, centrifuge.ErrorPermissionDenied)
 		return
 	}
-	cb(centrifuge.SubscribeReply{Options: centrifuge.SubscribeOptions{EnablePositioning: true, EnableRecovery: true}}, nil)
+	// A waiting poll is gone the next moment.
+	s, ours := client.Context().Value(sessionKey{}).(*session)
+	present := g.cfg.Presence && !(ours && s.protocol == labelLongPolling)
+	cb(centrifuge.SubscribeReply{Options: centrifuge.SubscribeOptions{EnablePositioning: true, EnableRecovery: true, EmitPresence: present}}, nil)
 }
 
 func (g *Gateway) onPublish(client *centrifuge.Client, e centrifuge.PublishEvent, cb centrifuge.PublishCallback) {

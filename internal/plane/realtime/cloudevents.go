@@ -85,18 +85,10 @@ func structuredEvent(at string, body []byte) (event.Event, *plane.Problem) {
 	if !utf8.Valid(body) || json.Unmarshal(body, &members) != nil || members == nil {
 		return e, problemEvent(at, "an event is a JSON object in UTF-8")
 	}
-	for name, value := range members {
-		switch {
-		case name == "" || name == "data_base64" && members["data"] != nil:
-			return e, problemEvent(at, "an event has data or data_base64, and no member without a name")
-		case name != "data" && len(value) > 0 && (value[0] == '{' || value[0] == '['):
-			return e, problemEvent(at+"."+attributeName(name), "an attribute is a string, a number or a boolean")
-		case name == "data_base64" && value[0] != '"':
-			return e, problemEvent(at+".data_base64", "must be a string")
-		case string(value) == "null":
-			// The JSON format lets an attribute that is null be as one that is absent.
-			delete(members, name)
-		}
+	// The JSON format lets an attribute that is null be as one that is absent.
+	maps.DeleteFunc(members, func(_ string, value json.RawMessage) bool { return string(value) == "null" })
+	if problem := checkMembers(at, members); problem != nil {
+		return e, problem
 	}
 	unique, err := json.Marshal(members)
 	if err != nil {
@@ -106,6 +98,20 @@ func structuredEvent(at string, body []byte) (event.Event, *plane.Problem) {
 		return e, problemEventFault(at, err)
 	}
 	return e, nil
+}
+
+func checkMembers(at string, members map[string]json.RawMessage) *plane.Problem {
+	for name, value := range members {
+		switch {
+		case name == "" || name == "data_base64" && members["data"] != nil:
+			return problemEvent(at, "an event has data or data_base64, and no member without a name")
+		case name != "data" && (value[0] == '{' || value[0] == '['):
+			return problemEvent(at+"."+attributeName(name), "an attribute is a string, a number or a boolean")
+		case name == "data_base64" && value[0] != '"':
+			return problemEvent(at+".data_base64", "must be a string")
+		}
+	}
+	return nil
 }
 
 // attributeName keeps what a problem echoes short and plain.

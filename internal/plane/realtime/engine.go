@@ -33,7 +33,9 @@ func (e *engineError) Unwrap() []error { return []error{errEngine, e.cause} }
 // temporary: the library would otherwise close the connection they occur on.
 type broker struct {
 	centrifuge.Broker
-	metrics *metrics
+	// presence keeps who is in a room, where it is wanted.
+	presence centrifuge.PresenceManager
+	metrics  *metrics
 	// lineage is nil where the rooms live in this process.
 	lineage *lineage
 }
@@ -89,7 +91,11 @@ func newBroker(node *centrifuge.Node, cfg planeconfig.Config, m *metrics, log *s
 		if err != nil {
 			return nil, nil, fmt.Errorf("memory engine: %w", err)
 		}
-		return &broker{Broker: b, metrics: m}, func() {}, nil
+		presence, err := centrifuge.NewMemoryPresenceManager(node, centrifuge.MemoryPresenceManagerConfig{})
+		if err != nil {
+			return nil, nil, fmt.Errorf("memory engine: %w", err)
+		}
+		return &broker{Broker: b, presence: presence, metrics: m}, func() {}, nil
 	default:
 		return newRedis(node, cfg, m, log)
 	}
@@ -137,7 +143,12 @@ func newRedis(node *centrifuge.Node, cfg planeconfig.Config, m *metrics, log *sl
 		shard.Close()
 		return nil, nil, fmt.Errorf("redis engine: %w", err)
 	}
-	return &broker{Broker: b, metrics: m, lineage: line}, shard.Close, nil
+	presence, err := redisPresence(node, prefix, shard)
+	if err != nil {
+		shard.Close()
+		return nil, nil, err
+	}
+	return &broker{Broker: b, presence: presence, metrics: m, lineage: line}, shard.Close, nil
 }
 
 // keyPrefix keeps the rooms of this gateway apart from all else in the engine.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -50,7 +51,11 @@ type Gateway struct {
 	frames     frames
 	conns      *connections
 	publishers *publishers
-	now        func() time.Time
+	surveys    gate
+	rates      rates
+	// replica is this pod's name.
+	replica string
+	now     func() time.Time
 
 	pageSize   int
 	historyTTL time.Duration
@@ -93,6 +98,8 @@ func New(p *plane.Plane) (*Gateway, error) {
 	g.metaTTL = max(minMetaTTL, 2*g.historyTTL)
 	g.pageSize = int(min(maxPage, max(minPage, pageBytes/max(1, g.limits.MessageBytes))))
 	g.conns = newConnections(g.limits, g.metrics)
+	g.surveys = make(gate, surveysAtOnce)
+	g.replica, _ = os.Hostname()
 	g.publishers = newPublishers(g.limits.PublishPerSecond, g.now)
 	g.stats = map[string]*protocolStats{}
 	for _, label := range []string{labelLongPolling, labelSSE, labelWebSocket} {
@@ -111,6 +118,9 @@ func (g *Gateway) routes() {
 	g.registerMessages()
 	g.registerPublish()
 	g.registerEvents()
+	g.registerPresence()
+	g.registerRooms()
+	g.registerStats()
 	g.registerStream()
 	g.registerSocket()
 	g.registerCentrifuge()
@@ -147,6 +157,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 		}
 		return err
 	}
+	var beside sync.WaitGroup
+	beside.Go(func() { g.rates.keep(ctx, g.countNow) })
+	defer beside.Wait()
 	if g.plane.Config.Engine.Type == "Memory" {
 		<-ctx.Done()
 	} else {
@@ -160,27 +173,4 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.sockets.Wait()
 	c.closeEngine()
 	return nil
-}
-
-// drainPoll is how often Drain looks whether all connections are gone.
-const drainPoll = 10 * time.Millisecond
-
-// Drain tells every client to reconnect, and waits for them to be gone.
-func (g *Gateway) Drain(ctx context.Context) {
-	c := g.core.Load()
-	if c == nil {
-		return
-	}
-	if err := c.node.Shutdown(ctx); err != nil {
-		g.log.Warn("not all clients could be told to reconnect", "error", err)
-	}
-	tick := time.NewTicker(drainPoll)
-	defer tick.Stop()
-	for g.conns.count() > 0 {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
 }

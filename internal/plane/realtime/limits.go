@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"sync"
 	"time"
@@ -53,13 +54,15 @@ type connections struct {
 	limits  planeconfig.Limits
 	metrics *metrics
 
-	mu     sync.Mutex
-	open   int
-	client map[string]int
+	mu   sync.Mutex
+	open int
+	// protocol and client count those that are open, by label and by key.
+	protocol map[string]int
+	client   map[string]int
 }
 
 func newConnections(l planeconfig.Limits, m *metrics) *connections {
-	return &connections{limits: l, metrics: m, client: map[string]int{}}
+	return &connections{limits: l, metrics: m, protocol: map[string]int{}, client: map[string]int{}}
 }
 
 // connection is one that is held open. Its client may become known later.
@@ -79,6 +82,7 @@ func (c *connections) admit(protocol string) (*connection, *plane.Problem) {
 		return nil, problemConnections(c.limits.Connections)
 	}
 	c.open++
+	c.protocol[protocol]++
 	c.metrics.Connections.WithLabelValues(protocol).Inc()
 	return &connection{all: c, protocol: protocol}, nil
 }
@@ -95,9 +99,21 @@ func (c *connection) of(key string) *plane.Problem {
 		all.metrics.Rejected.WithLabelValues("connections-per-client").Inc()
 		return problemClientConnections(limit)
 	}
+	// A token in the connect message counts instead of the one of the handshake.
+	all.leave(c.key)
 	c.key = key
 	all.client[key]++
 	return nil
+}
+
+// leave gives a client's place back. It needs c.mu.
+func (c *connections) leave(key string) {
+	if key == "" {
+		return
+	}
+	if c.client[key]--; c.client[key] <= 0 {
+		delete(c.client, key)
+	}
 }
 
 // close gives the connection's place back.
@@ -107,13 +123,9 @@ func (c *connection) close() {
 		all.mu.Lock()
 		defer all.mu.Unlock()
 		all.open--
+		all.protocol[c.protocol]--
 		all.metrics.Connections.WithLabelValues(c.protocol).Dec()
-		if c.key == "" {
-			return
-		}
-		if all.client[c.key]--; all.client[c.key] <= 0 {
-			delete(all.client, c.key)
-		}
+		all.leave(c.key)
 	})
 }
 
@@ -183,6 +195,12 @@ func (p *publishers) sweep(now time.Time) {
 			delete(p.clients, key)
 		}
 	}
+}
+
+func (c *connections) byProtocol() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.protocol)
 }
 
 func (c *connections) count() int {

@@ -70,6 +70,13 @@ func (g *Gateway) tryConnect() (*core, error) {
 		return nil, err
 	}
 	node.SetBroker(b)
+	if c, ok := b.Broker.(centrifuge.Controller); ok {
+		node.SetController(c)
+	}
+	if g.cfg.Presence {
+		node.SetPresenceManager(newPresences(b.presence, g.now, func(error) { g.metrics.EngineErrors.WithLabelValues("presence").Inc() }))
+	}
+	g.answerSurveys(node)
 	g.handle(node)
 	if err := node.Run(); err != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)

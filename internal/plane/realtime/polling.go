@@ -81,7 +81,7 @@ func (g *Gateway) poll(ctx context.Context, in *pollInput) (*pollOutput, error) 
 	}
 	out := reading{page: p, frames: framesOf(in.Room, p)}
 	if len(p.messages) == 0 && p.gap == nil && wait > 0 {
-		if out, err = g.wait(ctx, node, in.Room, p.next, in.Limit, wait); err != nil {
+		if out, err = g.wait(ctx, in.Room, p.next, in.Limit, wait); err != nil {
 			return nil, plane.Fail(ctx, g.problem(err))
 		}
 	}

@@ -31,6 +31,11 @@ func problemProtocol(name string) *plane.Problem {
 		fmt.Sprintf("add %s to spec.protocols, or use one of the protocols that are there", name))
 }
 
+func problemNoPresence() *plane.Problem {
+	return plane.NewProblem(http.StatusForbidden, "presence-disabled", "This gateway does not keep who is in a room",
+		"set spec.presence to Enabled; see the pattern's documentation for what it costs")
+}
+
 func problemMessageSize(location string, size int, limit int64) *plane.Problem {
 	p := plane.NewProblem(http.StatusRequestEntityTooLarge, "message-too-large", "The message is too large",
 		fmt.Sprintf("a message's data may have at most %d bytes (limits.messageBytes); put what is larger elsewhere, and publish where it is", limit))

@@ -62,22 +62,11 @@ func (g *Gateway) socket(w http.ResponseWriter, r *http.Request) {
 		plane.WriteProblem(w, problem)
 		return
 	}
-	node, problem := g.ready()
+	node, conn, problem := g.admit(r.Context(), labelWebSocket)
 	if problem != nil {
 		plane.WriteProblem(w, problem)
 		return
 	}
-	conn, problem := g.conns.admit(labelWebSocket)
-	if problem != nil {
-		plane.WriteProblem(w, problem)
-		return
-	}
-	if problem := conn.of(clientKey(id, r.RemoteAddr)); problem != nil {
-		conn.close()
-		plane.WriteProblem(w, problem)
-		return
-	}
-	plane.Hold(r.Context())
 	hijack := &hijacker{ResponseWriter: w, small: true}
 	// The origin was checked before any handler was reached.
 	ws, err := websocket.Accept(hijack, r, &websocket.AcceptOptions{InsecureSkipVerify: true})

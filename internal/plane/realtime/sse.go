@@ -46,22 +46,11 @@ func (g *Gateway) stream(w http.ResponseWriter, r *http.Request) {
 		plane.WriteProblem(w, problem)
 		return
 	}
-	node, problem := g.ready()
+	node, conn, problem := g.admit(r.Context(), labelSSE)
 	if problem != nil {
 		plane.WriteProblem(w, problem)
 		return
 	}
-	conn, problem := g.conns.admit(labelSSE)
-	if problem != nil {
-		plane.WriteProblem(w, problem)
-		return
-	}
-	if problem := conn.of(clientKey(id, r.RemoteAddr)); problem != nil {
-		conn.close()
-		plane.WriteProblem(w, problem)
-		return
-	}
-	plane.Hold(r.Context())
 	hijack := &hijacker{ResponseWriter: w, closed: conn.close}
 	if _, _, err := hijack.Hijack(); err != nil {
 		conn.close()

@@ -67,16 +67,12 @@ func (w *waiter) flush() error {
 // wait follows room from at until something comes, the time is over, or the
 // plane drains. It is a session like any other, so that no message slips
 // through between the last answer and this one.
-func (g *Gateway) wait(ctx context.Context, node *centrifuge.Node, room string, at Position, limit int, most time.Duration) (reading, error) {
-	conn, problem := g.conns.admit(labelLongPolling)
+func (g *Gateway) wait(ctx context.Context, room string, at Position, limit int, most time.Duration) (reading, error) {
+	node, conn, problem := g.admit(ctx, labelLongPolling)
 	if problem != nil {
 		return reading{}, problem
 	}
 	defer conn.close()
-	if problem := conn.of(clientKey(plane.IdentityOf(ctx), remoteAddr(ctx))); problem != nil {
-		return reading{}, problem
-	}
-	plane.Hold(ctx)
 
 	w := &waiter{limit: limit, arrived: make(chan struct{}), got: reading{page: page{from: at, next: at}}}
 	s, err := g.newSession(ctx, node, labelLongPolling, w)

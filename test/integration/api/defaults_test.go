@@ -17,6 +17,7 @@ func TestDefaults(t *testing.T) {
 	const gateway = `
 protocols: [Polling, LongPolling, SSE, WebSocket]
 engine: Memory
+presence: Disabled
 replicas: 1
 history: {size: 256, ttl: 5m}
 limits: {connectionsPerClient: 64, roomsPerConnection: 32, messageBytes: 65536, publishPerSecond: 1000, connections: 10000}
@@ -30,6 +31,7 @@ limits: {connectionsPerClient: 64, roomsPerConnection: 32, messageBytes: 65536, 
 		{"what is set stays", "RealtimeGateway", `spec: {engine: Redis, replicas: 0, protocols: [SSE], history: {size: 1}, limits: {messageBytes: 1}}`, `
 protocols: [SSE]
 engine: Redis
+presence: Disabled
 replicas: 0
 history: {size: 1, ttl: 5m}
 limits: {connectionsPerClient: 64, roomsPerConnection: 32, messageBytes: 1, publishPerSecond: 1000, connections: 10000}

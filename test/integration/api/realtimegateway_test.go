@@ -48,6 +48,7 @@ func gatewayRows() []row {
 		replicas,
 		choice("spec.engine", "Redis", "Memory")[:1],
 		choice("spec.protocols[0]", protocols...),
+		choice("spec.presence", "Enabled", "Disabled"),
 		[]row{
 			refused("spec.engine unknown", set("spec.engine", "NATS"), `spec.engine: Unsupported value: "NATS": supported values: "Memory", "Redis"`),
 			some("spec.protocols"),

@@ -21,6 +21,7 @@ var sharedTests = []test{
 	{"SubscriptionsCutAreResumed", testSubscriptionsCut},
 	{"DrainHandsOver", testDrainHandsOver},
 	{"StartsBeforeItsEngine", testEngineLate},
+	{"ReplicasAnswerTogether", testReplicasTogether},
 }
 
 func bigHistory(c *planeconfig.Config) { c.Realtime.History.Size = 10000 }
