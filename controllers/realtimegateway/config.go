@@ -29,8 +29,10 @@ const (
 // queueBytes that may wait for one slow client.
 const queueBytes = 1 << 20
 
-func planeConfig(g *v1alpha1.RealtimeGateway, in pattern.Inputs) (string, error) {
-	text, err := planeconfig.Encode(planeconfig.Config{
+// planeConfig is the text of the plane's configuration, and of that part of it
+// for which pods are made anew.
+func planeConfig(g *v1alpha1.RealtimeGateway, in pattern.Inputs) (text, fixed string, err error) {
+	config := planeconfig.Config{
 		Kind:      Kind,
 		Namespace: g.Namespace,
 		Name:      g.Name,
@@ -39,8 +41,13 @@ func planeConfig(g *v1alpha1.RealtimeGateway, in pattern.Inputs) (string, error)
 		Engine:    engineConfig(g, in.Engine),
 		Drain:     planeconfig.Drain{Delay: planeconfig.Duration(drainDelay), Timeout: planeconfig.Duration(drainTimeout)},
 		Realtime:  realtimeConfig(g, in.Class),
-	})
-	return string(text), err
+	}
+	whole, err := planeconfig.Encode(config)
+	if err != nil {
+		return "", "", err
+	}
+	part, err := planeconfig.Encode(config.Fixed())
+	return string(whole), string(part), err
 }
 
 func allowedOrigins(g *v1alpha1.RealtimeGateway) []string {

@@ -36,6 +36,8 @@ func makeGateway(mutate ...func(*spec)) *v1alpha1.RealtimeGateway {
 
 func onRedis(s *spec) { s.Engine = v1alpha1.RealtimeRedis }
 
+func auth(a v1alpha1.RealtimeAuth) func(*spec) { return func(s *spec) { s.Auth = &a } }
+
 func suspended(s *spec) { s.Suspend = ptr.To(true) }
 
 func TestNeeds(t *testing.T) {
@@ -75,8 +77,11 @@ func TestNeeds(t *testing.T) {
 func TestPlaneConfig(t *testing.T) {
 	base := planeconfig.Config{
 		Kind: "RealtimeGateway", Namespace: "apps", Name: "rooms",
-		HTTP:   planeconfig.HTTP{Address: ":8080", AdminAddress: ":8081", MaxBodyBytes: 1 << 20, MaxInFlight: 1024},
-		Auth:   planeconfig.Auth{TokenFile: "/etc/trellis/binding/token", SigningKeyFile: "/etc/trellis/keys/signing-key"},
+		HTTP: planeconfig.HTTP{Address: ":8080", AdminAddress: ":8081", MaxBodyBytes: 1 << 20, MaxInFlight: 1024},
+		Auth: planeconfig.Auth{
+			TokenFile: "/etc/trellis/binding/token", PreviousTokenFile: "/etc/trellis/binding/previousToken",
+			SigningKeyFile: "/etc/trellis/keys/signing-key", PreviousSigningKeyFile: "/etc/trellis/keys/previousSigningKey",
+		},
 		Engine: planeconfig.Engine{Type: "Memory"},
 		Drain:  planeconfig.Drain{Delay: planeconfig.Duration(5 * time.Second), Timeout: planeconfig.Duration(20 * time.Second)},
 	}
@@ -87,7 +92,6 @@ func TestPlaneConfig(t *testing.T) {
 			ConnectionsPerClient: 1, RoomsPerConnection: 2, MessageBytes: 3, PublishPerSecond: 4, Connections: 5, QueueBytes: 1 << 20,
 		},
 	}
-	auth := func(a v1alpha1.RealtimeAuth) func(*spec) { return func(s *spec) { s.Auth = &a } }
 	tests := []struct {
 		name   string
 		mutate func(*spec)
@@ -118,6 +122,9 @@ func TestPlaneConfig(t *testing.T) {
 		{"public keys", auth(v1alpha1.RealtimeAuth{JWT: &v1alpha1.JWTAuth{JWKSURL: "https://example.com"}}), nil, func(c *planeconfig.Config) {
 			c.Auth.JWT = &planeconfig.JWT{JWKSURL: "https://example.com"}
 		}},
+		{"presence", func(s *spec) { s.Presence = v1alpha1.PresenceEnabled }, nil, func(c *planeconfig.Config) {
+			c.Realtime.Presence = true
+		}},
 		{"anonymous", auth(v1alpha1.RealtimeAuth{Anonymous: &v1alpha1.AnonymousAuth{Rooms: []string{"a*"}, Rights: []v1alpha1.RoomRight{"subscribe"}}}),
 			nil, func(c *planeconfig.Config) {
 				c.Auth.Anonymous = &planeconfig.Grant{Rooms: []string{"a*"}, Rights: []string{"subscribe"}}
@@ -125,7 +132,7 @@ func TestPlaneConfig(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			text, err := planeConfig(makeGateway(tt.mutate), pattern.Inputs{Engine: tt.engine})
+			text, _, err := planeConfig(makeGateway(tt.mutate), pattern.Inputs{Engine: tt.engine})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -140,6 +147,47 @@ func TestPlaneConfig(t *testing.T) {
 				t.Errorf("configuration (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestWhatRollsThePods changes one setting at a time: pods are made anew only for
+// what the plane cannot take up while it runs.
+func TestWhatRollsThePods(t *testing.T) {
+	template := func(mutate ...func(*spec)) any {
+		t.Helper()
+		p, err := plan(makeGateway(mutate...), pattern.Inputs{Class: &v1alpha1.PatternClass{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, child := range p.Children {
+			if d, ok := child.Object.(*appsv1.Deployment); ok {
+				return d.Spec.Template
+			}
+		}
+		t.Fatal("the plan has no Deployment")
+		return nil
+	}
+	before := template()
+	for name, c := range map[string]struct {
+		mutate func(*spec)
+		rolls  bool
+	}{
+		"connectionsPerClient":   {func(s *spec) { s.Limits.ConnectionsPerClient = 7 }, false},
+		"roomsPerConnection":     {func(s *spec) { s.Limits.RoomsPerConnection = 7 }, false},
+		"publishPerSecond":       {func(s *spec) { s.Limits.PublishPerSecond = 7 }, false},
+		"connections":            {func(s *spec) { s.Limits.Connections = 7 }, false},
+		"allowedOrigins":         {auth(v1alpha1.RealtimeAuth{AllowedOrigins: []string{"*"}}), false},
+		"anonymous":              {auth(v1alpha1.RealtimeAuth{Anonymous: &v1alpha1.AnonymousAuth{Rooms: []string{"a"}}}), false},
+		"public keys":            {auth(v1alpha1.RealtimeAuth{JWT: &v1alpha1.JWTAuth{JWKSURL: "https://example.com"}}), false},
+		"a secret to be mounted": {auth(v1alpha1.RealtimeAuth{JWT: &v1alpha1.JWTAuth{SecretRef: &v1alpha1.SecretKeyReference{Name: "issuer", Key: "key"}}}), true},
+		"messageBytes":           {func(s *spec) { s.Limits.MessageBytes = 7 }, true},
+		"history":                {func(s *spec) { s.History.Size = 7 }, true},
+		"presence":               {func(s *spec) { s.Presence = v1alpha1.PresenceEnabled }, true},
+		"protocols":              {func(s *spec) { s.Protocols = s.Protocols[:1] }, true},
+	} {
+		if rolled := !cmp.Equal(before, template(c.mutate)); rolled != c.rolls {
+			t.Errorf("%s: pods made anew %v, want %v", name, rolled, c.rolls)
+		}
 	}
 }
 

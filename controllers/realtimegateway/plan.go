@@ -62,7 +62,7 @@ func owner(g *v1alpha1.RealtimeGateway) specs.Owner {
 
 func plan(g *v1alpha1.RealtimeGateway, in pattern.Inputs) (pattern.Plan, error) {
 	o := owner(g)
-	config, err := planeConfig(g, in)
+	config, fixed, err := planeConfig(g, in)
 	if err != nil {
 		return pattern.Plan{}, err
 	}
@@ -84,7 +84,7 @@ func plan(g *v1alpha1.RealtimeGateway, in pattern.Inputs) (pattern.Plan, error) 
 	if ptr.Deref(g.Spec.Replicas, 1) > 1 {
 		out.Children = append(out.Children, pattern.Child{Object: specs.DisruptionBudget(o, o.Base)})
 	}
-	out.Children = append(out.Children, pattern.Child{Object: deployment(g, in, config)})
+	out.Children = append(out.Children, pattern.Child{Object: deployment(g, in, fixed)})
 	out.Children = append(out.Children, exposure(g, o)...)
 	return out, nil
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/trellis-dev/trellis/internal/planeconfig"
@@ -30,42 +31,72 @@ type Identity struct {
 
 // Authenticator decides who makes a request.
 type Authenticator struct {
-	binding   *Secret
-	minted    *mintedTokens
-	outside   *outsideTokens
-	anonymous *Grant
+	binding *Secret
+	minted  *mintedTokens
+	// outside and anonymous change while the plane runs; nil where there is none.
+	outside   atomic.Pointer[outsideTokens]
+	anonymous atomic.Pointer[Grant]
+
+	ctx context.Context
+	now func() time.Time
+	log *slog.Logger
 }
 
 // NewAuthenticator reads the secrets that cfg names. audience names the object
-// that the tokens minted here are for. The returned secrets are to be watched;
-// ctx ends the refreshing of outside keys.
-func NewAuthenticator(ctx context.Context, cfg planeconfig.Auth, audience string, now func() time.Time, log *slog.Logger) (*Authenticator, []*Secret, error) {
-	binding, err := OpenSecret(cfg.TokenFile, now)
+// that the tokens minted here are for. ctx ends the refreshing of outside keys.
+func NewAuthenticator(ctx context.Context, cfg planeconfig.Auth, audience string, now func() time.Time, log *slog.Logger) (*Authenticator, error) {
+	binding, err := OpenSecret(cfg.TokenFile, cfg.PreviousTokenFile, now)
 	if err != nil {
-		return nil, nil, fmt.Errorf("binding token: %w", err)
+		return nil, fmt.Errorf("binding token: %w", err)
 	}
-	signing, err := OpenSecret(cfg.SigningKeyFile, now)
+	signing, err := OpenSecret(cfg.SigningKeyFile, cfg.PreviousSigningKeyFile, now)
 	if err != nil {
-		return nil, nil, fmt.Errorf("signing key: %w", err)
+		return nil, fmt.Errorf("signing key: %w", err)
 	}
-	secrets := []*Secret{binding, signing}
-	a := &Authenticator{binding: binding, minted: &mintedTokens{key: signing, audience: audience, now: now}}
-	if cfg.JWT != nil {
-		var secret *Secret
-		if cfg.JWT.SecretFile != "" {
-			if secret, err = OpenSecret(cfg.JWT.SecretFile, now); err != nil {
-				return nil, nil, fmt.Errorf("secret of the outside issuer: %w", err)
-			}
-			secrets = append(secrets, secret)
+	a := &Authenticator{binding: binding, minted: &mintedTokens{key: signing, audience: audience, now: now}, ctx: ctx, now: now, log: log}
+	return a, a.Apply(cfg)
+}
+
+// Apply has the issuer and the anonymous rights of cfg count from now on. After
+// an error, those before stay.
+func (a *Authenticator) Apply(cfg planeconfig.Auth) error {
+	if err := a.applyJWT(cfg.JWT); err != nil {
+		return err
+	}
+	if cfg.Anonymous == nil {
+		a.anonymous.Store(nil)
+		return nil
+	}
+	a.anonymous.Store(&Grant{Grant: *cfg.Anonymous})
+	return nil
+}
+
+func (a *Authenticator) applyJWT(cfg *planeconfig.JWT) error {
+	before := a.outside.Load()
+	if before != nil && cfg != nil && before.config == *cfg {
+		return nil
+	}
+	var outside *outsideTokens
+	if cfg != nil {
+		var err error
+		if outside, err = newOutsideTokens(a.ctx, *cfg, a.now, a.log); err != nil {
+			return err
 		}
-		if a.outside, err = newOutsideTokens(ctx, *cfg.JWT, secret, now, log); err != nil {
-			return nil, nil, err
-		}
 	}
-	if cfg.Anonymous != nil {
-		a.anonymous = &Grant{Grant: *cfg.Anonymous}
+	a.outside.Store(outside)
+	if before != nil {
+		before.end()
 	}
-	return a, secrets, nil
+	return nil
+}
+
+// secrets are those that are to be watched.
+func (a *Authenticator) secrets() []*Secret {
+	out := []*Secret{a.binding, a.minted.key}
+	if outside := a.outside.Load(); outside != nil && outside.secret != nil {
+		out = append(out, outside.secret)
+	}
+	return out
 }
 
 // Token checks a token from a header or from a protocol's own connect message.
@@ -84,20 +115,22 @@ func (a *Authenticator) clientToken(ctx context.Context, token string) (Identity
 	if err != nil {
 		return Identity{}, problemInvalidToken("the token is not a well-formed JWT").Because(err)
 	}
-	if issuer == MintedIssuer || a.outside == nil {
+	outside := a.outside.Load()
+	if issuer == MintedIssuer || outside == nil {
 		return tokenResult(a.minted.verify(token))
 	}
-	return tokenResult(a.outside.verify(ctx, token))
+	return tokenResult(outside.verify(ctx, token))
 }
 
 // Anonymous is the identity of those without a token.
 func (a *Authenticator) Anonymous() (Identity, *Problem) {
-	if a.anonymous == nil {
+	grant := a.anonymous.Load()
+	if grant == nil {
 		return Identity{}, NewProblem(http.StatusUnauthorized, "missing-token", "A token is needed",
 			"send Authorization: Bearer with the binding's token or a client token; where headers cannot be set, a client token as ?access_token=").
 			Header("WWW-Authenticate", `Bearer realm="trellis"`)
 	}
-	return Identity{Grant: *a.anonymous}, nil
+	return Identity{Grant: *grant}, nil
 }
 
 // Request decides who makes r. It returns r without the token in its URL, so

@@ -8,12 +8,14 @@ import (
 	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -46,7 +48,7 @@ func newAuth(t *testing.T, change func(*planeconfig.Auth)) *Authenticator {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
-	a, _, err := NewAuthenticator(ctx, cfg, "Kind/ns/name", time.Now, slog.New(slog.DiscardHandler))
+	a, err := NewAuthenticator(ctx, cfg, "Kind/ns/name", time.Now, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,12 +135,15 @@ func rsaKey(t *testing.T) *rsa.PrivateKey {
 type jwks struct {
 	*httptest.Server
 	down atomic.Bool
-	keys atomic.Pointer[[]map[string]string]
+	// fetched counts the requests.
+	fetched atomic.Int64
+	keys    atomic.Pointer[[]map[string]string]
 }
 
 func newJWKS(t *testing.T) *jwks {
 	j := &jwks{}
 	j.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		j.fetched.Add(1)
 		if j.down.Load() {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
@@ -205,6 +210,64 @@ func TestJWKS(t *testing.T) {
 	server.serve(rsaJWK("one", &one.PublicKey), rsaJWK("two", &two.PublicKey))
 	if _, problem := a.Token(context.Background(), sign(t, jwt.SigningMethodRS256, two, "two", outsideClaims(nil))); problem != nil {
 		t.Errorf("a new key: %v", problem)
+	}
+}
+
+// TestJWKSRotation takes a key away and the issuer down, and has a stranger ask
+// for keys that there are not.
+func TestJWKSRotation(t *testing.T) {
+	server := newJWKS(t)
+	one, two := rsaKey(t), rsaKey(t)
+	server.serve(rsaJWK("one", &one.PublicKey))
+	a := newAuth(t, func(c *planeconfig.Auth) { c.JWT = &planeconfig.JWT{JWKSURL: server.URL, Issuer: "https://issuer"} })
+	accepts := func(when string, key *rsa.PrivateKey, kid string, want bool) {
+		t.Helper()
+		_, problem := a.Token(context.Background(), sign(t, jwt.SigningMethodRS256, key, kid, outsideClaims(nil)))
+		if (problem == nil) != want {
+			t.Errorf("%s: key %s: %v, want accepted %v", when, kid, problem, want)
+		}
+	}
+	accepts("at first", one, "one", true)
+	server.serve(rsaJWK("two", &two.PublicKey))
+	accepts("as long as the set is not fetched again", one, "one", true)
+	accepts("once a token names a new key", two, "two", true)
+	accepts("then the old one is gone", one, "one", false)
+	server.down.Store(true)
+	accepts("while the issuer is down", two, "two", true)
+	before := server.fetched.Load()
+	for i := range 20 {
+		accepts("of a stranger", one, fmt.Sprint("made up ", i), false)
+	}
+	if n := server.fetched.Load() - before; n > 3 {
+		t.Errorf("20 tokens with keys that there are not had the set fetched %d times", n)
+	}
+	accepts("after all that", two, "two", true)
+}
+
+// TestJWKSTooLarge is given a set without an end.
+func TestJWKSTooLarge(t *testing.T) {
+	var sent atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"keys":[`))
+		chunk := []byte(strings.Repeat(`{"kty":"oct","k":"AAAA"},`, 1000))
+		for sent.Load() < 64<<20 {
+			n, err := w.Write(chunk)
+			sent.Add(int64(n))
+			if err != nil {
+				return
+			}
+		}
+	}))
+	t.Cleanup(func() {
+		server.Close()
+		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	})
+	a := newAuth(t, func(c *planeconfig.Auth) { c.JWT = &planeconfig.JWT{JWKSURL: server.URL} })
+	if _, problem := a.Token(context.Background(), sign(t, jwt.SigningMethodRS256, rsaKey(t), "one", outsideClaims(nil))); problem == nil || problem.Status != http.StatusServiceUnavailable {
+		t.Errorf("without keys: %v", problem)
+	}
+	if n := sent.Load(); n >= 64<<20 {
+		t.Errorf("%d bytes of keys were read", n)
 	}
 }
 

@@ -97,9 +97,12 @@ func (m *mintedTokens) verify(token string) (Identity, error) {
 // those of the configured kind of key only, so a public key is never taken for
 // a shared secret.
 type outsideTokens struct {
+	config planeconfig.JWT
 	parser *jwt.Parser
 	secret *Secret
 	keys   keyfunc.Keyfunc
+	// end ends the refreshing of the keys.
+	end context.CancelFunc
 }
 
 var (
@@ -107,10 +110,15 @@ var (
 	publicMethods = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 )
 
-func newOutsideTokens(ctx context.Context, cfg planeconfig.JWT, secret *Secret, now func() time.Time, log *slog.Logger) (*outsideTokens, error) {
+func newOutsideTokens(ctx context.Context, cfg planeconfig.JWT, now func() time.Time, log *slog.Logger) (*outsideTokens, error) {
+	o := &outsideTokens{config: cfg, end: func() {}}
 	methods := publicMethods
-	if secret != nil {
+	if cfg.SecretFile != "" {
 		methods = secretMethods
+		var err error
+		if o.secret, err = OpenSecret(cfg.SecretFile, "", now); err != nil {
+			return nil, fmt.Errorf("secret of the outside issuer: %w", err)
+		}
 	}
 	opts := []jwt.ParserOption{
 		jwt.WithValidMethods(methods), jwt.WithExpirationRequired(),
@@ -122,11 +130,14 @@ func newOutsideTokens(ctx context.Context, cfg planeconfig.JWT, secret *Secret, 
 	if cfg.Audience != "" {
 		opts = append(opts, jwt.WithAudience(cfg.Audience))
 	}
-	o := &outsideTokens{parser: jwt.NewParser(opts...), secret: secret}
-	if secret != nil {
+	o.parser = jwt.NewParser(opts...)
+	if o.secret != nil {
 		return o, nil
 	}
-	keys, err := keyfunc.NewDefaultOverrideCtx(ctx, []string{cfg.JWKSURL}, keyfunc.Override{
+	ctx, o.end = context.WithCancel(ctx)
+	var err error
+	o.keys, err = keyfunc.NewDefaultOverrideCtx(ctx, []string{cfg.JWKSURL}, keyfunc.Override{
+		Client:            &http.Client{Transport: boundedBodies{http.DefaultTransport}},
 		HTTPTimeout:       5 * time.Second,
 		RefreshInterval:   15 * time.Minute,
 		RefreshUnknownKID: rate.NewLimiter(rate.Every(5*time.Second), 3),
@@ -139,10 +150,26 @@ func newOutsideTokens(ctx context.Context, cfg planeconfig.JWT, secret *Secret, 
 		},
 	})
 	if err != nil {
+		o.end()
 		return nil, fmt.Errorf("keys of the outside issuer: %w", err)
 	}
-	o.keys = keys
 	return o, nil
+}
+
+// maxKeySet bounds what an issuer's server may answer.
+const maxKeySet = 1 << 20
+
+// boundedBodies reads no more of a response than a set of keys can be.
+type boundedBodies struct{ http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (b boundedBodies) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := b.RoundTripper.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = http.MaxBytesReader(nil, resp.Body, maxKeySet)
+	return resp, nil
 }
 
 func (o *outsideTokens) verify(ctx context.Context, token string) (Identity, error) {

@@ -25,6 +25,8 @@ type Metrics struct {
 	Connections *prometheus.GaugeVec
 	// Rejected counts what was turned away, by reason.
 	Rejected *prometheus.CounterVec
+	// Reloads counts configurations that were read again, by what became of them.
+	Reloads *prometheus.CounterVec
 	// EngineUp is 1 while the engine answers.
 	EngineUp prometheus.Gauge
 	// EngineErrors counts failed calls of the engine, by operation.
@@ -73,6 +75,9 @@ func NewMetrics(cfg planeconfig.Config, version string) *Metrics {
 		Rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "trellis_plane_rejected_total", Help: "Requests and connections turned away.",
 		}, []string{"reason"}),
+		Reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "trellis_plane_reloads_total", Help: "Configurations that changed while the plane ran.",
+		}, []string{"result"}),
 		EngineUp: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "trellis_plane_engine_up", Help: "1 while the engine answers.",
 		}),
@@ -88,7 +93,7 @@ func NewMetrics(cfg planeconfig.Config, version string) *Metrics {
 		Name: "trellis_plane_info", Help: "Always 1; the labels say what runs here.",
 		ConstLabels: prometheus.Labels{"version": version, "engine": cfg.Engine.Type},
 	}, func() float64 { return 1 })
-	labelled.MustRegister(m.Connections, m.Rejected, m.EngineUp, m.EngineErrors, m.requests, info)
+	labelled.MustRegister(m.Connections, m.Rejected, m.Reloads, m.EngineUp, m.EngineErrors, m.requests, info)
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

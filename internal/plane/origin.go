@@ -5,10 +5,15 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 // Origins decides which pages of a browser may use the contract.
 type Origins struct {
+	allowed atomic.Pointer[allowedOrigins]
+}
+
+type allowedOrigins struct {
 	patterns []string
 	any      bool
 }
@@ -17,18 +22,25 @@ type Origins struct {
 // label of the host may be *, or * alone for every origin.
 func NewOrigins(patterns []string) *Origins {
 	o := &Origins{}
-	for _, p := range patterns {
-		o.any = o.any || p == "*"
-		o.patterns = append(o.patterns, strings.ToLower(strings.TrimSuffix(p, "/")))
-	}
+	o.Set(patterns)
 	return o
+}
+
+// Set has other patterns count from now on.
+func (o *Origins) Set(patterns []string) {
+	var a allowedOrigins
+	for _, p := range patterns {
+		a.any = a.any || p == "*"
+		a.patterns = append(a.patterns, strings.ToLower(strings.TrimSuffix(p, "/")))
+	}
+	o.allowed.Store(&a)
 }
 
 // Allowed reports whether the request comes from no page at all, from a page
 // of this host, or from one that is configured.
 func (o *Origins) Allowed(r *http.Request) bool {
-	origin := r.Header.Get("Origin")
-	if origin == "" || o.any {
+	origin, allowed := r.Header.Get("Origin"), o.allowed.Load()
+	if origin == "" || allowed.any {
 		return true
 	}
 	u, err := url.Parse(strings.ToLower(origin))
@@ -38,7 +50,7 @@ func (o *Origins) Allowed(r *http.Request) bool {
 	if strings.EqualFold(u.Host, r.Host) {
 		return true
 	}
-	return slices.ContainsFunc(o.patterns, func(p string) bool { return originMatches(p, u) })
+	return slices.ContainsFunc(allowed.patterns, func(p string) bool { return originMatches(p, u) })
 }
 
 func originMatches(pattern string, origin *url.URL) bool {

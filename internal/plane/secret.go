@@ -2,7 +2,6 @@ package plane
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -13,29 +12,29 @@ import (
 	"time"
 )
 
-const (
-	// secretPoll is how often a secret's file is read again. Polling follows the
-	// kubelet's swap of a symlink where a watch on the file would not.
-	secretPoll = 5 * time.Second
-	// secretOverlap is how long the value before the last is still accepted, so
-	// that clients whose own mount lags are not turned away at a rotation.
-	secretOverlap = 5 * time.Minute
-)
+// secretOverlap is how long the value before the last is still accepted, so
+// that clients whose own mount lags are not turned away at a rotation.
+const secretOverlap = 5 * time.Minute
 
-// Secret is the content of a mounted file, read again when it changes.
+// Secret is the content of a mounted file, read again when it changes. Beside it
+// may be a file with the value before, which is accepted for as long as it is there.
 type Secret struct {
-	path string
-	now  func() time.Time
+	path, previousPath string
+	now                func() time.Time
 
-	mu       sync.RWMutex
-	current  []byte
-	previous []byte
+	mu      sync.RWMutex
+	current []byte
+	// kept is the content of previousPath.
+	kept []byte
+	// replaced is what current was until a moment ago.
+	replaced []byte
 	until    time.Time
 }
 
 // OpenSecret reads the file at path; an empty or absent one is an error.
-func OpenSecret(path string, now func() time.Time) (*Secret, error) {
-	s := &Secret{path: path, now: now}
+// previousPath may be empty, and the file there be absent.
+func OpenSecret(path, previousPath string, now func() time.Time) (*Secret, error) {
+	s := &Secret{path: path, previousPath: previousPath, now: now}
 	if _, err := s.Reload(); err != nil {
 		return nil, err
 	}
@@ -52,16 +51,32 @@ func (s *Secret) Reload() (bool, error) {
 	if len(data) == 0 {
 		return false, fmt.Errorf("read secret: %s is empty", s.path)
 	}
+	kept, err := s.readPrevious()
+	if err != nil {
+		return false, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.kept = kept
 	if bytes.Equal(data, s.current) {
 		return false, nil
 	}
 	if s.current != nil {
-		s.previous, s.until = s.current, s.now().Add(secretOverlap)
+		s.replaced, s.until = s.current, s.now().Add(secretOverlap)
 	}
 	s.current = data
 	return true, nil
+}
+
+func (s *Secret) readPrevious() ([]byte, error) {
+	if s.previousPath == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(s.previousPath)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("read the secret before: %w", err)
+	}
+	return bytes.TrimSpace(data), nil
 }
 
 // Value is the current content.
@@ -75,10 +90,14 @@ func (s *Secret) Value() []byte {
 func (s *Secret) Values() [][]byte {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.previous != nil && s.now().Before(s.until) {
-		return [][]byte{s.current, s.previous}
+	out := [][]byte{s.current}
+	if len(s.kept) > 0 {
+		out = append(out, s.kept)
 	}
-	return [][]byte{s.current}
+	if s.replaced != nil && s.now().Before(s.until) {
+		out = append(out, s.replaced)
+	}
+	return out
 }
 
 // Matches compares in constant time, whatever the lengths.
@@ -92,25 +111,16 @@ func (s *Secret) Matches(token string) bool {
 	return match == 1
 }
 
-// watchSecrets reloads the secrets until ctx ends. A file that is gone for a
-// moment keeps its last value.
-func watchSecrets(ctx context.Context, log *slog.Logger, secrets ...*Secret) {
-	tick := time.NewTicker(secretPoll)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		for _, s := range secrets {
-			changed, err := s.Reload()
-			switch {
-			case err != nil && !errors.Is(err, os.ErrNotExist):
-				log.Warn("a secret could not be read again; its last value stays in use", "path", s.path, "error", err)
-			case changed:
-				log.Info("a secret changed; its value before is accepted a while longer", "path", s.path, "overlap", secretOverlap)
-			}
+// reloadSecrets reads the secrets again. A file that is gone for a moment keeps
+// its last value.
+func reloadSecrets(log *slog.Logger, secrets ...*Secret) {
+	for _, s := range secrets {
+		changed, err := s.Reload()
+		switch {
+		case err != nil && !errors.Is(err, os.ErrNotExist):
+			log.Warn("a secret could not be read again; its last value stays in use", "path", s.path, "error", err)
+		case changed:
+			log.Info("a secret changed; its value before is accepted a while longer", "path", s.path, "overlap", secretOverlap)
 		}
 	}
 }

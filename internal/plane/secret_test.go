@@ -37,7 +37,7 @@ func TestSecretRotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := &clock{at: time.Unix(1000, 0)}
-	s, err := OpenSecret(path, c.now)
+	s, err := OpenSecret(path, "", c.now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,8 +72,55 @@ func TestSecretRotation(t *testing.T) {
 
 func TestSecretMustHaveContent(t *testing.T) {
 	for _, content := range []string{"", "\n", "  "} {
-		if _, err := OpenSecret(writeFile(t, "token", content), time.Now); err == nil {
+		if _, err := OpenSecret(writeFile(t, "token", content), "", time.Now); err == nil {
 			t.Errorf("%q is taken for a secret", content)
 		}
 	}
+}
+
+// TestSecretBefore accepts what a rotation left beside the new value, for as
+// long as it is there.
+func TestSecretBefore(t *testing.T) {
+	dir := t.TempDir()
+	path, before := filepath.Join(dir, "token"), filepath.Join(dir, "previousToken")
+	put := func(path, content string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(path, "two")
+	put(before, "one\n")
+	c := &clock{at: time.Unix(1000, 0)}
+	s, err := OpenSecret(path, before, c.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepts := func(when string, want map[string]bool) {
+		t.Helper()
+		if _, err := s.Reload(); err != nil {
+			t.Fatal(err)
+		}
+		for token, want := range want {
+			if got := s.Matches(token); got != want {
+				t.Errorf("%s: %q accepted %v, want %v", when, token, got, want)
+			}
+		}
+	}
+	accepts("after a restart in the midst of a rotation", map[string]bool{"one": true, "two": true, "": false})
+	c.at = c.at.Add(time.Hour)
+	accepts("while the file is there", map[string]bool{"one": true, "two": true})
+	put(path, "three")
+	put(before, "two")
+	accepts("after the next rotation", map[string]bool{"one": false, "two": true, "three": true})
+	c.at = c.at.Add(time.Hour)
+	accepts("an hour later", map[string]bool{"two": true, "three": true})
+	if err := os.Remove(before); err != nil {
+		t.Fatal(err)
+	}
+	accepts("when the file is gone", map[string]bool{"two": false, "three": true})
+	if err := os.WriteFile(before, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	accepts("with an empty one", map[string]bool{"": false, "three": true})
 }

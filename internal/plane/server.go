@@ -28,13 +28,14 @@ type Plane struct {
 	API    huma.API
 	Router chi.Router
 
-	auth     *Authenticator
-	ownAuth  map[string]bool
-	secrets  []*Secret
-	inflight *InFlight
-	tracing  *tracing
-	http     *http.Server
-	admin    *http.Server
+	auth       *Authenticator
+	ownAuth    map[string]bool
+	onReload   []func(planeconfig.Config)
+	configFile configFile
+	inflight   *InFlight
+	tracing    *tracing
+	http       *http.Server
+	admin      *http.Server
 	// lifetime ends with Run; it bounds what New started.
 	lifetime context.Context
 	end      context.CancelFunc
@@ -57,6 +58,8 @@ type Options struct {
 	Version string
 	Log     *slog.Logger
 	Now     func() time.Time
+	// ConfigFile, when set, is read again as it changes.
+	ConfigFile string
 }
 
 // New assembles a plane from its configuration. It opens no port yet.
@@ -69,18 +72,19 @@ func New(cfg planeconfig.Config, opts Options) (*Plane, error) {
 	}
 	lifetime, end := context.WithCancel(context.Background())
 	p := &Plane{
-		Config:   cfg,
-		Log:      opts.Log,
-		Metrics:  NewMetrics(cfg, opts.Version),
-		Health:   NewHealth(cfg.Engine.Type, opts.Now),
-		Origins:  NewOrigins(cfg.HTTP.AllowedOrigins),
-		ownAuth:  map[string]bool{},
-		lifetime: lifetime,
-		end:      end,
+		Config:     cfg,
+		Log:        opts.Log,
+		Metrics:    NewMetrics(cfg, opts.Version),
+		Health:     NewHealth(cfg.Engine.Type, opts.Now),
+		Origins:    NewOrigins(cfg.HTTP.AllowedOrigins),
+		ownAuth:    map[string]bool{},
+		configFile: configFile{path: opts.ConfigFile},
+		lifetime:   lifetime,
+		end:        end,
 	}
 	var err error
 	audience := cfg.Kind + "/" + cfg.Namespace + "/" + cfg.Name
-	if p.auth, p.secrets, err = NewAuthenticator(lifetime, cfg.Auth, audience, opts.Now, opts.Log); err != nil {
+	if p.auth, err = NewAuthenticator(lifetime, cfg.Auth, audience, opts.Now, opts.Log); err != nil {
 		end()
 		return nil, err
 	}
@@ -158,8 +162,8 @@ func (p *Plane) Serve(ctx context.Context, service Service, contract, admin net.
 	work.Go("contract", func(context.Context) error { return serve(p.http, contract) })
 	work.Go("admin", func(context.Context) error { return serve(p.admin, admin) })
 	work.Go("service", service.Run)
-	work.Go("secrets", func(ctx context.Context) error {
-		watchSecrets(ctx, p.Log, p.secrets...)
+	work.Go("files", func(ctx context.Context) error {
+		p.watchFiles(ctx)
 		return nil
 	})
 	p.Log.Info("serving", "address", contract.Addr().String(), "admin", admin.Addr().String(), "engine", p.Config.Engine.Type)

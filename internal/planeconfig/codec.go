@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 )
 
 // Encode renders c as indented JSON; equal configurations give equal bytes.
@@ -45,6 +46,12 @@ func (c *Config) setDefaults() {
 	}
 	if c.HTTP.AdminAddress == "" {
 		c.HTTP.AdminAddress = fmt.Sprintf(":%d", PortAdmin)
+	}
+	if c.Auth.PreviousTokenFile == "" {
+		c.Auth.PreviousTokenFile = filepath.Join(filepath.Dir(c.Auth.TokenFile), KeyPreviousToken)
+	}
+	if c.Auth.PreviousSigningKeyFile == "" {
+		c.Auth.PreviousSigningKeyFile = filepath.Join(filepath.Dir(c.Auth.SigningKeyFile), KeyPreviousSigningKey)
 	}
 	if c.HTTP.MaxBodyBytes == 0 {
 		c.HTTP.MaxBodyBytes = 1 << 20

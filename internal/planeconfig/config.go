@@ -19,6 +19,12 @@ const (
 	PortAdmin = 8081
 )
 
+// Keys of the Secrets that hold what was in use before a rotation.
+const (
+	KeyPreviousToken      = "previousToken"
+	KeyPreviousSigningKey = "previousSigningKey"
+)
+
 // EventsPath is where a plane receives CloudEvents, as the pattern's status.address says.
 const EventsPath = "/v1/events"
 
@@ -59,8 +65,14 @@ type HTTP struct {
 type Auth struct {
 	// TokenFile holds the binding's token: full rights.
 	TokenFile string `json:"tokenFile"`
+	// PreviousTokenFile, where there is such a file, holds the token before, which is accepted too;
+	// KeyPreviousToken beside TokenFile by default.
+	PreviousTokenFile string `json:"previousTokenFile,omitempty"`
 	// SigningKeyFile holds the key (HS256) for client tokens that this plane mints.
 	SigningKeyFile string `json:"signingKeyFile"`
+	// PreviousSigningKeyFile, where there is such a file, holds the key before: tokens signed with it are accepted;
+	// KeyPreviousSigningKey beside SigningKeyFile by default.
+	PreviousSigningKeyFile string `json:"previousSigningKeyFile,omitempty"`
 	// JWT, when set, admits client tokens of an outside issuer too.
 	JWT *JWT `json:"jwt,omitempty"`
 	// Anonymous, when set, gives those without a token these rights.

@@ -87,7 +87,7 @@ func serve(ctx context.Context, stderr io.Writer, level slog.Level, file string,
 		return fmt.Errorf("the configuration is of kind %q; this subcommand serves %q", cfg.Kind, pat.kind)
 	}
 	log := plane.NewLogger(stderr, level, cfg)
-	p, err := plane.New(cfg, plane.Options{Title: pat.title, Version: version(), Log: log})
+	p, err := plane.New(cfg, plane.Options{Title: pat.title, Version: version(), Log: log, ConfigFile: file})
 	if err != nil {
 		return err
 	}

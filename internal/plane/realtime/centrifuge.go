@@ -35,7 +35,7 @@ func (g *Gateway) centrifugeHandler(node *centrifuge.Node) *centrifuge.Websocket
 	return centrifuge.NewWebsocketHandler(node, centrifuge.WebsocketConfig{
 		// The origin was checked before any handler was reached.
 		CheckOrigin:        func(*http.Request) bool { return true },
-		MessageSizeLimit:   int(g.limits.MessageBytes) + frameOverhead,
+		MessageSizeLimit:   int(g.limits().MessageBytes) + frameOverhead,
 		WriteTimeout:       streamWriteTimeout,
 		UseWriteBufferPool: true,
 	})
@@ -143,8 +143,12 @@ func (g *Gateway) onSubscribe(client *centrifuge.Client, e centrifuge.SubscribeE
 		cb(centrifuge.SubscribeReply{}, centrifuge.ErrorPermissionDenied)
 		return
 	}
-	// A waiting poll is gone the next moment.
 	s, ours := client.Context().Value(sessionKey{}).(*session)
+	if !ours && len(client.Channels()) >= g.limits().RoomsPerConnection {
+		cb(centrifuge.SubscribeReply{}, centrifuge.ErrorLimitExceeded)
+		return
+	}
+	// A waiting poll is gone the next moment.
 	present := g.cfg.Presence && !(ours && s.protocol == labelLongPolling)
 	cb(centrifuge.SubscribeReply{Options: centrifuge.SubscribeOptions{EnablePositioning: true, EnableRecovery: true, EmitPresence: present}}, nil)
 }

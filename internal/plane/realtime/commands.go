@@ -76,8 +76,8 @@ func (c *socketClient) subscribe(cmd command) *plane.Problem {
 	if problem != nil {
 		return problem
 	}
-	if s.count() >= s.gw.limits.RoomsPerConnection {
-		return problemRooms(s.gw.limits.RoomsPerConnection)
+	if limit := s.gw.limits().RoomsPerConnection; s.count() >= limit {
+		return problemRooms(limit)
 	}
 	f := &following{room: cmd.Room, request: cmd.ID}
 	if !s.add(f) {

@@ -1,6 +1,7 @@
 package realtime_test
 
 import (
+	"flag"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -9,6 +10,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// Most of these tests wait for something, so more of them than there are
+	// processors may run at once.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
+	}
 	goleak.VerifyTestMain(m,
 		// The library's workers sleep out up to a second after its node was shut down.
 		goleak.IgnoreAnyFunction("github.com/centrifugal/centrifuge/internal/dissolve.(*Dissolver).runWorker"))

@@ -225,7 +225,7 @@ func (g *Gateway) problem(err error) *plane.Problem {
 	case errors.Is(err, errEngine):
 		return problemEngine(err)
 	case errors.As(err, &refused) && refused.Code == centrifuge.ErrorLimitExceeded.Code:
-		return problemRooms(g.limits.RoomsPerConnection)
+		return problemRooms(g.limits().RoomsPerConnection)
 	}
 	return plane.NewProblem(500, "internal", "Something went wrong here", "The request could not be finished. Try again; if it stays so, look at the plane's log.").Because(err)
 }

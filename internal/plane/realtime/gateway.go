@@ -44,7 +44,6 @@ const (
 type Gateway struct {
 	plane      *plane.Plane
 	cfg        planeconfig.Realtime
-	limits     planeconfig.Limits
 	log        *slog.Logger
 	metrics    *metrics
 	stats      map[string]*protocolStats
@@ -62,6 +61,8 @@ type Gateway struct {
 	metaTTL    time.Duration
 	heartbeat  time.Duration
 
+	// live are the limits, which change while the plane runs.
+	live atomic.Pointer[planeconfig.Limits]
 	core atomic.Pointer[core]
 	// sockets are the goroutines of WebSocket connections.
 	sockets sync.WaitGroup
@@ -88,7 +89,6 @@ func New(p *plane.Plane) (*Gateway, error) {
 	g := &Gateway{
 		plane:      p,
 		cfg:        cfg,
-		limits:     withDefaults(cfg.Limits),
 		log:        p.Log,
 		metrics:    newMetrics(p.Metrics),
 		now:        time.Now,
@@ -96,11 +96,12 @@ func New(p *plane.Plane) (*Gateway, error) {
 		historyTTL: max(time.Second, time.Duration(cfg.History.TTL)),
 	}
 	g.metaTTL = max(minMetaTTL, 2*g.historyTTL)
-	g.pageSize = int(min(maxPage, max(minPage, pageBytes/max(1, g.limits.MessageBytes))))
+	g.setLimits(cfg.Limits)
+	g.pageSize = int(min(maxPage, max(minPage, pageBytes/max(1, cfg.Limits.MessageBytes))))
 	g.conns = newConnections(g.limits, g.metrics)
 	g.surveys = make(gate, surveysAtOnce)
 	g.replica, _ = os.Hostname()
-	g.publishers = newPublishers(g.limits.PublishPerSecond, g.now)
+	g.publishers = newPublishers(func() int { return g.limits().PublishPerSecond }, g.now)
 	g.stats = map[string]*protocolStats{}
 	for _, label := range []string{labelLongPolling, labelSSE, labelWebSocket} {
 		g.stats[label] = g.metrics.protocol(label)
@@ -111,7 +112,24 @@ func New(p *plane.Plane) (*Gateway, error) {
 		}
 	}
 	g.routes()
+	p.OnReload(func(c planeconfig.Config) {
+		if c.Realtime != nil {
+			g.setLimits(c.Realtime.Limits)
+		}
+	})
 	return g, nil
+}
+
+func (g *Gateway) limits() planeconfig.Limits { return *g.live.Load() }
+
+// setLimits applies limits to what is asked for from now on. Those of bytes are
+// part of what is set up at the start, and stay.
+func (g *Gateway) setLimits(l planeconfig.Limits) {
+	if before := g.live.Load(); before != nil {
+		l.MessageBytes, l.QueueBytes = before.MessageBytes, before.QueueBytes
+	}
+	l = withDefaults(l)
+	g.live.Store(&l)
 }
 
 func (g *Gateway) routes() {

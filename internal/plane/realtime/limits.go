@@ -16,6 +16,7 @@ import (
 // Limits where the configuration names none.
 const (
 	defaultRooms      = 100
+	mostRooms         = 1000
 	defaultQueueBytes = 1 << 20
 	queuedMessages    = 4
 )
@@ -51,7 +52,7 @@ func clientKey(id plane.Identity, remoteAddr string) string {
 
 // connections counts what is held open on this replica.
 type connections struct {
-	limits  planeconfig.Limits
+	limits  func() planeconfig.Limits
 	metrics *metrics
 
 	mu   sync.Mutex
@@ -61,7 +62,7 @@ type connections struct {
 	client   map[string]int
 }
 
-func newConnections(l planeconfig.Limits, m *metrics) *connections {
+func newConnections(l func() planeconfig.Limits, m *metrics) *connections {
 	return &connections{limits: l, metrics: m, protocol: map[string]int{}, client: map[string]int{}}
 }
 
@@ -77,9 +78,9 @@ type connection struct {
 func (c *connections) admit(protocol string) (*connection, *plane.Problem) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.limits.Connections > 0 && c.open >= c.limits.Connections {
+	if limit := c.limits().Connections; limit > 0 && c.open >= limit {
 		c.metrics.Rejected.WithLabelValues("connections").Inc()
-		return nil, problemConnections(c.limits.Connections)
+		return nil, problemConnections(limit)
 	}
 	c.open++
 	c.protocol[protocol]++
@@ -95,7 +96,7 @@ func (c *connection) of(key string) *plane.Problem {
 	all := c.all
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	if limit := all.limits.ConnectionsPerClient; limit > 0 && all.client[key] >= limit {
+	if limit := all.limits().ConnectionsPerClient; limit > 0 && all.client[key] >= limit {
 		all.metrics.Rejected.WithLabelValues("connections-per-client").Inc()
 		return problemClientConnections(limit)
 	}
@@ -131,7 +132,7 @@ func (c *connection) close() {
 
 // publishers bounds how many messages a client publishes in a second.
 type publishers struct {
-	limit int
+	limit func() int
 	now   func() time.Time
 
 	mu      sync.Mutex
@@ -147,13 +148,13 @@ type publisher struct {
 // idlePublisher is when a publisher is forgotten: its allowance is full again by then.
 const idlePublisher = 10 * time.Second
 
-func newPublishers(limit int, now func() time.Time) *publishers {
+func newPublishers(limit func() int, now func() time.Time) *publishers {
 	return &publishers{limit: limit, now: now, clients: map[string]*publisher{}}
 }
 
 // mayPublish allows a client n messages now, or says why not.
 func (g *Gateway) mayPublish(key string, n int) *plane.Problem {
-	if limit := g.publishers.limit; key != "" && limit > 0 && n > limit {
+	if limit := g.publishers.limit(); key != "" && limit > 0 && n > limit {
 		return problemInvalid(fmt.Sprintf("a client may publish %d messages a second (limits.publishPerSecond), so a batch has at most as many", limit))
 	}
 	problem := g.publishers.take(key, n)
@@ -165,7 +166,8 @@ func (g *Gateway) mayPublish(key string, n int) *plane.Problem {
 
 // take allows n messages, or says why not.
 func (p *publishers) take(key string, n int) *plane.Problem {
-	if key == "" || p.limit <= 0 {
+	limit := p.limit()
+	if key == "" || limit <= 0 {
 		return nil
 	}
 	now := p.now()
@@ -174,15 +176,19 @@ func (p *publishers) take(key string, n int) *plane.Problem {
 	p.sweep(now)
 	c, ok := p.clients[key]
 	if !ok {
-		c = &publisher{rate: rate.NewLimiter(rate.Limit(p.limit), p.limit)}
+		c = &publisher{rate: rate.NewLimiter(rate.Limit(limit), limit)}
 		p.clients[key] = c
+	}
+	if c.rate.Burst() != limit {
+		c.rate.SetLimitAt(now, rate.Limit(limit))
+		c.rate.SetBurstAt(now, limit)
 	}
 	c.used = now
 	if c.rate.AllowN(now, n) {
 		return nil
 	}
 	missing := float64(n) - c.rate.TokensAt(now)
-	return problemRate(p.limit, time.Duration(missing/float64(p.limit)*float64(time.Second)))
+	return problemRate(limit, time.Duration(missing/float64(limit)*float64(time.Second)))
 }
 
 func (p *publishers) sweep(now time.Time) {

@@ -11,7 +11,7 @@ import (
 
 func TestPublishersAreHeldToTheirRate(t *testing.T) {
 	now := time.Unix(1000, 0)
-	p := newPublishers(10, func() time.Time { return now })
+	p := newPublishers(func() int { return 10 }, func() time.Time { return now })
 	for i := range 10 {
 		if problem := p.take("ann", 1); problem != nil {
 			t.Fatalf("message %d: %v", i, problem)
@@ -42,7 +42,7 @@ func TestPublishersAreHeldToTheirRate(t *testing.T) {
 
 func TestConnectionsAreCounted(t *testing.T) {
 	m := newMetrics(plane.NewMetrics(planeconfig.Config{}, "test"))
-	c := newConnections(planeconfig.Limits{Connections: 3, ConnectionsPerClient: 1}, m)
+	c := newConnections(func() planeconfig.Limits { return planeconfig.Limits{Connections: 3, ConnectionsPerClient: 1} }, m)
 	one, problem := c.admit("sse")
 	if problem != nil || one.of("ann") != nil || one.of("ann") != nil {
 		t.Fatal("the first is refused")

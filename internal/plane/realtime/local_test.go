@@ -30,6 +30,7 @@ const (
 // local starts planes in this process.
 type local struct {
 	dir     string
+	file    string
 	config  planeconfig.Config
 	prepare func(*realtime.Gateway)
 }
@@ -58,7 +59,23 @@ func newLocalIn(t testing.TB, dir string, o conformance.Options, engine planecon
 	if o.Configure != nil {
 		o.Configure(&cfg)
 	}
-	return &local{dir: dir, config: cfg}
+	l := &local{dir: dir, file: filepath.Join(dir, planeconfig.FileName), config: cfg}
+	l.reconfigure(t, func(*planeconfig.Config) {})
+	return l
+}
+
+// reconfigure changes the file that planes read. It is swapped, as the kubelet does.
+func (l *local) reconfigure(t testing.TB, change func(*planeconfig.Config)) {
+	t.Helper()
+	change(&l.config)
+	text, err := planeconfig.Encode(l.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, l.file+".new", string(text))
+	if err := os.Rename(l.file+".new", l.file); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func write(t testing.TB, path, content string) {
@@ -74,7 +91,12 @@ func (l *local) target(t *testing.T, o conformance.Options, engine conformance.E
 		Token: bindingToken, SigningKey: []byte(signingKey),
 		Audience: l.config.Kind + "/" + l.config.Namespace + "/" + l.config.Name,
 		Engine:   engine,
-		Add:      func(t *testing.T) *conformance.Replica { return l.start(t) },
+		Reconfigure: func(t *testing.T, change func(*planeconfig.Config)) {
+			t.Helper()
+			l.reconfigure(t, change)
+		},
+		Dir: l.dir,
+		Add: func(t *testing.T) *conformance.Replica { return l.start(t) },
 	}
 	for range max(1, o.Replicas) {
 		r := l.start(t)
@@ -86,7 +108,11 @@ func (l *local) target(t *testing.T, o conformance.Options, engine conformance.E
 
 func (l *local) start(t testing.TB) *conformance.Replica {
 	t.Helper()
-	p, err := plane.New(l.config, plane.Options{Title: "test", Version: "test"})
+	cfg, err := planeconfig.Load(l.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := plane.New(cfg, plane.Options{Title: "test", Version: "test", ConfigFile: l.file})
 	if err != nil {
 		t.Fatal(err)
 	}

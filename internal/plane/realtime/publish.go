@@ -187,8 +187,8 @@ func (g *Gateway) checkMessage(at string, m *NewMessage) *plane.Problem {
 	if err := json.Compact(&compact, m.Data); err != nil {
 		return problemInvalid("data is not valid JSON", plane.ProblemError{Location: at + ".data", Message: err.Error()})
 	}
-	if int64(compact.Len()) > g.limits.MessageBytes {
-		return problemMessageSize(at+".data", compact.Len(), g.limits.MessageBytes)
+	if limit := g.limits().MessageBytes; int64(compact.Len()) > limit {
+		return problemMessageSize(at+".data", compact.Len(), limit)
 	}
 	m.Data = compact.Bytes()
 	return nil

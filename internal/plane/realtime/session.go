@@ -105,7 +105,7 @@ func (s *session) do(op func()) bool {
 	if s.closed {
 		return true
 	}
-	if len(s.queue) > 2*s.gw.limits.RoomsPerConnection {
+	if len(s.queue) > 2*s.gw.limits().RoomsPerConnection {
 		return false
 	}
 	s.queue = append(s.queue, op)

@@ -74,7 +74,7 @@ func (g *Gateway) socket(w http.ResponseWriter, r *http.Request) {
 		conn.close()
 		return
 	}
-	ws.SetReadLimit(g.limits.MessageBytes + frameOverhead)
+	ws.SetReadLimit(g.limits().MessageBytes + frameOverhead)
 	remote := r.RemoteAddr
 	// The request's goroutine, with the stack that routing needed, is given back.
 	g.sockets.Go(func() {

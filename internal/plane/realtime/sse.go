@@ -104,8 +104,8 @@ func (g *Gateway) streamStarts(id plane.Identity, r *http.Request) ([]start, *pl
 	if problem != nil {
 		return nil, problem
 	}
-	if len(rooms) > g.limits.RoomsPerConnection {
-		return nil, problemRooms(g.limits.RoomsPerConnection)
+	if limit := g.limits().RoomsPerConnection; len(rooms) > limit {
+		return nil, problemRooms(limit)
 	}
 	for _, room := range rooms {
 		if !id.Grant.Allows(plane.RightSubscribe, room) {

@@ -2,6 +2,8 @@ package conformance
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"net/http"
 	"net/url"
 	"strings"
@@ -98,6 +100,16 @@ func testTokensRefused(t *testing.T, start Factory) {
 		t.Errorf("the binding token in a URL: %s", r.body)
 	}
 	c.with("").must(http.StatusOK, http.MethodGet, messagesPath("a", "access_token", good), nil)
+}
+
+// testRSAKey is a key that no gateway knows.
+func testRSAKey(t *testing.T) *rsa.PrivateKey {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }
 
 func body(text string) []byte {

@@ -43,7 +43,8 @@ func (p presence) who() []string {
 }
 
 // join follows a room over a protocol until the returned function is called.
-func (c *client) join(t *testing.T, ctx context.Context, protocol, room string) func() {
+func (c *client) join(ctx context.Context, protocol, room string) func() {
+	t := c.t
 	t.Helper()
 	switch protocol {
 	case sse:
@@ -90,10 +91,10 @@ func testPresence(t *testing.T, start Factory) {
 	if p := c.presence("a"); p.Count != 0 || p.Clients == nil {
 		t.Errorf("an empty room shows %+v", p)
 	}
-	leave := ann.join(t, ctx, sse, "a")
-	defer ann.join(t, ctx, socketProto, "a")()
-	defer bob.join(t, ctx, centrifuge, "a")()
-	defer bob.join(t, ctx, sse, "b")()
+	leave := ann.join(ctx, sse, "a")
+	defer ann.join(ctx, socketProto, "a")()
+	defer bob.join(ctx, centrifuge, "a")()
+	defer bob.join(ctx, sse, "b")()
 	all := []string{"ann over sse", "ann over websocket", "bob over centrifuge"}
 	eventually(t, "all to be shown", func() bool { return cmp.Equal(all, c.presence("a").who()) })
 	if p := c.presence("a"); p.Count != 3 || p.Users != 2 || p.More || p.Clients[0].Since == "" {
@@ -168,7 +169,7 @@ func testRoomsInPages(t *testing.T, start Factory) {
 		t.Fatal(err)
 	}
 	defer s.close()
-	defer c.join(t, ctx, socketProto, "r03")()
+	defer c.join(ctx, socketProto, "r03")()
 	eventually(t, "all rooms to be listed", func() bool { return len(c.rooms("").Rooms) == 26 })
 	var got []string
 	for cursor := "?limit=10&prefix=r"; ; {
@@ -223,9 +224,9 @@ func testStats(t *testing.T, start Factory) {
 	c := start(t, Options{}).client(t)
 	ctx, cancel := soon(context.Background())
 	defer cancel()
-	defer c.join(t, ctx, sse, "a")()
-	defer c.join(t, ctx, socketProto, "a")()
-	defer c.join(t, ctx, centrifuge, "b")()
+	defer c.join(ctx, sse, "a")()
+	defer c.join(ctx, socketProto, "a")()
+	defer c.join(ctx, centrifuge, "b")()
 	c.publishN("a", 1, 10)
 	eventually(t, "what was delivered to be counted", func() bool { return c.stats().Total.Delivered == 20 })
 	s := c.stats()
@@ -248,9 +249,9 @@ func testReplicasTogether(t *testing.T, start Factory) {
 	one, two := newClient(t, target.Replicas[0].URL, target.Token), newClient(t, target.Replicas[1].URL, target.Token)
 	ctx, cancel := soon(context.Background())
 	defer cancel()
-	defer one.join(t, ctx, sse, "both")()
-	defer two.join(t, ctx, socketProto, "both")()
-	defer two.join(t, ctx, centrifuge, "second")()
+	defer one.join(ctx, sse, "both")()
+	defer two.join(ctx, socketProto, "both")()
+	defer two.join(ctx, centrifuge, "second")()
 	for _, c := range []*client{one, two} {
 		eventually(t, "the replicas to know each other", func() bool { return c.stats().Replicas == 2 })
 		s := c.stats()

@@ -27,6 +27,10 @@ type Target struct {
 	Audience   string
 	// Engine breaks and mends the engine; nil where it lives in the plane.
 	Engine Engine
+	// Reconfigure changes the configuration of planes that run.
+	Reconfigure func(t *testing.T, change func(*planeconfig.Config))
+	// Dir holds the files token and key, which tests may rotate.
+	Dir string
 	// Add starts one more replica, and does not wait until it is ready.
 	Add func(t *testing.T) *Replica
 }
