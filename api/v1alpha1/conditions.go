@@ -73,6 +73,18 @@ const (
 	ReasonPlaneRolling = "PlaneRolling"
 )
 
+// ScalingActive and ScalingLimited say how an object with spec.scaling scales, with the reasons of the
+// HorizontalPodAutoscaler: ValidMetricFound and FailedGetPodsMetric; DesiredWithinRange, TooManyReplicas
+// and TooFewReplicas.
+const (
+	// ConditionScalingActive is True when the load is known and the number of replicas follows it.
+	ConditionScalingActive = "ScalingActive"
+	// ConditionScalingLimited is True when the load asks for a number of replicas outside the bounds.
+	ConditionScalingLimited = "ScalingLimited"
+	// ReasonScalingPending surfaces in ScalingActive, which is Unknown then, until the load was read.
+	ReasonScalingPending = "Pending"
+)
+
 // UpdateAvailable is True when running pods do not follow all that is planned. What a new version of
 // Trellis would change, with spec and class unchanged, waits until the class says Automatic or the
 // object is annotated; what a change of the class would, until it is this object's turn.

@@ -58,6 +58,9 @@ const (
 // +kubebuilder:validation:XValidation:rule="(has(self.engine) && self.engine != 'Memory') || !has(self.replicas) || self.replicas <= 1",message="engine Memory keeps rooms inside one pod, so replicas must be 1 or 0: set engine to Redis to run more"
 // +kubebuilder:validation:XValidation:rule="(has(self.engine) && self.engine != 'Memory') || !has(self.engineSelection)",message="engine Memory uses no Engine: remove engineSelection, or set engine to Redis"
 // +kubebuilder:validation:XValidation:rule="!has(self.sinks) || size(self.sinks) == 0",message="sinks are not served by RealtimeGateway in this version: remove sinks"
+// +kubebuilder:validation:XValidation:rule="(has(self.engine) && self.engine != 'Memory') || !has(self.scaling)",message="engine Memory keeps rooms inside one pod, so it can not scale: set engine to Redis, or remove scaling"
+// +kubebuilder:validation:XValidation:rule="!has(self.scaling) || !has(self.replicas) || self.replicas == 1 || (self.replicas >= self.scaling.minReplicas && self.replicas <= self.scaling.maxReplicas)",message="scaling chooses the number of replicas: remove replicas, or set one from minReplicas to maxReplicas to start with; suspend stops all"
+// +kubebuilder:validation:XValidation:rule="!has(self.scaling) || self.scaling.connectionsPerReplica <= self.limits.connections",message="scaling.connectionsPerReplica is above limits.connections, so replicas would turn clients away before there are more: lower it, or raise limits.connections"
 type RealtimeGatewaySpec struct {
 	PatternSpec `json:",inline"`
 
@@ -104,7 +107,12 @@ type RealtimeGatewaySpec struct {
 	// +default="Disabled"
 	Presence RealtimePresence `json:"presence,omitempty"`
 
-	// replicas of the plane, 0 to 1000; the scale subresource sets it too. Default: 1.
+	// scaling lets Trellis choose the number of replicas by their connections. Default: replicas decides.
+	// +optional
+	Scaling *RealtimeScaling `json:"scaling,omitempty"`
+
+	// replicas of the plane, 0 to 1000; the scale subresource sets it too. With scaling it is only what
+	// is started with. Default: 1.
 	// +optional
 	// +default=1
 	// +kubebuilder:validation:Minimum=0

@@ -1,6 +1,7 @@
 package pattern
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -61,8 +62,8 @@ func replicasWithin(a admission) (string, string, bool) {
 		return "", "", false
 	}
 	return v1alpha1.ReasonLimitExceeded, fmt.Sprintf(
-		"spec.replicas is %d and PatternClass %q allows %d: lower it, or choose another class",
-		a.needs.Replicas, a.class.Name, *limits.MaxReplicas), true
+		"%s is %d and PatternClass %q allows %d: lower it, or choose another class",
+		cmp.Or(a.needs.ReplicasField, "spec.replicas"), a.needs.Replicas, a.class.Name, *limits.MaxReplicas), true
 }
 
 func storageWithin(a admission) (string, string, bool) {

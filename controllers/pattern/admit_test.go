@@ -45,6 +45,9 @@ func TestAdmit(t *testing.T) {
 		{"more replicas than allowed", makeClass("c").maxReplicas(3), Needs{Replicas: 4},
 			refused("LimitExceeded", `spec.replicas is 4 and PatternClass "c" allows 3: lower it, or choose another class`)},
 
+		{"more replicas than allowed, by another field", makeClass("c").maxReplicas(3), Needs{Replicas: 4, ReplicasField: "spec.scaling.maxReplicas"},
+			refused("LimitExceeded", `spec.scaling.maxReplicas is 4 and PatternClass "c" allows 3: lower it, or choose another class`)},
+
 		{"as much storage as allowed", makeClass("c").maxStorage("1Gi"), Needs{Storage: quantity("1024Mi")}, accepted},
 		{"more storage than allowed", makeClass("c").maxStorage("1Gi"), Needs{Storage: quantity("1025Mi")},
 			refused("LimitExceeded", `storage of all replicas is 1025Mi and PatternClass "c" allows 1Gi: lower it, or choose another class`)},

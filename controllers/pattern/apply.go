@@ -165,6 +165,11 @@ func (r *Reconciler) desired(s *scope, child Child, live client.Object) (*unstru
 	}
 	u := &unstructured.Unstructured{Object: content}
 	strip(u)
+	if child.Scaled {
+		if err := shareReplicas(u, live); err != nil {
+			return nil, err
+		}
+	}
 	h := holding{marks: s.marks, policy: s.inputs.Class.Spec.UpdatePolicy, queued: s.turn.queued}
 	held, err := h.hold(u, obj, live)
 	if err != nil {

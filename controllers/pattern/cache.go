@@ -2,6 +2,7 @@ package pattern
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -33,6 +34,7 @@ func (g *Registration) CacheOptions() cache.Options {
 		&v1alpha1.PatternClass{}: {Label: labels.Everything()},
 		&corev1.Secret{}:         {Label: labels.SelectorFromSet(labels.Set{v1alpha1.LabelWatch: "true"})},
 	}
+	by[&corev1.Pod{}] = cache.ByObject{Transform: podForScaling}
 	for _, k := range g.kinds {
 		by[k.newObject()] = cache.ByObject{Label: labels.Everything()}
 	}
@@ -40,4 +42,29 @@ func (g *Registration) CacheOptions() cache.Options {
 		ByObject:             by,
 		DefaultLabelSelector: labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}),
 	}
+}
+
+// podForScaling drops all of a pod that scaling does not ask for: a cluster may run many.
+func podForScaling(obj any) (any, error) {
+	pod, ok := obj.(*corev1.Pod)
+	if !ok {
+		return obj, nil
+	}
+	slim := &corev1.Pod{
+		TypeMeta: pod.TypeMeta,
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
+			Labels: pod.Labels, DeletionTimestamp: pod.DeletionTimestamp,
+		},
+		Status: corev1.PodStatus{Phase: pod.Status.Phase, PodIP: pod.Status.PodIP},
+	}
+	if cost, ok := pod.Annotations[corev1.PodDeletionCost]; ok {
+		slim.Annotations = map[string]string{corev1.PodDeletionCost: cost}
+	}
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			slim.Status.Conditions = []corev1.PodCondition{{Type: c.Type, Status: c.Status}}
+		}
+	}
+	return slim, nil
 }

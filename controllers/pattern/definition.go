@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/controllers/scaling"
 )
 
 // Definition is all that the pipeline has to know of a kind. Needs, Plan and
@@ -27,6 +28,9 @@ type Definition[T v1alpha1.Pattern] struct {
 	// Probe, when set, asks something outside the cluster's API whether it works, every
 	// ProbeInterval. It returns nil where there is nothing to ask.
 	Probe func(ctx context.Context, obj T, in Inputs, seen Observed) *ProbeResult
+	// Scaling says how the object scales by itself, nil where it does not or can not now. The
+	// children of the plan that bear the load are marked Scaled.
+	Scaling func(obj T) *scaling.Spec
 	// Observe reads what is alive and says how the object is. It may set the fields of obj.Status
 	// that only this kind has.
 	Observe func(obj T, seen Observed) Health
@@ -44,8 +48,9 @@ type Needs struct {
 	Source *client.ObjectKey
 	// APIs that must be served, e.g. HTTPRoute.
 	APIs []schema.GroupVersionKind
-	// Replicas of the plane that the spec asks for.
-	Replicas int32
+	// Replicas of the plane that the spec asks for at most, and the field that does.
+	Replicas      int32
+	ReplicasField string
 	// Storage that the spec asks for, all replicas together; nil for none.
 	Storage *resource.Quantity
 	// CountConsumers asks for the number of patterns that use this Engine.
@@ -117,6 +122,9 @@ type Child struct {
 	Retain bool
 	// Shared objects are made once and belong to nobody: never updated, owned or pruned.
 	Shared bool
+	// Scaled is true for a Deployment whose number of replicas follows its load: the plan's is the one
+	// to start with.
+	Scaled bool
 	// Generate fills keys of a Secret with random text, once. The values replace ${key}
 	// in the Secret's other values.
 	Generate map[string]Generator
@@ -175,6 +183,8 @@ type kind interface {
 	plan(v1alpha1.Pattern, Inputs) (Plan, error)
 	observe(v1alpha1.Pattern, Observed) Health
 	probe(context.Context, v1alpha1.Pattern, Inputs, Observed) *ProbeResult
+	scaling(v1alpha1.Pattern) *scaling.Spec
+	scales() bool
 }
 
 func (d Definition[T]) name() string                { return d.Kind }
@@ -197,6 +207,15 @@ func (d Definition[T]) probe(ctx context.Context, obj v1alpha1.Pattern, in Input
 		return nil
 	}
 	return d.Probe(ctx, obj.(T), in, seen)
+}
+
+func (d Definition[T]) scales() bool { return d.Scaling != nil }
+
+func (d Definition[T]) scaling(obj v1alpha1.Pattern) *scaling.Spec {
+	if d.Scaling == nil {
+		return nil
+	}
+	return d.Scaling(obj.(T))
 }
 
 // BindingSecretName is the name of the binding Secret of a pattern whose children are named base.

@@ -11,6 +11,9 @@ const (
 	eventPruned   = "Pruned"
 	eventReady    = "Ready"
 	eventNotReady = "NotReady"
+
+	eventScaledUp   = "ScaledUp"
+	eventScaledDown = "ScaledDown"
 )
 
 // event tells the owner of an object what happened.

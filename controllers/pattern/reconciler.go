@@ -16,6 +16,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
@@ -52,6 +53,9 @@ type Reconciler struct {
 	routes        *routeWatch
 	// queue of those that wait for their turn in a change of their class; all kinds share it.
 	queue *queue
+	// autoscaler of all kinds; tell is what it wakes this one by.
+	autoscaler *autoscaler
+	tell       chan event.GenericEvent
 	// written holds the resourceVersion of each object's last write by this process.
 	written sync.Map
 }
@@ -69,6 +73,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (_ re
 		err = errors.Join(err, r.patchStatus(ctx, s))
 	}()
 	if !s.obj.GetDeletionTimestamp().IsZero() {
+		r.autoscaler.forget(r.kind.name(), req.NamespacedName)
 		return r.finalize(ctx, s)
 	}
 	err = r.run(ctx, s)
@@ -81,6 +86,9 @@ func (r *Reconciler) run(ctx context.Context, s *scope) error {
 		return err
 	}
 	if err := r.resolve(ctx, s); err != nil || !s.accepted.OK {
+		if !s.accepted.OK {
+			r.autoscaler.forget(r.kind.name(), client.ObjectKeyFromObject(s.obj))
+		}
 		return err
 	}
 	if err := r.apply(ctx, s); err != nil || !s.accepted.OK || !s.applied.OK {
@@ -99,6 +107,7 @@ func (r *Reconciler) fetch(ctx context.Context, req reconcile.Request) (*scope, 
 		if apierrors.IsNotFound(err) {
 			r.written.Delete(req.NamespacedName)
 			r.queue.leave(r.kind.name(), req.NamespacedName)
+			r.autoscaler.forget(r.kind.name(), req.NamespacedName)
 		}
 		return nil, client.IgnoreNotFound(err)
 	}
@@ -151,6 +160,7 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 	}
 	s.health = r.kind.observe(s.obj, seen)
 	s.observed = true
+	r.followLoad(s)
 	return nil
 }
 

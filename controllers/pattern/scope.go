@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/controllers/scaling"
 )
 
 // scope carries one reconcile from phase to phase.
@@ -30,6 +31,11 @@ type scope struct {
 	held []string
 	// turn is where the object stands in a change of its class.
 	turn turn
+
+	// scales is true where the number of replicas follows the load; load is what was found of it last,
+	// nil until it was looked at.
+	scales bool
+	load   *scaling.Decision
 
 	// accepted, applied, health and deleting are what the phases found.
 	accepted Verdict

@@ -3,6 +3,7 @@ package pattern
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
@@ -16,13 +17,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/controllers/scaling"
+	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
 // Options of the pipelines.
@@ -33,6 +38,10 @@ type Options struct {
 	Concurrency int
 	// Clock is the time; the real one by default.
 	Clock clock.PassiveClock
+	// Loads reads the load of pods; their metrics by default.
+	Loads scaling.Reader
+	// ScalingInterval between two looks at the load; 15s by default.
+	ScalingInterval time.Duration
 	// Registry of metrics.
 	Registry prometheus.Registerer
 	// SkipNameValidation lets tests start several managers in one process.
@@ -60,6 +69,10 @@ func (g *Registration) Setup(mgr manager.Manager, o Options) error {
 	if err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
+	scaler, err := newAutoscaler(mgr, o)
+	if err != nil {
+		return err
+	}
 	waiting := newQueue()
 	secrets := newSecretReader(mgr.GetClient(), mgr.GetAPIReader())
 	var all objectCollector
@@ -69,6 +82,7 @@ func (g *Registration) Setup(mgr manager.Manager, o Options) error {
 			client: mgr.GetClient(), live: mgr.GetAPIReader(), scheme: mgr.GetScheme(),
 			events: mgr.GetEventRecorder("trellis"), clock: o.Clock,
 			secrets: secrets, metrics: m, clusterDomain: o.ClusterDomain, queue: waiting,
+			autoscaler: scaler, tell: make(chan event.GenericEvent),
 		}
 		if err := r.setup(mgr, o); err != nil {
 			return fmt.Errorf("set up %s: %w", k.name(), err)
@@ -81,6 +95,25 @@ func (g *Registration) Setup(mgr manager.Manager, o Options) error {
 	return nil
 }
 
+// newAutoscaler adds the autoscaler to the manager. Pods are watched from the start, so that what
+// scales later asks for nothing then.
+func newAutoscaler(mgr manager.Manager, o Options) (*autoscaler, error) {
+	a := &autoscaler{
+		client: mgr.GetClient(), reader: o.Loads, events: mgr.GetEventRecorder("trellis"), clock: o.Clock,
+		log: mgr.GetLogger().WithName("autoscaler"), interval: o.ScalingInterval, followed: map[string]*followed{},
+	}
+	if a.reader == nil {
+		a.reader = scaling.NewMetricsReader(planeconfig.PortAdmin)
+	}
+	if a.interval == 0 {
+		a.interval = scalingInterval
+	}
+	if _, err := mgr.GetCache().GetInformer(context.Background(), &corev1.Pod{}); err != nil {
+		return nil, fmt.Errorf("watch pods: %w", err)
+	}
+	return a, mgr.Add(a)
+}
+
 func (r *Reconciler) setup(mgr manager.Manager, o Options) error {
 	b := ctrl.NewControllerManagedBy(mgr).
 		For(r.kind.newObject(), builder.WithPredicates(specOrMarks())).
@@ -88,6 +121,9 @@ func (r *Reconciler) setup(mgr manager.Manager, o Options) error {
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.bySecret), builder.WithPredicates(notOurs())).
 		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(r.byClaim), builder.WithPredicates(specOrMarks())).
 		WithOptions(controller.Options{MaxConcurrentReconciles: o.Concurrency, SkipNameValidation: &o.SkipNameValidation})
+	if r.kind.scales() {
+		b = b.WatchesRawSource(source.Channel(r.tell, &handler.EnqueueRequestForObject{}))
+	}
 	for _, obj := range ownedKinds() {
 		b = b.Owns(obj)
 	}

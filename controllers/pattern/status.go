@@ -24,6 +24,7 @@ func summarise(s *scope) {
 	}
 	summariseVerdict(s, v1alpha1.ConditionEngineReady, s.health.Engine)
 	summariseVerdict(s, v1alpha1.ConditionPlaneReady, s.health.Plane)
+	summariseScaling(s, status)
 	summariseReady(s)
 	summariseUpdate(s, status)
 	if s.inputs.Class != nil && !s.turn.queued {
@@ -155,6 +156,26 @@ func summariseUpdate(s *scope, status *v1alpha1.PatternStatus) {
 	case s.applied != nil && s.applied.OK:
 		removeCondition(status, v1alpha1.ConditionUpdateAvailable)
 	}
+}
+
+// summariseScaling says how the number of replicas follows the load. What a new operator has not looked
+// at yet stays as it was said.
+func summariseScaling(s *scope, status *v1alpha1.PatternStatus) {
+	switch {
+	case !s.observed:
+	case !s.scales:
+		removeCondition(status, v1alpha1.ConditionScalingActive)
+		removeCondition(status, v1alpha1.ConditionScalingLimited)
+	case s.load != nil:
+		s.set(v1alpha1.ConditionScalingActive, statusOf(s.load.Active.OK), s.load.Active.Reason, s.load.Active.Message)
+		s.set(v1alpha1.ConditionScalingLimited, statusOf(s.load.Limited.OK), s.load.Limited.Reason, s.load.Limited.Message)
+	case condition(status.Conditions, v1alpha1.ConditionScalingActive) == nil:
+		s.set(v1alpha1.ConditionScalingActive, metav1.ConditionUnknown, v1alpha1.ReasonScalingPending, "the load has not been looked at yet")
+	}
+}
+
+func statusOf(yes bool) metav1.ConditionStatus {
+	return ternary(yes, metav1.ConditionTrue, metav1.ConditionFalse)
 }
 
 // rolls is true from the turn of an object until all of its pods follow the class.

@@ -52,12 +52,20 @@ func deployment(g *v1alpha1.RealtimeGateway, in pattern.Inputs, config string) *
 	}
 }
 
+// replicas to run or, where they follow the load, to start with.
 func replicas(g *v1alpha1.RealtimeGateway) int32 {
-	if ptr.Deref(g.Spec.Suspend, false) {
+	n := ptr.Deref(g.Spec.Replicas, 1)
+	switch {
+	case isSuspended(g):
 		return 0
+	case g.Spec.Scaling != nil:
+		return max(g.Spec.Scaling.MinReplicas, min(n, g.Spec.Scaling.MaxReplicas))
+	default:
+		return n
 	}
-	return ptr.Deref(g.Spec.Replicas, 1)
 }
+
+func isSuspended(g *v1alpha1.RealtimeGateway) bool { return ptr.Deref(g.Spec.Suspend, false) }
 
 // strategy never lets two pods hold the same rooms in memory.
 func strategy(g *v1alpha1.RealtimeGateway) appsv1.DeploymentStrategy {

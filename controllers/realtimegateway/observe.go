@@ -1,8 +1,6 @@
 package realtimegateway
 
 import (
-	"k8s.io/utils/ptr"
-
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 	"github.com/trellis-dev/trellis/controllers/pattern"
 )
@@ -10,7 +8,7 @@ import (
 func observe(g *v1alpha1.RealtimeGateway, seen pattern.Observed) pattern.Health {
 	before := g.Status.ScaleStatus
 	g.Status.ScaleStatus = pattern.ScaleStatus(seen.Children, before)
-	if ptr.Deref(g.Spec.Suspend, false) {
+	if isSuspended(g) {
 		return pattern.Health{Engine: engineVerdict(g, seen), Plane: &pattern.Verdict{
 			Reason: v1alpha1.ReasonSuspended, Message: "spec.suspend is true: set it to false to serve again",
 		}}

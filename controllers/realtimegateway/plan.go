@@ -28,6 +28,7 @@ func Definition() pattern.Definition[*v1alpha1.RealtimeGateway] {
 		New:     func() *v1alpha1.RealtimeGateway { return &v1alpha1.RealtimeGateway{} },
 		Needs:   needs,
 		Plan:    plan,
+		Scaling: scale,
 		Observe: observe,
 	}
 }
@@ -36,6 +37,9 @@ func needs(g *v1alpha1.RealtimeGateway, _ *v1alpha1.PatternClass) pattern.Needs 
 	n := pattern.Needs{
 		EngineName: string(g.Spec.Engine), Replicas: ptr.Deref(g.Spec.Replicas, 1),
 		Playground: g.Spec.Playground == v1alpha1.PlaygroundEnabled,
+	}
+	if g.Spec.Scaling != nil {
+		n.Replicas, n.ReplicasField = g.Spec.Scaling.MaxReplicas, "spec.scaling.maxReplicas"
 	}
 	if g.Spec.Engine == v1alpha1.RealtimeRedis {
 		n.Engine = &pattern.EngineNeed{Type: v1alpha1.EngineRedis, Selection: g.Spec.EngineSelection}
@@ -81,10 +85,10 @@ func plan(g *v1alpha1.RealtimeGateway, in pattern.Inputs) (pattern.Plan, error) 
 			{Object: specs.Service(o, o.Base, serviceType(g), specs.Port("http", servicePort))},
 		},
 	}
-	if ptr.Deref(g.Spec.Replicas, 1) > 1 {
+	if mayHaveSeveral(g) {
 		out.Children = append(out.Children, pattern.Child{Object: specs.DisruptionBudget(o, o.Base)})
 	}
-	out.Children = append(out.Children, pattern.Child{Object: deployment(g, in, fixed)})
+	out.Children = append(out.Children, pattern.Child{Object: deployment(g, in, fixed), Scaled: scale(g) != nil})
 	out.Children = append(out.Children, exposure(g, o)...)
 	return out, nil
 }

@@ -70,7 +70,7 @@ func NewMetrics(cfg planeconfig.Config, version string) *Metrics {
 		labels:     labels,
 		gatherers:  prometheus.Gatherers{reg},
 		Connections: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "trellis_plane_connections", Help: "Streams, sockets and waiting polls held open now.",
+			Name: planeconfig.MetricConnections, Help: "Streams, sockets and waiting polls held open now.",
 		}, []string{"protocol"}),
 		Rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "trellis_plane_rejected_total", Help: "Requests and connections turned away.",

@@ -28,6 +28,9 @@ const (
 // EventsPath is where a plane receives CloudEvents, as the pattern's status.address says.
 const EventsPath = "/v1/events"
 
+// MetricConnections is the gauge of a plane's open connections, by protocol: what the operator scales by.
+const MetricConnections = "trellis_plane_connections"
+
 // Config is the whole configuration of one plane process.
 type Config struct {
 	// Kind is the pattern's kind, e.g. "RealtimeGateway".

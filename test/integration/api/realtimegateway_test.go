@@ -6,6 +6,7 @@ import "slices"
 
 const (
 	onePod     = "engine Memory keeps rooms inside one pod, so replicas must be 1 or 0: set engine to Redis to run more"
+	noScale    = "engine Memory keeps rooms inside one pod, so it can not scale: set engine to Redis, or remove scaling"
 	noEngine   = "engine Memory uses no Engine: remove engineSelection, or set engine to Redis"
 	noSinks    = "sinks are not served by RealtimeGateway in this version: remove sinks"
 	noStateful = "mode Stateful is not available in this version: use PubSub"
@@ -20,6 +21,8 @@ func gatewayTables() []table {
 			patternRows(), gatewayMemoryRows())},
 		{name: "on Redis", kind: "RealtimeGateway", base: `spec: {engine: Redis, replicas: 2}`,
 			rows: slices.Concat(gatewayRows(), gatewayEngineRows())},
+		{name: "scaling", kind: "RealtimeGateway", rows: gatewayScalingRows(),
+			base: `spec: {engine: Redis, limits: {connections: 1000000}, scaling: {maxReplicas: 1000, connectionsPerReplica: 100}}`},
 		{name: "sinks", kind: "RealtimeGateway", base: "spec:" + sinksBase, rows: sinkRows(),
 			alongside: []string{rule("spec", noSinks)}},
 	}
@@ -31,6 +34,7 @@ func gatewayMemoryRows() []row {
 		allowed("no replica", set("spec.replicas", int64(0))),
 		refused("two replicas", set("spec.replicas", int64(2)), rule("spec", onePod)),
 		refused("two replicas, Memory said", patch(`spec: {engine: Memory, replicas: 2}`), rule("spec", onePod)),
+		refused("scaling", patch(`spec: {scaling: {maxReplicas: 1, connectionsPerReplica: 1}}`), rule("spec", noScale)),
 		refused("an engine selected", patch(`spec: {engineSelection: {sharing: Dedicated}}`), rule("spec", noEngine)),
 		refused("an engine named", patch(`spec: {engine: Memory, engineSelection: {ref: {name: a}}}`), rule("spec", noEngine)),
 		refused("a sink", patch(`spec: {sinks: [{name: a, url: "http://example.com"}]}`), rule("spec", noSinks)),
@@ -70,10 +74,13 @@ func gatewayRows() []row {
 	)
 }
 
+// durations is the pattern of all.
+const durations = `^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+
 func gatewayTTLRows() []row {
 	const (
 		path    = "spec.history.ttl"
-		pattern = `^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+		pattern = durations
 		broken  = `spec.history.ttl: Invalid value: "string": type conversion error from 'string' to 'google.protobuf.Duration' evaluating rule: ` + ttlBounds
 	)
 	return []row{

@@ -22,6 +22,7 @@ import (
 
 	"github.com/trellis-dev/trellis/controllers"
 	"github.com/trellis-dev/trellis/controllers/pattern"
+	"github.com/trellis-dev/trellis/controllers/scaling"
 )
 
 // Operator is a manager in this process whose calls are counted.
@@ -41,6 +42,10 @@ type OperatorOptions struct {
 	Kinds *pattern.Registration
 	// Namespace that it watches; all by default.
 	Namespace string
+	// Loads are what pods are said to bear, looked at every LoadInterval. By default nothing is looked at:
+	// the pods of these tests do not run.
+	Loads        scaling.Reader
+	LoadInterval time.Duration
 	// Transport wraps what carries its calls, e.g. to break some.
 	Transport func(http.RoundTripper) http.RoundTripper
 }
@@ -63,6 +68,9 @@ func StartOperator(t testing.TB, o OperatorOptions) *Operator {
 func (op *Operator) manager(o OperatorOptions) (manager.Manager, error) {
 	if o.Kinds == nil {
 		o.Kinds = controllers.Kinds()
+	}
+	if o.Loads == nil {
+		o.LoadInterval = time.Hour
 	}
 	cfg := rest.CopyConfig(Config)
 	cfg.ContentType = "application/json"
@@ -88,7 +96,9 @@ func (op *Operator) manager(o OperatorOptions) (manager.Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a manager: %w", err)
 	}
-	return mgr, o.Kinds.Setup(mgr, pattern.Options{Registry: prometheus.NewRegistry(), SkipNameValidation: true})
+	return mgr, o.Kinds.Setup(mgr, pattern.Options{
+		Registry: prometheus.NewRegistry(), SkipNameValidation: true, Loads: o.Loads, ScalingInterval: o.LoadInterval,
+	})
 }
 
 // Stop ends the operator and waits for it.

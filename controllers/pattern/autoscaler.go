@@ -1,0 +1,259 @@
+package pattern
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"golang.org/x/sync/errgroup"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	"github.com/trellis-dev/trellis/controllers/scaling"
+)
+
+const (
+	// scalingInterval between two looks at the load.
+	scalingInterval = 15 * time.Second
+	// objectsAtOnce and podsAtOnce bound the reads that are under way.
+	objectsAtOnce, podsAtOnce = 8, 8
+)
+
+// autoscaler sets the number of replicas of the objects that follow their load. It reads pods from the
+// cache and their load from themselves, and writes only when the number changes; what it found is
+// told to the pipeline, which alone writes an object's status.
+type autoscaler struct {
+	client   client.Client
+	reader   scaling.Reader
+	events   events.EventRecorder
+	clock    clock.PassiveClock
+	log      logr.Logger
+	interval time.Duration
+
+	mu       sync.Mutex
+	followed map[string]*followed
+}
+
+// followed is one object that follows its load.
+type followed struct {
+	object   corev1.ObjectReference
+	workload types.NamespacedName
+	spec     scaling.Spec
+	// tell wakes the object's pipeline.
+	tell chan<- event.GenericEvent
+	// only the loop uses scaler.
+	scaler *scaling.Scaler
+	// found is nil until the load was looked at.
+	found *scaling.Decision
+}
+
+// follow an object, or another spec of it.
+func (a *autoscaler) follow(f followed) *scaling.Decision {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	key := followedKey(f.object.Kind, types.NamespacedName{Namespace: f.object.Namespace, Name: f.object.Name})
+	old := a.followed[key]
+	if old == nil || old.object.UID != f.object.UID {
+		f.scaler = &scaling.Scaler{}
+		a.followed[key] = &f
+		return nil
+	}
+	old.spec, old.workload = f.spec, f.workload
+	return old.found
+}
+
+// forget an object that does not follow its load any more.
+func (a *autoscaler) forget(kind string, key types.NamespacedName) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.followed, followedKey(kind, key))
+}
+
+func followedKey(kind string, key types.NamespacedName) string { return kind + "/" + key.String() }
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable.
+func (a *autoscaler) NeedLeaderElection() bool { return true }
+
+// Start implements manager.Runnable.
+func (a *autoscaler) Start(ctx context.Context) error {
+	ticker := clock.RealClock{}.NewTicker(a.interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C():
+			a.round(ctx)
+		}
+	}
+}
+
+// round looks at every object once.
+func (a *autoscaler) round(ctx context.Context) {
+	a.mu.Lock()
+	var all []*followed
+	for _, f := range a.followed {
+		all = append(all, f)
+	}
+	a.mu.Unlock()
+	var group errgroup.Group
+	group.SetLimit(objectsAtOnce)
+	for _, f := range all {
+		group.Go(func() error {
+			if err := a.look(ctx, f); err != nil && ctx.Err() == nil {
+				// It is looked at again in the next round.
+				a.log.Info("can not scale", "kind", f.object.Kind, "namespace", f.object.Namespace, "name", f.object.Name, "reason", err.Error())
+			}
+			return nil
+		})
+	}
+	_ = group.Wait()
+}
+
+// look at one object, and scale it where its load asks for it.
+func (a *autoscaler) look(ctx context.Context, f *followed) error {
+	a.mu.Lock()
+	spec, workload := f.spec, f.workload
+	a.mu.Unlock()
+	var d appsv1.Deployment
+	if err := a.client.Get(ctx, workload, &d); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	var pods corev1.PodList
+	if err := a.client.List(ctx, &pods, client.InNamespace(d.Namespace), client.MatchingLabels(d.Spec.Selector.MatchLabels)); err != nil {
+		return fmt.Errorf("list pods: %w", err)
+	}
+	current := ptr.Deref(d.Spec.Replicas, 1)
+	state := scaling.State{Current: current, Settled: settledAt(&d, current), Load: a.load(ctx, spec, pods.Items)}
+	if ctx.Err() != nil {
+		return nil
+	}
+	decision := f.scaler.Next(a.clock.Now(), spec, state)
+	if decision.Replicas != current {
+		if err := a.resize(ctx, f, &d, pods.Items, state, decision); err != nil {
+			return err
+		}
+	}
+	a.report(ctx, f, decision)
+	return nil
+}
+
+// settledAt is true when all pods of the newest sort are there and no others.
+func settledAt(d *appsv1.Deployment, n int32) bool {
+	return d.Status.ObservedGeneration >= d.Generation && d.Status.Replicas == n && d.Status.UpdatedReplicas == n
+}
+
+// load of the pods that are there to stay.
+func (a *autoscaler) load(ctx context.Context, spec scaling.Spec, pods []corev1.Pod) scaling.Load {
+	var out scaling.Load
+	var addresses []string
+	for i := range pods {
+		p := &pods[i]
+		if p.DeletionTimestamp.IsZero() && p.Status.Phase != corev1.PodFailed && p.Status.Phase != corev1.PodSucceeded {
+			out.Pods = append(out.Pods, scaling.Pod{Name: p.Name, Ready: podReady(p)})
+			addresses = append(addresses, p.Status.PodIP)
+		}
+	}
+	var group errgroup.Group
+	group.SetLimit(podsAtOnce)
+	for i := range out.Pods {
+		if !out.Pods[i].Ready || addresses[i] == "" {
+			continue
+		}
+		group.Go(func() error {
+			if n, err := a.reader.Read(ctx, addresses[i], spec.Metric); err == nil {
+				out.Pods[i].Load = &n
+			} else {
+				a.log.V(1).Info("a pod does not say its load", "pod", out.Pods[i].Name, "reason", err.Error())
+			}
+			return nil
+		})
+	}
+	_ = group.Wait()
+	return out
+}
+
+func podReady(p *corev1.Pod) bool {
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
+// resize writes another number of replicas, unless the Deployment changed since it was read.
+func (a *autoscaler) resize(ctx context.Context, f *followed, d *appsv1.Deployment, pods []corev1.Pod, state scaling.State, to scaling.Decision) error {
+	if fewer := state.Current - to.Replicas; fewer > 0 {
+		if err := a.mark(ctx, pods, scaling.Fewest(state.Load.Pods, fewer)); err != nil {
+			return err
+		}
+	}
+	patch := client.MergeFromWithOptions(d.DeepCopy(), client.MergeFromWithOptimisticLock{})
+	d.Spec.Replicas = ptr.To(to.Replicas)
+	if err := a.client.Patch(ctx, d, patch, scaleOwner); err != nil {
+		if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+			// The next round sees what it is now.
+			return nil
+		}
+		return fmt.Errorf("set replicas: %w", err)
+	}
+	reason := eventScaledUp
+	if to.Replicas < state.Current {
+		reason = eventScaledDown
+	}
+	a.events.Eventf(&f.object, nil, corev1.EventTypeNormal, reason, "Scale", "%s", to.Why)
+	return nil
+}
+
+// mark has the ReplicaSet stop the named pods before others, and takes the marks of a step that never
+// came about off the others.
+func (a *autoscaler) mark(ctx context.Context, pods []corev1.Pod, first []string) error {
+	costs := map[string]string{}
+	for _, name := range first {
+		costs[name] = "-1"
+	}
+	for i := range pods {
+		p := &pods[i]
+		if !p.DeletionTimestamp.IsZero() || p.Annotations[corev1.PodDeletionCost] == costs[p.Name] {
+			continue
+		}
+		patch := client.MergeFrom(p.DeepCopy())
+		if cost := costs[p.Name]; cost != "" {
+			setAnnotation(p, corev1.PodDeletionCost, cost)
+		} else {
+			delete(p.Annotations, corev1.PodDeletionCost)
+		}
+		if err := a.client.Patch(ctx, p, patch, scaleOwner); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("mark the pod that is to stop first: %w", err)
+		}
+	}
+	return nil
+}
+
+// report tells the pipeline when what is to be said changed.
+func (a *autoscaler) report(ctx context.Context, f *followed, d scaling.Decision) {
+	a.mu.Lock()
+	same := f.found != nil && f.found.Active == d.Active && f.found.Limited == d.Limited
+	f.found = &d
+	a.mu.Unlock()
+	if same {
+		return
+	}
+	// The pipeline asks for no more than the name.
+	obj := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: f.object.Namespace, Name: f.object.Name}}
+	select {
+	case f.tell <- event.GenericEvent{Object: obj}:
+	case <-ctx.Done():
+	}
+}

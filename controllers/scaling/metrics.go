@@ -1,0 +1,85 @@
+package scaling
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+)
+
+// Reader reads the load of one pod.
+type Reader interface {
+	// Read returns the sum of a gauge over its labels at the pod with the given address.
+	Read(ctx context.Context, address, metric string) (float64, error)
+}
+
+const (
+	// readTimeout bounds one read.
+	readTimeout = 3 * time.Second
+	// maxMetrics is the most bytes of a pod's metrics.
+	maxMetrics = 4 << 20
+	// planeInfo is what every plane reports; without it an absent gauge says nothing.
+	planeInfo = "trellis_plane_info"
+)
+
+// metricsReader reads what a pod tells Prometheus: what is scaled by is then what its owner sees, and
+// planes of every version have it.
+type metricsReader struct {
+	client *http.Client
+	port   int
+}
+
+// NewMetricsReader reads /metrics at a port of the pods.
+func NewMetricsReader(port int) Reader {
+	return metricsReader{port: port, client: &http.Client{
+		Timeout: readTimeout,
+		// Pods are reached without a proxy, and no connection is left open between two reads.
+		Transport: &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return errors.New("a pod does not redirect")
+		},
+	}}
+}
+
+// Read implements Reader.
+func (m metricsReader) Read(ctx context.Context, address, metric string) (sum float64, err error) {
+	url := "http://" + net.JoinHostPort(address, strconv.Itoa(m.port)) + "/metrics"
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, fmt.Errorf("read metrics: %w", err)
+	}
+	req.Header.Set("Accept", string(expfmt.NewFormat(expfmt.TypeTextPlain)))
+	resp, err := m.client.Do(req)
+	if err != nil {
+		return 0, fmt.Errorf("read metrics: %w", err)
+	}
+	defer func() { err = errors.Join(err, resp.Body.Close()) }()
+	if resp.StatusCode != http.StatusOK {
+		return 0, fmt.Errorf("read metrics: %s", resp.Status)
+	}
+	return sumOf(io.LimitReader(resp.Body, maxMetrics), metric)
+}
+
+// sumOf a gauge over all its labels. A plane that has not counted anything yet does not name it.
+func sumOf(text io.Reader, metric string) (float64, error) {
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	families, err := parser.TextToMetricFamilies(text)
+	if err != nil {
+		return 0, fmt.Errorf("read metrics: %w", err)
+	}
+	if families[planeInfo] == nil {
+		return 0, errors.New("read metrics: what answers is no plane")
+	}
+	sum := 0.0
+	for _, m := range families[metric].GetMetric() {
+		sum += m.GetGauge().GetValue()
+	}
+	return sum, nil
+}

@@ -1,0 +1,79 @@
+package scaling
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+const someMetrics = `# TYPE trellis_plane_info gauge
+trellis_plane_info{version="v0.1.0"} 1
+# TYPE trellis_plane_connections gauge
+trellis_plane_connections{protocol="SSE"} 7
+trellis_plane_connections{protocol="WebSocket"} 35
+# TYPE go_gc_duration_seconds summary
+go_gc_duration_seconds{quantile="0.5"} 1e-05
+go_gc_duration_seconds_sum 1
+go_gc_duration_seconds_count 2
+`
+
+func TestRead(t *testing.T) {
+	answer := func(text string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, text) }
+	}
+	tests := []struct {
+		name   string
+		answer http.HandlerFunc
+		want   float64
+		err    string
+	}{
+		{"a sum over labels", answer(someMetrics), 42, ""},
+		{"nothing counted yet", answer("# TYPE trellis_plane_info gauge\ntrellis_plane_info 1\n"), 0, ""},
+		{"no plane", answer("# TYPE up gauge\nup 1\n"), 0, "no plane"},
+		{"no metrics", answer("<html>"), 0, "read metrics"},
+		{"an error", http.NotFound, 0, "404"},
+		{"a redirect", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
+		}, 0, "does not redirect"},
+		{"more than is read", answer(someMetrics + strings.Repeat("# "+strings.Repeat("x", 1022)+"\n", 5<<10)), 0, "read metrics"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			server := httptest.NewServer(tt.answer)
+			defer server.Close()
+			got, err := readFrom(t, server.URL)
+			if tt.err == "" && err != nil || tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) {
+				t.Fatalf("error is %v, want %q", err, tt.err)
+			}
+			if got != tt.want {
+				t.Errorf("load is %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func readFrom(t *testing.T, server string) (float64, error) {
+	t.Helper()
+	u, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, port, err := net.SplitHostPort(u.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return NewMetricsReader(n).Read(ctx, host, "trellis_plane_connections")
+}
