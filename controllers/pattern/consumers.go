@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
@@ -23,7 +24,7 @@ func (r *Reconciler) consumers(ctx context.Context, from client.Reader, engine v
 		}
 		if err := meta.EachListItem(list, func(o runtimeObject) error {
 			p, ok := o.(v1alpha1.Pattern)
-			if ok && p.GetDeletionTimestamp().IsZero() && usesEngine(p, engine.GetName()) {
+			if ok && p.GetDeletionTimestamp().IsZero() && usesEngine(p, engine.GetName()) && !succeedsOwner(k, p, engine) {
 				users = append(users, k.name()+" "+p.GetName())
 			}
 			return nil
@@ -32,6 +33,13 @@ func (r *Reconciler) consumers(ctx context.Context, from client.Reader, engine v
 		}
 	}
 	return users, nil
+}
+
+// succeedsOwner is true for a pattern that has the name of the one that an Engine was made for, which is
+// gone: it waits for that Engine to go, and will make its own.
+func succeedsOwner(k kind, p, engine v1alpha1.Pattern) bool {
+	owner := metav1.GetControllerOf(engine)
+	return owner != nil && owner.Kind == k.name() && owner.Name == p.GetName() && owner.UID != p.GetUID()
 }
 
 func usesEngine(p v1alpha1.Pattern, engine string) bool {
