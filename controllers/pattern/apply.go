@@ -192,7 +192,7 @@ func (s *scope) applyFailed(child Child, err error) error {
 		Reason:  v1alpha1.ReasonApplyFailed,
 		Message: fmt.Sprintf("%s can not be applied: %s", kindOf(child.Object), apierrors.ReasonForError(err)),
 	}
-	if apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) {
+	if apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) || apierrors.IsInternalError(err) {
 		s.applied.Message += ": " + err.Error()
 	}
 	return fmt.Errorf("apply %s: %w", kindOf(child.Object), err)
