@@ -54,6 +54,15 @@ type Registration struct{ kinds []kind }
 // Register adds a kind.
 func Register[T v1alpha1.Pattern](r *Registration, d Definition[T]) { r.kinds = append(r.kinds, d) }
 
+// Names of the registered kinds.
+func (g *Registration) Names() []string {
+	names := make([]string, len(g.kinds))
+	for i, k := range g.kinds {
+		names[i] = k.name()
+	}
+	return names
+}
+
 // Setup adds a controller for every registered kind.
 func (g *Registration) Setup(mgr manager.Manager, o Options) error {
 	if o.ClusterDomain == "" {
@@ -166,13 +175,18 @@ func ownedKinds() []client.Object {
 	}
 }
 
-// ownedLists are empty lists of all kinds of children that may exist.
-func (r *Reconciler) ownedLists() []client.ObjectList {
-	lists := []client.ObjectList{
+// ChildLists are empty lists of all kinds of children that every cluster serves.
+func ChildLists() []client.ObjectList {
+	return []client.ObjectList{
 		&appsv1.DeploymentList{}, &appsv1.StatefulSetList{}, &corev1.ServiceList{}, &corev1.ServiceAccountList{},
 		&corev1.SecretList{}, &corev1.ConfigMapList{}, &policyv1.PodDisruptionBudgetList{},
 		&networkingv1.NetworkPolicyList{}, &networkingv1.IngressList{}, &v1alpha1.EngineList{},
 	}
+}
+
+// ownedLists are empty lists of all kinds of children that may exist.
+func (r *Reconciler) ownedLists() []client.ObjectList {
+	lists := ChildLists()
 	if r.routes.started.Load() {
 		lists = append(lists, &gatewayv1.HTTPRouteList{})
 	}

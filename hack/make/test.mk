@@ -30,9 +30,9 @@ test-integration: bin/trellis-cluster $(call tools,gotestsum) ## Against a real 
 test-cluster: $(call tools,gotestsum) ## The embedded cluster itself: boot, crash, and what it leaves behind
 	cd hack/cluster && ../gotest.sh test-cluster -count=1 -timeout=20m -tags=cluster ./e2e/...
 
-test-laws: bin/trellis-cluster $(call tools,gotestsum) ## The laws over every example, which takes a quarter of an hour
+test-laws: bin/trellis-cluster $(call tools,gotestsum) ## The laws over every example, which takes long; RUN=<pattern> for some
 	KUBEBUILDER_ASSETS="$$(bin/trellis-cluster envtest-assets)" LAWS=all \
-	  hack/gotest.sh test-laws -count=1 -timeout=60m -parallel=4 -tags=integration ./test/integration/laws
+	  hack/gotest.sh test-laws -count=1 -timeout=90m -tags=integration -run='$(value RUN)' ./test/integration/laws
 
 test-e2e: images $(call tools,gotestsum helm) ## On a cluster of two nodes, with real pods and engines
 	hack/e2e.sh

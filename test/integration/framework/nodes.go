@@ -4,14 +4,13 @@ package framework
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
-	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,6 +20,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/controllers"
+	"github.com/trellis-dev/trellis/controllers/pattern"
 )
 
 // playCluster plays the cluster in one namespace: every workload becomes ready at
@@ -39,6 +40,7 @@ func playCluster(t testing.TB, namespace string) {
 			case <-tick.C:
 				playDeployments(ctx, namespace)
 				playStatefulSets(ctx, namespace)
+				releaseClaims(ctx, namespace)
 				collectGarbage(ctx, namespace)
 			}
 		}
@@ -74,7 +76,9 @@ func playStatefulSets(ctx context.Context, namespace string) {
 		for _, template := range s.Spec.VolumeClaimTemplates {
 			claim := template.DeepCopy()
 			claim.Namespace, claim.Name = namespace, template.Name+"-"+s.Name+"-0"
-			_ = Admin.Create(ctx, claim)
+			if Admin.Create(ctx, claim) == nil || Admin.Get(ctx, client.ObjectKeyFromObject(claim), claim) == nil && claim.DeletionTimestamp.IsZero() {
+				mounted.Store(claim.UID, s.UID)
+			}
 		}
 		n := ptr.Deref(s.Spec.Replicas, 1)
 		if s.Status.ObservedGeneration == s.Generation && s.Status.AvailableReplicas == n {
@@ -87,16 +91,36 @@ func playStatefulSets(ctx context.Context, namespace string) {
 	}
 }
 
+// mounted maps the UID of a claim to the StatefulSet whose pods mount it.
+var mounted sync.Map
+
+// releaseClaims lets go of deleted claims once the StatefulSet whose pods mounted them is gone, as the
+// cluster does; pods of a later one of that name wait for a claim that is going.
+func releaseClaims(ctx context.Context, namespace string) {
+	var sets appsv1.StatefulSetList
+	if Admin.List(ctx, &sets, client.InNamespace(namespace)) != nil {
+		return
+	}
+	for _, claim := range ClaimsOf(ctx, namespace) {
+		user, used := mounted.Load(claim.UID)
+		used = used && slices.ContainsFunc(sets.Items, func(s appsv1.StatefulSet) bool { return s.UID == user })
+		if claim.DeletionTimestamp.IsZero() || used {
+			continue
+		}
+		claim.Finalizers = nil
+		_ = Admin.Update(ctx, &claim)
+	}
+}
+
 // collectGarbage deletes what has an owner that is gone.
 func collectGarbage(ctx context.Context, namespace string) {
+	patterns, err := Patterns(ctx, namespace)
+	if err != nil {
+		return
+	}
 	live := map[types.UID]bool{}
-	for _, list := range []client.ObjectList{&v1alpha1.RealtimeGatewayList{}, &v1alpha1.EngineList{}} {
-		if Admin.List(ctx, list, client.InNamespace(namespace)) != nil {
-			return
-		}
-		for _, obj := range Items(list) {
-			live[obj.GetUID()] = true
-		}
+	for _, p := range patterns {
+		live[p.GetUID()] = true
 	}
 	for _, obj := range Children(ctx, namespace) {
 		owner := metav1.GetControllerOf(obj)
@@ -114,10 +138,28 @@ func ownerGone(ctx context.Context, namespace string, ref *metav1.OwnerReference
 	return apierrors.IsNotFound(err) || (err == nil && owner.UID != ref.UID)
 }
 
+// Patterns lists the objects of every registered kind in a namespace.
+func Patterns(ctx context.Context, namespace string) ([]v1alpha1.Pattern, error) {
+	var out []v1alpha1.Pattern
+	for _, kind := range controllers.Kinds().Names() {
+		list, err := Admin.Scheme().New(v1alpha1.GroupVersion.WithKind(kind + "List"))
+		if err != nil {
+			return nil, err
+		}
+		if err := Admin.List(ctx, list.(client.ObjectList), client.InNamespace(namespace)); err != nil {
+			return nil, err
+		}
+		for _, obj := range Items(list.(client.ObjectList)) {
+			out = append(out, obj.(v1alpha1.Pattern))
+		}
+	}
+	return out, nil
+}
+
 // Children lists all that a pattern may own in a namespace.
 func Children(ctx context.Context, namespace string) []client.Object {
 	var out []client.Object
-	for _, list := range childLists() {
+	for _, list := range pattern.ChildLists() {
 		if Admin.List(ctx, list, client.InNamespace(namespace), client.MatchingLabels{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}) != nil {
 			return nil
 		}
@@ -133,14 +175,6 @@ func ClaimsOf(ctx context.Context, namespace string) []corev1.PersistentVolumeCl
 		return nil
 	}
 	return list.Items
-}
-
-func childLists() []client.ObjectList {
-	return []client.ObjectList{
-		&appsv1.DeploymentList{}, &appsv1.StatefulSetList{}, &corev1.ServiceList{}, &corev1.ServiceAccountList{},
-		&corev1.SecretList{}, &corev1.ConfigMapList{}, &policyv1.PodDisruptionBudgetList{},
-		&networkingv1.NetworkPolicyList{}, &networkingv1.IngressList{}, &v1alpha1.EngineList{},
-	}
 }
 
 // Items of a list.

@@ -14,7 +14,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -30,6 +32,7 @@ type Operator struct {
 	// Writes and Reads are the calls so far; watches are no reads.
 	Writes, Reads atomic.Int64
 	lastWrite     atomic.Int64
+	recorder      recorder
 	t             testing.TB
 	stop          context.CancelFunc
 	done          chan error
@@ -48,7 +51,17 @@ type OperatorOptions struct {
 	LoadInterval time.Duration
 	// Transport wraps what carries its calls, e.g. to break some.
 	Transport func(http.RoundTripper) http.RoundTripper
+	// LeaseNamespace holds the lease by which several operators agree on a leader; empty for an
+	// operator that works alone.
+	LeaseNamespace string
 }
+
+// Times of the lease: a leader that is gone is noticed within Lease.
+const (
+	Lease        = 3 * time.Second
+	leaseRenewal = 2 * time.Second
+	leaseRetry   = 250 * time.Millisecond
+)
 
 // StartOperator runs controllers until the test ends or Stop is called.
 func StartOperator(t testing.TB, o OperatorOptions) *Operator {
@@ -75,6 +88,7 @@ func (op *Operator) manager(o OperatorOptions) (manager.Manager, error) {
 	cfg := rest.CopyConfig(Config)
 	cfg.ContentType = "application/json"
 	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		next = op.recorder.wrap(next)
 		if o.Transport != nil {
 			next = o.Transport(next)
 		}
@@ -88,17 +102,23 @@ func (op *Operator) manager(o OperatorOptions) (manager.Manager, error) {
 	if o.Namespace != "" {
 		caching.DefaultNamespaces = map[string]cache.Config{o.Namespace: {}}
 	}
-	stopping := 5 * time.Second
-	mgr, err := ctrl.NewManager(cfg, manager.Options{
-		Scheme: scheme, Cache: caching, GracefulShutdownTimeout: &stopping,
-		Metrics: metricsserver.Options{BindAddress: "0"},
-	})
+	mgr, err := ctrl.NewManager(cfg, options(scheme, caching, o.LeaseNamespace))
 	if err != nil {
 		return nil, fmt.Errorf("make a manager: %w", err)
 	}
 	return mgr, o.Kinds.Setup(mgr, pattern.Options{
 		Registry: prometheus.NewRegistry(), SkipNameValidation: true, Loads: o.Loads, ScalingInterval: o.LoadInterval,
 	})
+}
+
+func options(scheme *runtime.Scheme, caching cache.Options, leaseNamespace string) manager.Options {
+	return manager.Options{
+		Scheme: scheme, Cache: caching, GracefulShutdownTimeout: ptr.To(5 * time.Second),
+		Metrics:        metricsserver.Options{BindAddress: "0"},
+		LeaderElection: leaseNamespace != "", LeaderElectionID: "operator.patterns.trellis.dev",
+		LeaderElectionNamespace: leaseNamespace,
+		LeaseDuration:           ptr.To(Lease), RenewDeadline: ptr.To(leaseRenewal), RetryPeriod: ptr.To(leaseRetry),
+	}
 }
 
 // Stop ends the operator and waits for it.
@@ -129,7 +149,7 @@ func (c counter) RoundTrip(r *http.Request) (*http.Response, error) {
 	case IsWrite(r):
 		c.op.Writes.Add(1)
 		c.op.lastWrite.Store(time.Now().UnixNano())
-	case !IsWatch(r) && !isEvent(r):
+	case !IsWatch(r) && !isEvent(r) && !IsLease(r):
 		c.op.Reads.Add(1)
 	}
 	if os.Getenv("TRACE_CALLS") != "" {
@@ -141,10 +161,13 @@ func (c counter) RoundTrip(r *http.Request) (*http.Response, error) {
 // IsWatch is true for a call that watches.
 func IsWatch(r *http.Request) bool { return r.URL.Query().Get("watch") == "true" }
 
-// IsWrite is true for a call that changes the state of the cluster; events are none.
+// IsWrite is true for a call that changes the state of the cluster; events and leases are none.
 func IsWrite(r *http.Request) bool {
-	return r.Method != http.MethodGet && !strings.Contains(r.URL.Path, "/events")
+	return r.Method != http.MethodGet && !isEvent(r) && !IsLease(r)
 }
+
+// IsLease is true for a call about who leads.
+func IsLease(r *http.Request) bool { return strings.Contains(r.URL.Path, "/leases") }
 
 // isEvent is true for a call that tells of something.
 func isEvent(r *http.Request) bool {

@@ -51,6 +51,9 @@ func Main(m *testing.M) int {
 		CRDDirectoryPaths:     []string{filepath.Join(Root(), "config", "crd", "bases")},
 		ErrorIfCRDPathMissing: true,
 	}
+	// The default range has addresses for 254 Services, which a run of the laws uses up; then no
+	// Service can be made and nothing settles any more.
+	env.ControlPlane.GetAPIServer().Configure().Set("service-cluster-ip-range", "10.0.0.0/16")
 	// Also after a start that failed half way.
 	defer func() { _ = env.Stop() }()
 	var err error

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -59,16 +58,16 @@ func examples(t testing.TB) []example {
 	return out
 }
 
-// some are the named examples, or all of them where LAWS=all: a run over every example takes a
-// quarter of an hour.
+// some are the named examples, or all of them where LAWS=all: a run over every example takes
+// long.
 func some(t testing.TB, names ...string) []example {
 	t.Helper()
-	all := examples(t)
-	if os.Getenv("LAWS") == "all" {
-		return all
+	list := examples(t)
+	if all() {
+		return list
 	}
 	var out []example
-	for _, e := range all {
+	for _, e := range list {
 		if slices.Contains(names, e.name) {
 			out = append(out, e)
 		}
@@ -140,48 +139,28 @@ func (e example) apply(namespace string) error {
 	return nil
 }
 
-// quietFor is how long nothing may be written before a state counts as settled.
-const quietFor = 700 * time.Millisecond
-
-// settle waits until every pattern of the namespace has been looked at in its present generation,
-// every workload's state has reached a status, and the operator has been quiet for a while.
-func settle(op *framework.Operator, namespace string) error {
-	deadline := time.Now().Add(2 * framework.Patience)
-	for time.Now().Before(deadline) {
-		if op.Quiet() > quietFor && observed(namespace) {
-			return nil
+// patterns are the example's objects of a registered kind, with the namespace that they are applied to.
+func (e example) patterns(namespace string) []*unstructured.Unstructured {
+	var out []*unstructured.Unstructured
+	for _, obj := range e.objects {
+		if obj.GroupVersionKind().GroupVersion() == v1alpha1.GroupVersion {
+			obj = obj.DeepCopy()
+			obj.SetNamespace(namespace)
+			out = append(out, obj)
 		}
-		<-time.After(50 * time.Millisecond)
 	}
-	return fmt.Errorf("not settled after %s", 2*framework.Patience)
+	return out
 }
 
-func observed(namespace string) bool {
-	for _, list := range []client.ObjectList{&v1alpha1.RealtimeGatewayList{}, &v1alpha1.EngineList{}} {
-		if framework.Admin.List(ctx, list, client.InNamespace(namespace)) != nil {
-			return false
+// with is the example with all its patterns changed.
+func (e example) with(change func(*unstructured.Unstructured)) example {
+	out := example{name: e.name}
+	for _, obj := range e.objects {
+		obj = obj.DeepCopy()
+		if obj.GroupVersionKind().GroupVersion() == v1alpha1.GroupVersion {
+			change(obj)
 		}
-		for _, obj := range framework.Items(list) {
-			status := obj.(v1alpha1.Pattern).GetPatternStatus()
-			if status.ObservedGeneration != obj.GetGeneration() || inMotion(status.Conditions) {
-				return false
-			}
-		}
+		out.objects = append(out.objects, obj)
 	}
-	return true
-}
-
-// inMotion is true while something is being started. A missing reference is no motion.
-func inMotion(conditions []metav1.Condition) bool {
-	accepted, reconciling := false, false
-	for _, c := range conditions {
-		accepted = accepted || (c.Type == v1alpha1.ConditionAccepted && c.Status == metav1.ConditionTrue)
-		reconciling = reconciling || c.Type == v1alpha1.ConditionReconciling
-	}
-	for _, c := range conditions {
-		if c.Type == v1alpha1.ConditionEngineReady && c.Reason == v1alpha1.ReasonEngineUnreachable {
-			return false
-		}
-	}
-	return accepted && reconciling
+	return out
 }

@@ -3,21 +3,33 @@
 package laws
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"net/http"
-	"sync"
+	"strings"
 	"sync/atomic"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/trellis-dev/trellis/test/integration/framework"
 )
+
+// transport wraps what carries an operator's calls.
+type transport = func(http.RoundTripper) http.RoundTripper
+
+// chain puts transports behind one another; the first is the nearest to the operator.
+func chain(links ...transport) transport {
+	return func(next http.RoundTripper) http.RoundTripper {
+		for i := len(links) - 1; i >= 0; i-- {
+			if links[i] != nil {
+				next = links[i](next)
+			}
+		}
+		return next
+	}
+}
 
 type roundTripper func(*http.Request) (*http.Response, error)
 
@@ -28,7 +40,7 @@ var errDead = errors.New("the operator is dead")
 
 // dieAfter lets the n-th write reach the API server and then cuts the operator off:
 // it does not even see the answer. died is closed when that happened.
-func dieAfter(n int64, died chan<- struct{}) func(http.RoundTripper) http.RoundTripper {
+func dieAfter(n int64, died chan<- struct{}) transport {
 	var writes atomic.Int64
 	var dead atomic.Bool
 	return func(next http.RoundTripper) http.RoundTripper {
@@ -56,6 +68,28 @@ func dieAfter(n int64, died chan<- struct{}) func(http.RoundTripper) http.RoundT
 	}
 }
 
+// pauseBefore stops the operator as a suspended machine would: its n-th write and all that it asks
+// after that wait until resume is closed, and are carried out then. paused is closed when it stops.
+func pauseBefore(n int64, paused chan<- struct{}, resume <-chan struct{}) transport {
+	var writes atomic.Int64
+	var asleep atomic.Bool
+	return func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			if framework.IsWrite(r) && writes.Add(1) >= n && asleep.CompareAndSwap(false, true) {
+				close(paused)
+			}
+			if asleep.Load() {
+				select {
+				case <-resume:
+				case <-r.Context().Done():
+					return nil, r.Context().Err()
+				}
+			}
+			return next.RoundTrip(r)
+		})
+	}
+}
+
 // fault is an answer that the API server may give instead of the right one.
 type fault struct {
 	name   string
@@ -64,23 +98,27 @@ type fault struct {
 	after bool
 }
 
-var faults = []fault{
-	{"conflict", metav1.Status{Code: http.StatusConflict, Reason: metav1.StatusReasonConflict}, false},
-	{"timeout", metav1.Status{Code: http.StatusGatewayTimeout, Reason: metav1.StatusReasonTimeout}, true},
-	{"too many requests", metav1.Status{Code: http.StatusTooManyRequests, Reason: metav1.StatusReasonTooManyRequests}, false},
-	{"forbidden", metav1.Status{Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden}, false},
+var (
+	conflict = fault{"conflict", metav1.Status{Code: http.StatusConflict, Reason: metav1.StatusReasonConflict}, false}
+	timedOut = fault{"timeout", metav1.Status{Code: http.StatusGatewayTimeout, Reason: metav1.StatusReasonTimeout}, true}
+	tooMany  = fault{"too many requests", metav1.Status{Code: http.StatusTooManyRequests, Reason: metav1.StatusReasonTooManyRequests}, false}
+	denied   = fault{"forbidden", metav1.Status{Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden}, false}
+	faults   = []fault{conflict, timedOut, tooMany, denied}
+)
+
+// nth chooses the n-th call after the start, watches aside.
+func nth(n int64) func(*http.Request) bool {
+	var calls atomic.Int64
+	return func(*http.Request) bool { return calls.Add(1) == n }
 }
 
-// failOnce answers the n-th call to the kinds of the API, watches aside, with the fault.
-// hit says whether there was an n-th call.
-func failOnce(n int64, f fault, hit *atomic.Bool) func(http.RoundTripper) http.RoundTripper {
-	var calls atomic.Int64
+// failOnce answers a chosen call with the fault.
+func failOnce(chosen func(*http.Request) bool, f fault) transport {
 	return func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(r *http.Request) (*http.Response, error) {
-			if framework.IsWatch(r) || isStartUp(r) || calls.Add(1) != n {
+			if framework.IsWatch(r) || isStartUp(r) || !chosen(r) {
 				return next.RoundTrip(r)
 			}
-			hit.Store(true)
 			if f.after {
 				if resp, err := next.RoundTrip(r); err == nil {
 					_ = resp.Body.Close()
@@ -93,73 +131,21 @@ func failOnce(n int64, f fault, hit *atomic.Bool) func(http.RoundTripper) http.R
 
 // isStartUp is true for what an operator asks before it works: discovery and the first lists.
 func isStartUp(r *http.Request) bool {
-	return r.Method == http.MethodGet && (r.URL.Query().Has("limit") || r.URL.Query().Has("resourceVersion") || !bytes.Contains([]byte(r.URL.Path), []byte("/namespaces/")))
+	return r.Method == http.MethodGet && (r.URL.Query().Has("limit") || r.URL.Query().Has("resourceVersion") ||
+		!strings.Contains(r.URL.Path, "/namespaces/"))
 }
 
 func answer(r *http.Request, status metav1.Status) *http.Response {
 	status.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
 	status.Status, status.Message = metav1.StatusFailure, "planted by the test"
 	body, _ := json.Marshal(status)
+	return reply(r, int(status.Code), body)
+}
+
+func reply(r *http.Request, code int, body []byte) *http.Response {
 	return &http.Response{
-		StatusCode: int(status.Code), Request: r, ProtoMajor: 1, ProtoMinor: 1,
+		StatusCode: code, Request: r, ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{"Content-Type": {"application/json"}},
 		Body:   io.NopCloser(bytes.NewReader(body)),
 	}
-}
-
-// lateWatches delays every watch event by up to most, in order, and cuts a stream now and
-// then, so that the operator works on an old cache and misses events in between.
-func lateWatches(seed uint64, most time.Duration) func(http.RoundTripper) http.RoundTripper {
-	var mu sync.Mutex
-	random := rand.New(rand.NewPCG(seed, seed))
-	draw := func(n int64) int64 {
-		mu.Lock()
-		defer mu.Unlock()
-		return random.Int64N(n)
-	}
-	return func(next http.RoundTripper) http.RoundTripper {
-		return roundTripper(func(r *http.Request) (*http.Response, error) {
-			resp, err := next.RoundTrip(r)
-			if err != nil || !framework.IsWatch(r) || resp.StatusCode != http.StatusOK {
-				return resp, err
-			}
-			resp.Body = late(resp.Body, most, draw)
-			return resp, nil
-		})
-	}
-}
-
-func late(body io.ReadCloser, most time.Duration, draw func(int64) int64) io.ReadCloser {
-	out, in := io.Pipe()
-	go func() {
-		lines := bufio.NewReader(body)
-		for {
-			line, err := lines.ReadBytes('\n')
-			if err == nil && draw(20) == 0 {
-				err = io.EOF
-			}
-			<-time.After(time.Duration(draw(int64(most))))
-			if err != nil {
-				_ = in.CloseWithError(err)
-				return
-			}
-			if _, err := in.Write(line); err != nil {
-				return
-			}
-		}
-	}()
-	return struct {
-		io.Reader
-		io.Closer
-	}{out, closers{body, out}}
-}
-
-type closers []io.Closer
-
-// Close implements io.Closer.
-func (c closers) Close() error {
-	for _, closer := range c {
-		_ = closer.Close()
-	}
-	return nil
 }

@@ -3,10 +3,22 @@
 package laws
 
 import (
+	"flag"
+	"fmt"
 	"os"
+	"runtime"
 	"testing"
 
 	"github.com/trellis-dev/trellis/test/integration/framework"
 )
 
-func TestMain(m *testing.M) { os.Exit(framework.Main(m)) }
+// casesAtOnce is more than there are processors, as a case mostly waits for its operator to be quiet.
+const casesAtOnce = 6
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == fmt.Sprint(runtime.GOMAXPROCS(0)) {
+		_ = parallel.Value.Set(fmt.Sprint(casesAtOnce))
+	}
+	os.Exit(framework.Main(m))
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/trellis-dev/trellis/api/v1alpha1"
 	"github.com/trellis-dev/trellis/test/integration/framework"
 )
 
@@ -30,12 +30,9 @@ var hashes = regexp.MustCompile(`("patterns\.trellis\.dev/(?:applied|planned|con
 const annotationInputs = "patterns.trellis.dev/inputs"
 
 func snapshot(namespace string) (state, error) {
-	objects := framework.Children(ctx, namespace)
-	for _, list := range []client.ObjectList{&v1alpha1.RealtimeGatewayList{}, &v1alpha1.EngineList{}, &corev1.PersistentVolumeClaimList{}} {
-		if err := framework.Admin.List(ctx, list, client.InNamespace(namespace)); err != nil {
-			return nil, err
-		}
-		objects = append(objects, framework.Items(list)...)
+	objects, err := everything(namespace)
+	if err != nil {
+		return nil, err
 	}
 	out := state{}
 	names := strings.NewReplacer(append(generatedValues(objects), identities(objects)...)...)
@@ -63,6 +60,22 @@ func snapshot(namespace string) (state, error) {
 	return out, nil
 }
 
+// everything that is of Trellis in a namespace.
+func everything(namespace string) ([]client.Object, error) {
+	objects := framework.Children(ctx, namespace)
+	patterns, err := framework.Patterns(ctx, namespace)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range patterns {
+		objects = append(objects, p)
+	}
+	for _, claim := range framework.ClaimsOf(ctx, namespace) {
+		objects = append(objects, &claim)
+	}
+	return objects, nil
+}
+
 // decoded shows a Secret's data as text.
 func decoded(obj client.Object) client.Object {
 	secret, ok := obj.(*corev1.Secret)
@@ -80,6 +93,9 @@ func decoded(obj client.Object) client.Object {
 
 var random = regexp.MustCompile(`^[A-Za-z0-9_-]{12,64}$`)
 
+// generatedKeys of Secrets are random.
+var generatedKeys = []string{"password", "token", "signing-key", "instance"}
+
 // generatedValues pairs every generated secret value with a name for it.
 func generatedValues(objects []client.Object) []string {
 	var pairs []string
@@ -88,7 +104,7 @@ func generatedValues(objects []client.Object) []string {
 		if !ok {
 			continue
 		}
-		for _, key := range []string{"password", "token", "signing-key", "instance"} {
+		for _, key := range generatedKeys {
 			if value := string(secret.Data[key]); random.MatchString(value) {
 				pairs = append(pairs, value, fmt.Sprintf("<%s of %d characters>", key, len(value)))
 			}
@@ -136,10 +152,58 @@ func maskItems(content map[string]any, path []string) {
 	}
 }
 
-// differ explains how two states differ; nil when they do not.
+// differ explains how two states differ, value by value; nil when they do not.
 func differ(want, got state) error {
-	if diff := cmp.Diff(want, got); diff != "" {
-		return fmt.Errorf("the end states differ (-undisturbed +disturbed):\n%s", diff)
+	if cmp.Equal(want, got) {
+		return nil
 	}
-	return nil
+	before, after := map[string]string{}, map[string]string{}
+	flatten("", map[string]any(want), before)
+	flatten("", map[string]any(got), after)
+	var lines []string
+	for place, value := range before {
+		if other, ok := after[place]; !ok {
+			lines = append(lines, fmt.Sprintf("- %s = %s", place, value))
+		} else if other != value {
+			lines = append(lines, fmt.Sprintf("! %s = %s, not %s", place, other, value))
+		}
+	}
+	for place, value := range after {
+		if _, ok := before[place]; !ok {
+			lines = append(lines, fmt.Sprintf("+ %s = %s", place, value))
+		}
+	}
+	slices.SortFunc(lines, func(a, b string) int { return strings.Compare(a[2:], b[2:]) })
+	return fmt.Errorf("the end states differ (- is missing, + is too much, ! is another value):\n%s",
+		strings.Join(lines[:min(len(lines), mostLines)], "\n"))
+}
+
+// mostLines of a difference that are shown.
+const mostLines = 40
+
+// flatten puts every value under its path; what is whole missing is one line.
+func flatten(place string, value any, out map[string]string) {
+	switch v := value.(type) {
+	case map[string]any:
+		for key, nested := range v {
+			flatten(place+"/"+key, nested, out)
+		}
+	case []any:
+		for i, nested := range v {
+			flatten(fmt.Sprintf("%s[%d]", place, i), nested, out)
+		}
+	default:
+		out[place] = fmt.Sprintf("%.200v", v)
+	}
+}
+
+// plain is a state without the record of who wrote what, which tells of the way to it.
+func (s state) plain() state {
+	out := state{}
+	for name, content := range s {
+		obj := (&unstructured.Unstructured{Object: content.(map[string]any)}).DeepCopy()
+		obj.SetManagedFields(nil)
+		out[name] = obj.Object
+	}
+	return out
 }

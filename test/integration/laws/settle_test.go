@@ -1,0 +1,134 @@
+//go:build integration
+
+package laws
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/test/integration/framework"
+)
+
+const (
+	// quietFor is how long nothing may be written before a state counts as settled; quietFirst where
+	// nothing else says what the state ought to be.
+	quietFor   = 300 * time.Millisecond
+	quietFirst = 1500 * time.Millisecond
+	// stuckAfter is how long an operator that writes nothing may be in a wrong state before it is given up.
+	stuckAfter = 8 * time.Second
+	// patience is how long a state may take altogether on a busy machine.
+	patience = 2 * framework.Patience
+)
+
+// until waits for check to find nothing wrong. The error says what was wrong last.
+func until(op *operator, ns string, check func() error) error {
+	begin := time.Now()
+	for {
+		err := check()
+		if err == nil {
+			return nil
+		}
+		if time.Since(begin) > patience || min(op.Quiet(), time.Since(begin)) > op.stuckAfter {
+			return fmt.Errorf("%w\n\nafter %s, and %s without a write; %s\n\nthe operator's last calls:\n%s", err,
+				time.Since(begin).Round(time.Millisecond), op.Quiet().Round(time.Millisecond), describe(ns), op.LastCalls(25))
+		}
+		<-time.After(25 * time.Millisecond)
+	}
+}
+
+// settle waits until every pattern of the namespace has been looked at in its present generation,
+// every workload's state has reached a status, and the operator has been quiet for a while.
+func settle(op *operator, ns string, quiet time.Duration) error {
+	return until(op, ns, func() error {
+		if op.Quiet() < quiet {
+			return errors.New("the operator keeps writing")
+		}
+		return unsettled(ns)
+	})
+}
+
+// reach waits until the namespace has settled in a state.
+func reach(op *operator, ns string, want func() error) error {
+	return until(op, ns, func() error {
+		if err := unsettled(ns); err != nil {
+			return err
+		}
+		if err := want(); err != nil {
+			return err
+		}
+		if op.Quiet() < quietFor {
+			return errors.New("the operator keeps writing")
+		}
+		return nil
+	})
+}
+
+// unsettled says what of a namespace is not settled.
+func unsettled(ns string) error {
+	patterns, err := framework.Patterns(ctx, ns)
+	if err != nil {
+		return err
+	}
+	var open []error
+	for _, p := range patterns {
+		status := p.GetPatternStatus()
+		switch {
+		case status.ObservedGeneration != p.GetGeneration():
+			open = append(open, fmt.Errorf("%s: generation %d is observed and %d is there", nameOf(p), status.ObservedGeneration, p.GetGeneration()))
+		case inMotion(status.Conditions):
+			open = append(open, fmt.Errorf("%s: is in motion", nameOf(p)))
+		}
+	}
+	return errors.Join(open...)
+}
+
+// inMotion is true while something is being started. A missing reference is no motion.
+func inMotion(conditions []metav1.Condition) bool {
+	accepted, reconciling := false, false
+	for _, c := range conditions {
+		accepted = accepted || (c.Type == v1alpha1.ConditionAccepted && c.Status == metav1.ConditionTrue)
+		reconciling = reconciling || c.Type == v1alpha1.ConditionReconciling
+	}
+	for _, c := range conditions {
+		if c.Type == v1alpha1.ConditionEngineReady && c.Reason == v1alpha1.ReasonEngineUnreachable {
+			return false
+		}
+	}
+	return accepted && reconciling
+}
+
+// describe shows every pattern of a namespace and its conditions.
+func describe(ns string) string {
+	patterns, err := framework.Patterns(ctx, ns)
+	if err != nil {
+		return err.Error()
+	}
+	var b strings.Builder
+	b.WriteString("the patterns:")
+	for _, p := range patterns {
+		status := p.GetPatternStatus()
+		fmt.Fprintf(&b, "\n%s uid=%s generation=%d observed=%d finalizers=%v deleted=%v", nameOf(p), p.GetUID(),
+			p.GetGeneration(), status.ObservedGeneration, p.GetFinalizers(), p.GetDeletionTimestamp() != nil)
+		for _, c := range status.Conditions {
+			fmt.Fprintf(&b, "\n    %s=%s %s: %s", c.Type, c.Status, c.Reason, c.Message)
+		}
+		spec, _ := json.Marshal(p.GetPatternSpec())
+		fmt.Fprintf(&b, "\n    common spec: %s", spec)
+	}
+	return b.String()
+}
+
+func nameOf(obj client.Object) string {
+	gvks, _, err := framework.Admin.Scheme().ObjectKinds(obj)
+	if err != nil {
+		return obj.GetName()
+	}
+	return gvks[0].Kind + "/" + obj.GetName()
+}
