@@ -105,6 +105,8 @@ const (
 	AnnotationDefaultClass = "patternclass.patterns.trellis.dev/is-default-class"
 	// AnnotationApproveUpdate lets a waiting update go each time its value changes.
 	AnnotationApproveUpdate = "patterns.trellis.dev/approve-update"
+	// AnnotationRotateCredentials makes the credentials of an object anew each time its value changes.
+	AnnotationRotateCredentials = "patterns.trellis.dev/rotate-credentials"
 )
 
 // Labels of every object that Trellis makes.

@@ -129,8 +129,17 @@ func (r *Reconciler) applyChild(ctx context.Context, s *scope, child Child, live
 	if err := r.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(desired), fieldOwner, client.ForceOwnership); err != nil {
 		return nil, err
 	}
+	r.tellRotated(s, desired, live)
 	out := reflect.New(reflect.TypeOf(child.Object).Elem()).Interface().(client.Object)
 	return out, runtime.DefaultUnstructuredConverter.FromUnstructured(desired.Object, out)
+}
+
+// tellRotated tells that a Secret's values were made anew.
+func (r *Reconciler) tellRotated(s *scope, desired, live client.Object) {
+	if live == nil || desired.GetAnnotations()[annotationRotated] == live.GetAnnotations()[annotationRotated] {
+		return
+	}
+	r.event(s.obj, corev1.EventTypeNormal, eventRotated, "rotated the credentials; those before are accepted until the next rotation")
 }
 
 // ensureShared makes an object that belongs to nobody, and leaves it alone when it is there.
@@ -155,7 +164,7 @@ func (r *Reconciler) desired(s *scope, child Child, live client.Object) (*unstru
 		setAnnotation(obj, annotationRetain, "true")
 	}
 	if child.Generate != nil {
-		if err := generate(obj, live, child.Generate); err != nil {
+		if err := generate(obj, live, child.Generate, rotationOf(s.obj)); err != nil {
 			return nil, err
 		}
 	}

@@ -201,18 +201,19 @@ func (a *autoscaler) resize(ctx context.Context, f *followed, d *appsv1.Deployme
 	}
 	patch := client.MergeFromWithOptions(d.DeepCopy(), client.MergeFromWithOptimisticLock{})
 	d.Spec.Replicas = ptr.To(to.Replicas)
-	if err := a.client.Patch(ctx, d, patch, scaleOwner); err != nil {
-		if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-			// The next round sees what it is now.
-			return nil
-		}
+	switch err := a.client.Patch(ctx, d, patch, scaleOwner); {
+	case apierrors.IsConflict(err) || apierrors.IsNotFound(err):
+		// The next round sees what it is now.
+		return nil
+	case err != nil:
 		return fmt.Errorf("set replicas: %w", err)
 	}
 	reason := eventScaledUp
 	if to.Replicas < state.Current {
 		reason = eventScaledDown
 	}
-	a.events.Eventf(&f.object, nil, corev1.EventTypeNormal, reason, "Scale", "%s", to.Why)
+	// Events of one reason and action become one, whose text is the first's.
+	a.events.Eventf(&f.object, nil, corev1.EventTypeNormal, reason, fmt.Sprintf("ScaleTo%d", to.Replicas), "%s", to.Why)
 	return nil
 }
 

@@ -134,6 +134,9 @@ type Child struct {
 type Generator struct {
 	// Bytes of randomness; the value is its unpadded base64url text.
 	Bytes int
+	// Previous is the key that keeps the value before when the credentials are rotated, until they are
+	// the next time. Without it, the value is never made anew.
+	Previous string
 }
 
 // Observed is what the pipeline found alive.

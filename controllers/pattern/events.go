@@ -12,6 +12,8 @@ const (
 	eventReady    = "Ready"
 	eventNotReady = "NotReady"
 
+	eventRotated = "CredentialsRotated"
+
 	eventScaledUp   = "ScaledUp"
 	eventScaledDown = "ScaledDown"
 )

@@ -41,7 +41,7 @@ func TestGenerateKeepsWhatThereIs(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got := secretOf("", tt.planned)
-			err := generate(got, secretOf("42", tt.live), map[string]Generator{"password": {Bytes: 8}, "token": {Bytes: 8}})
+			err := generate(got, secretOf("42", tt.live), map[string]Generator{"password": {Bytes: 8}, "token": {Bytes: 8}}, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -63,7 +63,7 @@ func TestGenerateMakesWhatIsMissing(t *testing.T) {
 			seen := map[string]bool{}
 			for range 20 {
 				s := secretOf("", map[string]string{"uri": "x://${token}"})
-				if err := generate(s, live, map[string]Generator{"token": {Bytes: 32}}); err != nil {
+				if err := generate(s, live, map[string]Generator{"token": {Bytes: 32}}, ""); err != nil {
 					t.Fatal(err)
 				}
 				token := string(s.Data["token"])
@@ -84,7 +84,7 @@ func TestGenerateMakesWhatIsMissing(t *testing.T) {
 
 func TestGenerateIntoNoData(t *testing.T) {
 	s := &corev1.Secret{}
-	if err := generate(s, nil, map[string]Generator{"token": {Bytes: 32}}); err != nil {
+	if err := generate(s, nil, map[string]Generator{"token": {Bytes: 32}}, ""); err != nil {
 		t.Fatal(err)
 	}
 	if len(s.Data["token"]) == 0 || s.ResourceVersion != "" {
@@ -93,7 +93,62 @@ func TestGenerateIntoNoData(t *testing.T) {
 }
 
 func TestGenerateOnlySecrets(t *testing.T) {
-	if err := generate(&corev1.ConfigMap{}, nil, map[string]Generator{"token": {Bytes: 32}}); err == nil {
+	if err := generate(&corev1.ConfigMap{}, nil, map[string]Generator{"token": {Bytes: 32}}, ""); err == nil {
 		t.Error("a ConfigMap gets a secret")
+	}
+}
+
+// TestRotate makes a Secret anew again and again, as reconciles do, and says after which what changed.
+func TestRotate(t *testing.T) {
+	generators := map[string]Generator{"token": {Bytes: 8, Previous: "previousToken"}, "instance": {Bytes: 8}}
+	var live *corev1.Secret
+	reconcile := func(rotation string) (changed, kept bool) {
+		t.Helper()
+		next := secretOf("", map[string]string{"uri": "x://${token}@h"})
+		var old client.Object
+		if live != nil {
+			old = live
+		}
+		if err := generate(next, old, generators, rotation); err != nil {
+			t.Fatal(err)
+		}
+		if string(next.Data["uri"]) != "x://"+string(next.Data["token"])+"@h" {
+			t.Errorf("uri is %s", next.Data["uri"])
+		}
+		if live != nil {
+			changed = string(next.Data["token"]) != string(live.Data["token"])
+			kept = string(next.Data["previousToken"]) == string(live.Data["token"])
+			if string(next.Data["instance"]) != string(live.Data["instance"]) {
+				t.Error("what is no credential changed")
+			}
+			if !changed && string(next.Data["previousToken"]) != string(live.Data["previousToken"]) {
+				t.Error("the value before is lost")
+			}
+		}
+		live = next
+		return changed, kept
+	}
+	reconcile("")
+	for _, step := range []struct {
+		rotation string
+		changes  bool
+	}{
+		{"", false}, {"one", true}, {"one", false}, {"two", true}, {"two", false}, {"", false}, {"two", false}, {"one", true}, {"", false},
+	} {
+		changed, kept := reconcile(step.rotation)
+		if changed != step.changes || changed != kept {
+			t.Errorf("rotation %q: changed %t, kept what was before %t; want %t", step.rotation, changed, kept, step.changes)
+		}
+	}
+}
+
+// TestRotateWhatIsNew shows that what is made only now is not made twice.
+func TestRotateWhatIsNew(t *testing.T) {
+	s := secretOf("", nil)
+	if err := generate(s, nil, map[string]Generator{"token": {Bytes: 8, Previous: "previousToken"}}, "one"); err != nil {
+		t.Fatal(err)
+	}
+	if _, there := s.Data["previousToken"]; there || s.Annotations[annotationRotated] != "one" {
+		t.Errorf("keys %v, annotations %v", s.Data, s.Annotations)
 	}
 }

@@ -104,7 +104,7 @@ func bindingSecret(o specs.Owner, host string) pattern.Child {
 			"uri":      "http://" + host,
 		}),
 		Retain:   true,
-		Generate: map[string]pattern.Generator{"token": {Bytes: 32}},
+		Generate: map[string]pattern.Generator{"token": {Bytes: 32, Previous: planeconfig.KeyPreviousToken}},
 	}
 }
 
@@ -112,9 +112,11 @@ func bindingSecret(o specs.Owner, host string) pattern.Child {
 // that a gateway made anew under the policy Delete does not share with the one before.
 func keysSecret(o specs.Owner) pattern.Child {
 	return pattern.Child{
-		Object:   specs.Secret(o, o.Base+"-keys", corev1.SecretTypeOpaque, nil),
-		Retain:   true,
-		Generate: map[string]pattern.Generator{"signing-key": {Bytes: 32}, "instance": {Bytes: 9}},
+		Object: specs.Secret(o, o.Base+"-keys", corev1.SecretTypeOpaque, nil),
+		Retain: true,
+		Generate: map[string]pattern.Generator{
+			"signing-key": {Bytes: 32, Previous: planeconfig.KeyPreviousSigningKey}, "instance": {Bytes: 9},
+		},
 	}
 }
 
