@@ -60,6 +60,7 @@ func main() {
 	set.StringVar(&f.page, "page", "docs/benchmarks.md", "The page to write sections of.")
 	set.BoolVar(&f.write, "write", true, "Write the page; a short run never does.")
 	set.IntVar(&f.env.Runs, "runs", 5, "Runs of each side.")
+	set.StringVar(&f.env.Cases, "cases", "", "Run only the cases whose names hold this text; writes no page.")
 	set.BoolVar(&f.env.Short, "short", false, "Run small and once, to see that it works.")
 	set.BoolVar(&f.env.Profile, "profile", false, "Leave profiles in the folder.")
 	set.DurationVar(&f.env.Rest, "rest", time.Minute, "How long the operator is watched at rest.")
@@ -108,6 +109,9 @@ func run(ctx context.Context, f flags) error {
 	if f.env.Short {
 		f.env.Runs, f.write = 1, false
 		f.env.Rest = min(f.env.Rest, 3*time.Second)
+	}
+	if f.env.Cases != "" {
+		f.write = false
 	}
 	var failed error
 	for _, part := range chosen {

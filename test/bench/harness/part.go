@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -11,6 +12,8 @@ import (
 type Env struct {
 	// Runs of each side, taking turns.
 	Runs int
+	// Cases, if set, leaves out those whose names do not hold it.
+	Cases string
 	// Short is true for a smoke test: small, one run, and its figures mean nothing.
 	Short bool
 	// Folder for logs and profiles.
@@ -32,6 +35,9 @@ func (e *Env) Say(format string, args ...any) {
 	}
 	_, _ = fmt.Fprintf(e.Progress, "[%4.0fs] %s\n", time.Since(e.began).Seconds(), fmt.Sprintf(format, args...))
 }
+
+// Chosen is true for a case that is to be run.
+func (e *Env) Chosen(name string) bool { return strings.Contains(name, e.Cases) }
 
 // Part is a group of measurements that share a setup: one section of the page.
 type Part struct {

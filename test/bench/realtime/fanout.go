@@ -80,6 +80,9 @@ func fanOut(ctx context.Context, e *harness.Env, p Programs) ([]harness.Row, err
 	}
 	var rows []harness.Row
 	for _, f := range flows() {
+		if !e.Chosen(f.name) {
+			continue
+		}
 		if e.Short {
 			f.followers, f.rooms = f.followers/10, max(1, f.rooms/10)
 		}

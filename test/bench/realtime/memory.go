@@ -49,6 +49,9 @@ func memory(ctx context.Context, e *harness.Env, p Programs) ([]harness.Row, err
 		{"WebSocket, /connection/websocket", load.Centrifuge, load.Centrifuge},
 		{"SSE, /v1/stream", load.ContractSSE, load.BareSSE},
 	} {
+		if !e.Chosen(c.name) {
+			continue
+		}
 		side := func(s side, proto load.Protocol) harness.Side {
 			return func(ctx context.Context) (harness.Figures, error) { return idle(ctx, e, p, s, proto) }
 		}

@@ -48,6 +48,9 @@ func poll(ctx context.Context, e *harness.Env, p Programs) ([]harness.Row, error
 		{"ten messages, Memory", engine{name: "Memory"}, 10},
 		{"ten messages, Redis", engine{name: "Redis", redis: redis}, 10},
 	} {
+		if !e.Chosen(c.name) {
+			continue
+		}
 		side := func(s side) harness.Side {
 			return func(ctx context.Context) (harness.Figures, error) { return pollOnce(ctx, e, p, s, c.eng, c.fresh) }
 		}
