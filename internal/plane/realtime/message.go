@@ -28,7 +28,7 @@ type Message struct {
 }
 
 // MessageList is a list of messages that are encoded already.
-type MessageList []json.RawMessage
+type MessageList []*frame
 
 // Schema implements huma.SchemaProvider.
 func (MessageList) Schema(r huma.Registry) *huma.Schema {
@@ -48,9 +48,11 @@ type frame struct {
 	text []byte
 }
 
-// object is the message as a JSON object.
-func (f *frame) object() json.RawMessage {
-	return append([]byte{'{'}, f.members()...)
+// MarshalJSON is the message as a JSON object.
+func (f *frame) MarshalJSON() ([]byte, error) { return f.append(nil), nil }
+
+func (f *frame) append(dst []byte) []byte {
+	return append(append(dst, '{'), f.members()...)
 }
 
 // members is the message without its opening brace.

@@ -1,6 +1,7 @@
 package realtime
 
 import (
+	"bytes"
 	"encoding/json"
 	"testing"
 
@@ -26,7 +27,7 @@ func TestFrameIsAMessage(t *testing.T) {
 			t.Fatal(err)
 		}
 		f := encodeFrame("a.b", "epoch", 7, c.tags, []byte(c.data))
-		if diff := cmp.Diff(string(want), string(f.object())); diff != "" {
+		if diff := cmp.Diff(string(want), string(f.append(nil))); diff != "" {
 			t.Errorf("message (-json +frame):\n%s", diff)
 		}
 		if diff := cmp.Diff(`{"type":"message",`+string(want[1:]), string(f.text)); diff != "" {
@@ -48,5 +49,26 @@ func TestFramesKnowThePushByItsBytes(t *testing.T) {
 	}
 	if m.get(append([]byte(nil), push...)) != nil || m.get(push[:3]) != nil {
 		t.Error("other bytes are taken for the push")
+	}
+}
+
+// TestAnswersEncodeThemselves holds the encoding by hand against encoding/json.
+func TestAnswersEncodeThemselves(t *testing.T) {
+	first := encodeFrame("a", "epoch", 1, nil, []byte(`{"x":"<>&"}`))
+	second := encodeFrame("a", "epoch", 2, map[string]string{tagPublishedAt: "2026-01-02T03:04:05.006Z"}, []byte(`"é"`))
+	for _, m := range []*Messages{
+		{Messages: MessageList{}, Next: "epoch:0"},
+		{Messages: MessageList{first}, Next: "epoch:1", More: true},
+		{Messages: MessageList{first, second}, Next: "epoch:2", Gap: true, Reason: gapExceeded},
+	} {
+		var want bytes.Buffer
+		enc := json.NewEncoder(&want)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(m); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want.String(), string(m.AppendJSON(nil))+"\n"); diff != "" {
+			t.Errorf("answer (-json +by hand):\n%s", diff)
+		}
 	}
 }
