@@ -38,6 +38,8 @@ func (g *Gateway) centrifugeHandler(node *centrifuge.Node) *centrifuge.Websocket
 		MessageSizeLimit:   int(g.limits().MessageBytes) + frameOverhead,
 		WriteTimeout:       streamWriteTimeout,
 		UseWriteBufferPool: true,
+		// An idle connection does not keep the stack that its commands needed.
+		ProcessCommandsOffReadLoop: true,
 	})
 }
 
@@ -53,9 +55,9 @@ func (g *Gateway) centrifugeSocket(w http.ResponseWriter, r *http.Request) {
 		plane.WriteProblem(w, problem)
 		return
 	}
-	hijack := &hijacker{ResponseWriter: w, closed: conn.close}
+	hijack := &watchedHijacker{ResponseWriter: w, closed: conn.close}
 	g.core.Load().centrifuge.ServeHTTP(hijack, r.WithContext(context.WithValue(r.Context(), connectionKey{}, conn)))
-	if hijack.conn == nil {
+	if !hijack.taken {
 		conn.close()
 	}
 }

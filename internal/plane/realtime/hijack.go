@@ -67,6 +67,19 @@ type gatherConn struct {
 
 	mu  sync.Mutex
 	buf []byte
+	// limited is when the time limit was last set.
+	limited time.Time
+}
+
+// limit bounds the next write to streamWriteTimeout, or a second more:
+// setting it costs a good part of a short write, and is not done for each.
+func (c *gatherConn) limit() {
+	now := time.Now()
+	if now.Sub(c.limited) < time.Second {
+		return
+	}
+	c.limited = now
+	_ = c.SetWriteDeadline(now.Add(streamWriteTimeout + time.Second))
 }
 
 // Write implements net.Conn. What was gathered goes first.
@@ -76,7 +89,7 @@ func (c *gatherConn) Write(p []byte) (int, error) {
 	if err := c.send(); err != nil {
 		return 0, err
 	}
-	_ = c.SetWriteDeadline(time.Now().Add(streamWriteTimeout))
+	c.limit()
 	return c.Conn.Write(p)
 }
 
@@ -117,7 +130,7 @@ func (c *gatherConn) send() error {
 	if len(c.buf) == 0 {
 		return nil
 	}
-	_ = c.SetWriteDeadline(time.Now().Add(streamWriteTimeout))
+	c.limit()
 	_, err := c.Conn.Write(c.buf)
 	if cap(c.buf) <= 2*maxEventBuffer {
 		buf := c.buf[:0]
@@ -145,5 +158,40 @@ func (c *gatherConn) Close() error {
 	if c.closed != nil {
 		c.once.Do(c.closed)
 	}
+	return c.Conn.Close()
+}
+
+// watchedHijacker hands out connections as they are, but for telling when they
+// are closed: to a library that sets time limits and gathers by itself.
+type watchedHijacker struct {
+	http.ResponseWriter
+	closed func()
+	taken  bool
+}
+
+// Unwrap lets http.ResponseController reach the writer below.
+func (h *watchedHijacker) Unwrap() http.ResponseWriter { return h.ResponseWriter }
+
+// Hijack implements http.Hijacker.
+func (h *watchedHijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	h.taken = true
+	watched := &watchedConn{Conn: conn, closed: h.closed}
+	rw.Writer.Reset(watched)
+	return watched, rw, nil
+}
+
+type watchedConn struct {
+	net.Conn
+	closed func()
+	once   sync.Once
+}
+
+// Close implements net.Conn.
+func (c *watchedConn) Close() error {
+	c.once.Do(c.closed)
 	return c.Conn.Close()
 }
