@@ -37,11 +37,11 @@ type socketClient struct {
 }
 
 func (c *socketClient) handle(data []byte) {
-	if !utf8.Valid(data) || !json.Valid(data) {
+	cmd, problem := parseCommand(data)
+	if problem != nil && (!utf8.Valid(data) || !json.Valid(data)) {
 		c.session.disconnect(badRequest("frames must be JSON in UTF-8"))
 		return
 	}
-	cmd, problem := parseCommand(data)
 	if problem == nil {
 		problem = c.run(cmd)
 	}

@@ -12,7 +12,7 @@ import (
 type metrics struct {
 	*plane.Metrics
 
-	published  *prometheus.CounterVec
+	published  results
 	delivered  *prometheus.CounterVec
 	gaps       *prometheus.CounterVec
 	slow       *prometheus.CounterVec
@@ -29,12 +29,19 @@ func newMetrics(m *plane.Metrics) *metrics {
 	}
 	return &metrics{
 		Metrics:    m,
-		published:  counter("trellis_realtime_published_total", "Messages that publishers sent, by what became of them.", "result"),
+		published:  resultsOf(counter("trellis_realtime_published_total", "Messages that publishers sent, by what became of them.", "result")),
 		delivered:  counter("trellis_realtime_delivered_total", "Messages written to clients.", "protocol"),
 		gaps:       counter("trellis_realtime_gaps_total", "Gaps announced to clients.", "reason"),
 		slow:       counter("trellis_realtime_slow_consumers_total", "Connections cut because the client read too slowly.", "protocol"),
 		recoveries: counter("trellis_realtime_recoveries_total", "Resumes of a room, by whether the history sufficed.", "result"),
 	}
+}
+
+// results are the counters of what became of published messages.
+type results struct{ stored, replayed, failed prometheus.Counter }
+
+func resultsOf(c *prometheus.CounterVec) results {
+	return results{c.WithLabelValues("stored"), c.WithLabelValues("replayed"), c.WithLabelValues("failed")}
 }
 
 // recovered counts a resume by whether the history sufficed.

@@ -232,15 +232,15 @@ func (g *Gateway) publish(ctx context.Context, id plane.Identity, room string, m
 	}
 	res, err := node.Publish(room, m.Data, opts...)
 	if err != nil {
-		g.metrics.published.WithLabelValues("failed").Inc()
+		g.metrics.published.failed.Inc()
 		return Published{}, fmt.Errorf("publish to room %q: %w", room, err)
 	}
 	out := Published{Room: room, Offset: res.Offset, Position: positionOf(res.StreamPosition).String(), Replayed: res.Suppressed}
 	if !res.Suppressed {
-		g.metrics.published.WithLabelValues("stored").Inc()
+		g.metrics.published.stored.Inc()
 		return out, nil
 	}
-	g.metrics.published.WithLabelValues("replayed").Inc()
+	g.metrics.published.replayed.Inc()
 	if m.identified {
 		return out, nil
 	}
