@@ -237,7 +237,7 @@ func (p *Plane) authenticate(next http.Handler) http.Handler {
 }
 
 func hasToken(r *http.Request) bool {
-	return r.Header.Get("Authorization") != "" || r.URL.Query().Has(tokenParam)
+	return r.Header.Get("Authorization") != "" || strings.Contains(r.URL.RawQuery, tokenParam) && r.URL.Query().Has(tokenParam)
 }
 
 // OwnAuth says that what is served at path takes its token by its own protocol.

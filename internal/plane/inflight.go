@@ -3,7 +3,7 @@ package plane
 import (
 	"context"
 	"net/http"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -32,17 +32,21 @@ func (f *InFlight) Serving() int { return len(f.slots) }
 
 // turn is a request's slot, given back once.
 type turn struct {
-	once    sync.Once
-	release func()
+	slots chan struct{}
+	ended atomic.Bool
 }
 
-type turnKey struct{}
+func (t *turn) end() {
+	if !t.ended.Swap(true) {
+		<-t.slots
+	}
+}
 
 // Hold gives the request's slot back early: for a response that is held open,
 // and is bounded by the limits on connections instead.
 func Hold(ctx context.Context) {
-	if t, ok := ctx.Value(turnKey{}).(*turn); ok {
-		t.once.Do(t.release)
+	if n := noteOf(ctx); n != nil && n.turn != nil {
+		n.turn.end()
 	}
 }
 
@@ -55,9 +59,15 @@ func (f *InFlight) Limit(next http.Handler) http.Handler {
 				"this replica serves as many requests as it may; try again").After(busyRetry))
 			return
 		}
-		t := &turn{release: func() { <-f.slots }}
-		defer t.once.Do(t.release)
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), turnKey{}, t)))
+		t := &turn{slots: f.slots}
+		defer t.end()
+		note := noteOf(r.Context())
+		if note == nil {
+			note = &requestNote{remote: r.RemoteAddr}
+			r = r.WithContext(withNote(r.Context(), note))
+		}
+		note.turn = t
+		next.ServeHTTP(w, r)
 	})
 }
 

@@ -37,7 +37,7 @@ func logRequests(log *slog.Logger) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			start := time.Now()
-			note := &requestNote{}
+			note := &requestNote{remote: r.RemoteAddr}
 			ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 			next.ServeHTTP(ww, r.WithContext(withNote(r.Context(), note)))
 			status := statusOf(ww)

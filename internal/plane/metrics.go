@@ -102,7 +102,11 @@ func NewMetrics(cfg planeconfig.Config, version string) *Metrics {
 func (m *Metrics) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		// The layer of the log has wrapped it already.
+		ww, wrapped := w.(middleware.WrapResponseWriter)
+		if !wrapped {
+			ww = middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		}
 		next.ServeHTTP(ww, r)
 		if heldOpen(r) {
 			return

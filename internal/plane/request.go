@@ -10,8 +10,16 @@ import (
 	"time"
 )
 
-// requestNote carries the cause of a problem out to the log, past the client.
-type requestNote struct{ cause error }
+// requestNote is what a request carries through the layers: one value, as each
+// one more is a copy of the request.
+type requestNote struct {
+	// remote is the address that it came from.
+	remote string
+	// cause of a problem, for the log and not for the client.
+	cause error
+	// turn is its slot, once it has one.
+	turn *turn
+}
 
 type noteKey struct{}
 
@@ -19,8 +27,14 @@ func withNote(ctx context.Context, n *requestNote) context.Context {
 	return context.WithValue(ctx, noteKey{}, n)
 }
 
+// noteOf is nil outside of a request.
+func noteOf(ctx context.Context) *requestNote {
+	n, _ := ctx.Value(noteKey{}).(*requestNote)
+	return n
+}
+
 func noteCause(ctx context.Context, err error) {
-	if n, ok := ctx.Value(noteKey{}).(*requestNote); ok && err != nil {
+	if n := noteOf(ctx); n != nil && err != nil {
 		n.cause = err
 	}
 }
@@ -72,7 +86,7 @@ func bound(maxBody int64) func(http.Handler) http.Handler {
 // heldOpen tells streams and sockets, which last as long as their client does.
 func heldOpen(r *http.Request) bool {
 	return r.URL.Path == "/v1/stream" || r.URL.Path == "/v1/ws" || r.URL.Path == "/connection/websocket" ||
-		r.URL.Query().Has("wait")
+		strings.Contains(r.URL.RawQuery, "wait") && r.URL.Query().Has("wait")
 }
 
 // plainPath refuses encoded separators, so that routing and rooms see one and
@@ -111,16 +125,10 @@ func recoverPanics(log *slog.Logger) func(http.Handler) http.Handler {
 	}
 }
 
-type remoteKey struct{}
-
 // RemoteAddr is the address that the request of ctx came from.
 func RemoteAddr(ctx context.Context) string {
-	addr, _ := ctx.Value(remoteKey{}).(string)
-	return addr
-}
-
-func withRemoteAddr(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), remoteKey{}, r.RemoteAddr)))
-	})
+	if n := noteOf(ctx); n != nil {
+		return n.remote
+	}
+	return ""
 }

@@ -102,7 +102,7 @@ func (p *Plane) Auth() *Authenticator { return p.auth }
 
 func (p *Plane) routes(opts Options) {
 	root := chi.NewRouter()
-	root.Use(p.tracing.middleware, withRemoteAddr, logRequests(p.Log), p.Metrics.observe, recoverPanics(p.Log),
+	root.Use(p.tracing.middleware, logRequests(p.Log), p.Metrics.observe, recoverPanics(p.Log),
 		plainPath, p.Origins.CORS, p.inflight.Limit, bound(p.Config.HTTP.MaxBodyBytes), p.authenticate)
 	root.NotFound(notFound)
 	root.MethodNotAllowed(methodNotAllowed)
