@@ -116,7 +116,7 @@ type tally struct {
 }
 
 func (g *Gateway) countNow() tally {
-	t := tally{at: g.now(), published: valueOf(g.metrics.published.WithLabelValues("stored"))}
+	t := tally{at: g.now(), published: valueOf(g.metrics.published.stored)}
 	for s := range maps.Values(g.stats) {
 		t.delivered += valueOf(s.delivered)
 	}
