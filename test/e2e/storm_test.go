@@ -4,7 +4,9 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +18,20 @@ import (
 	"github.com/trellis-dev/trellis/test/e2e/history"
 	"github.com/trellis-dev/trellis/test/e2e/realtimeclient"
 )
+
+// watcher is a client that records what it receives.
+type watcher interface {
+	// Attached is true while it is connected and knows where it is.
+	Attached() bool
+	// Connects counts how often it got attached.
+	Connects() int
+	// Position is where it would resume.
+	Position() string
+	// Err is what it failed of last.
+	Err() error
+	// Stop ends it and returns what it received.
+	Stop() history.History
+}
 
 const (
 	// pace of each publisher.
@@ -65,26 +81,45 @@ func (d door) client(t *testing.T, protocol realtimeclient.Protocol, room, token
 // storm is publishers that never rest, and resuming clients over all protocols,
 // while something happens to the gateway.
 type storm struct {
-	t          *testing.T
-	door       door
-	token      string
-	clients    map[string]*realtimeclient.Client
-	publishers []*realtimeclient.Publisher
+	t     *testing.T
+	door  door
+	token string
+	// clients by room and name.
+	clients    map[string]map[string]watcher
+	publishers map[string][]*realtimeclient.Publisher
+}
+
+func newStorm(t *testing.T, d door) *storm {
+	return &storm{t: t, door: d, clients: map[string]map[string]watcher{}, publishers: map[string][]*realtimeclient.Publisher{}}
+}
+
+// add notes a client of a room.
+func (s *storm) add(room, name string, c watcher) {
+	if s.clients[room] == nil {
+		s.clients[room] = map[string]watcher{}
+	}
+	s.clients[room][name] = c
+}
+
+// publish starts a publisher in a room.
+func (s *storm) publish(room, name string, every time.Duration) {
+	p := realtimeclient.StartPublisher(ctx, realtimeclient.PublisherConfig{Address: s.door.address, Token: s.door.token, Room: room, Name: name, Every: every})
+	s.t.Cleanup(func() { p.Stop() })
+	s.publishers[room] = append(s.publishers[room], p)
 }
 
 // startStorm attaches, over each protocol, a client through the Service and one
 // to each pod, and starts two publishers.
 func startStorm(t *testing.T, d door) *storm {
 	t.Helper()
-	s := &storm{t: t, door: d, token: d.mint(t, room), clients: map[string]*realtimeclient.Client{}}
+	s := newStorm(t, d)
+	s.token = d.mint(t, room)
 	s.attach("service")
 	for _, pod := range planePods(d.gateway) {
 		s.attach(pod.Name, forwardPod(t, &pod, planePort))
 	}
 	for _, name := range []string{"red", "blue"} {
-		p := realtimeclient.StartPublisher(ctx, realtimeclient.PublisherConfig{Address: d.address, Token: d.token, Room: room, Name: name, Every: pace})
-		t.Cleanup(func() { p.Stop() })
-		s.publishers = append(s.publishers, p)
+		s.publish(room, name, pace)
 	}
 	s.goOn(25)
 	return s
@@ -96,7 +131,7 @@ func (s *storm) attach(name string, addresses ...string) {
 	var added []*realtimeclient.Client
 	for _, protocol := range realtimeclient.Protocols {
 		c := s.door.client(s.t, protocol, room, s.token, addresses...)
-		s.clients[name+"/"+string(protocol)] = c
+		s.add(room, name+"/"+string(protocol), c)
 		added = append(added, c)
 	}
 	for _, c := range added {
@@ -110,7 +145,7 @@ func (s *storm) attach(name string, addresses ...string) {
 // goOn waits until every publisher had n more messages acknowledged.
 func (s *storm) goOn(n int) {
 	s.t.Helper()
-	for _, p := range s.publishers {
+	for _, p := range slices.Concat(slices.Collect(maps.Values(s.publishers))...) {
 		until := p.Acknowledged() + n
 		NewWithT(s.t).Eventually(p.Acknowledged, patience, often).Should(BeNumerically(">=", until),
 			func() string { return fmt.Sprintf("messages are acknowledged; last trouble: %v", p.Err()) })
@@ -132,30 +167,43 @@ func (s *storm) end() {
 // was lost in announced gaps is for the caller to judge.
 func (s *storm) judge() map[string]history.Report {
 	s.t.Helper()
-	published, last := s.calm()
-	histories, reports := map[string]history.History{}, map[string]history.Report{}
-	received := 0
-	for name, c := range s.clients {
-		NewWithT(s.t).Eventually(c.Position, patience, often).Should(reach(last),
-			func() string { return fmt.Sprintf("%s; last trouble: %v", name, c.Err()) })
-		histories[name] = c.Stop()
-		reports[name] = history.Check(histories[name], published)
-		received += reports[name].Received
-		for _, v := range first(reports[name].Violations, 10) {
-			s.t.Errorf("%s: %s", name, v)
+	out := map[string]history.Report{}
+	acknowledged, received := 0, 0
+	for room, watchers := range s.clients {
+		published, last := s.calm(room)
+		acknowledged += len(published.Acknowledged)
+		reports, disagreements := history.Room{Published: published, Clients: s.histories(watchers, last)}.Judge()
+		for name, report := range reports {
+			out[room+"/"+name] = report
+			received += report.Received
+			for _, v := range first(report.Violations, 10) {
+				s.t.Errorf("%s/%s: %s", room, name, v)
+			}
+		}
+		for _, v := range first(disagreements, 10) {
+			s.t.Errorf("%s: %s", room, v)
 		}
 	}
-	for _, v := range first(history.Agree(histories), 10) {
-		s.t.Error(v)
-	}
-	s.t.Logf("%d messages acknowledged; %d clients received %d; %s", len(published.Acknowledged), len(histories), received, s.trouble())
-	return reports
+	s.t.Logf("%d messages acknowledged; %d clients received %d; %s", acknowledged, len(out), received, s.trouble())
+	return out
 }
 
-// calm stops the publishers, and returns what they did and where the last message is.
-func (s *storm) calm() (published history.Ledger, last history.Position) {
+// histories stops the clients of a room once they are level with its last message.
+func (s *storm) histories(watchers map[string]watcher, last history.Position) map[string]history.History {
+	s.t.Helper()
+	out := map[string]history.History{}
+	for name, c := range watchers {
+		NewWithT(s.t).Eventually(c.Position, patience, often).Should(reach(last),
+			func() string { return fmt.Sprintf("%s; last trouble: %v", name, c.Err()) })
+		out[name] = c.Stop()
+	}
+	return out
+}
+
+// calm stops the publishers of a room, and returns what they did and where the last message is.
+func (s *storm) calm(room string) (published history.Ledger, last history.Position) {
 	var ledgers []history.Ledger
-	for _, p := range s.publishers {
+	for _, p := range s.publishers[room] {
 		ledgers = append(ledgers, p.Stop())
 		if at := p.Last(); at.Epoch != last.Epoch || at.Offset > last.Offset {
 			last = at
@@ -175,10 +223,8 @@ func reach(last history.Position) OmegaMatcher {
 // trouble says in words what clients and publishers went through.
 func (s *storm) trouble() string {
 	connects, retries, longest := 0, 0, time.Duration(0)
-	for _, c := range s.clients {
-		connects += c.Connects()
-	}
-	for _, p := range s.publishers {
+	s.each(func(_ string, c watcher) { connects += c.Connects() })
+	for _, p := range slices.Concat(slices.Collect(maps.Values(s.publishers))...) {
 		stall, tries := p.Stall()
 		longest, retries = max(longest, stall), retries+tries
 	}
@@ -186,17 +232,30 @@ func (s *storm) trouble() string {
 		connects, retries, longest.Round(time.Millisecond))
 }
 
+// each calls do for every client.
+func (s *storm) each(do func(name string, c watcher)) {
+	for room, watchers := range s.clients {
+		for name, c := range watchers {
+			do(room+"/"+name, c)
+		}
+	}
+}
+
 // moved counts the streams and sockets that had to attach again. A poll may find
 // its way on without its client noticing.
 func (s *storm) moved() int {
 	moved := 0
-	for name, c := range s.clients {
-		held := strings.HasSuffix(name, string(realtimeclient.SSE)) || strings.HasSuffix(name, string(realtimeclient.WebSocket))
-		if held && c.Connects() > 1 {
+	s.each(func(name string, c watcher) {
+		if held(name) && c.Connects() > 1 {
 			moved++
 		}
-	}
+	})
 	return moved
+}
+
+// held is true for clients that keep a connection open.
+func held(name string) bool {
+	return !strings.HasSuffix(name, string(realtimeclient.Polling)) && !strings.HasSuffix(name, string(realtimeclient.LongPolling))
 }
 
 func first[T any](list []T, n int) []T { return list[:min(n, len(list))] }

@@ -22,10 +22,12 @@ const (
 	LongPolling Protocol = "LongPolling"
 	SSE         Protocol = "SSE"
 	WebSocket   Protocol = "WebSocket"
+	// Centrifuge is the protocol of that library's SDKs.
+	Centrifuge Protocol = "Centrifuge"
 )
 
 // Protocols are all of them.
-var Protocols = []Protocol{Polling, LongPolling, SSE, WebSocket}
+var Protocols = []Protocol{Polling, LongPolling, SSE, WebSocket, Centrifuge}
 
 const (
 	retryFirst = 100 * time.Millisecond
@@ -167,6 +169,8 @@ func (c *Client) session(ctx context.Context, address string) error {
 		return c.stream(ctx, address)
 	case WebSocket:
 		return c.socket(ctx, address)
+	case Centrifuge:
+		return c.centrifuge(ctx, address)
 	}
 	return fmt.Errorf("there is no protocol %s", c.cfg.Protocol)
 }

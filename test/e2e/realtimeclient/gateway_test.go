@@ -61,6 +61,7 @@ func newGateway(t *testing.T, script [2][]line) *gateway {
 	mux.HandleFunc("GET /v1/rooms/{room}/messages", g.poll)
 	mux.HandleFunc("GET /v1/stream", g.stream)
 	mux.HandleFunc("GET /v1/ws", g.socket)
+	mux.HandleFunc("GET /connection/websocket", g.centrifuge)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer "+token {
 			w.WriteHeader(http.StatusUnauthorized)
@@ -165,6 +166,51 @@ func (g *gateway) socket(w http.ResponseWriter, r *http.Request) {
 		f["type"] = l.name()
 		send(f)
 	}
+	if !cut {
+		_, _, _ = ws.Read(r.Context())
+	}
+}
+
+// centrifuge gives what was missed with the subscription and, after a gap, what is new.
+func (g *gateway) centrifuge(w http.ResponseWriter, r *http.Request) {
+	ws, err := websocket.Accept(w, r, nil)
+	g.must(err)
+	defer func() { _ = ws.CloseNow() }()
+	_, frame, err := ws.Read(r.Context())
+	g.must(err)
+	var ask struct {
+		Subscribe struct {
+			Epoch  string
+			Offset uint64
+		}
+	}
+	_, second, _ := strings.Cut(string(frame), "\n")
+	g.must(json.Unmarshal([]byte(second), &ask))
+	since := "oldest"
+	if ask.Subscribe.Epoch != "" {
+		since = fmt.Sprintf("%s:%d", ask.Subscribe.Epoch, ask.Subscribe.Offset)
+	}
+	lines, cut := g.next(since)
+	recovered, offset := true, ask.Subscribe.Offset
+	if len(lines) > 0 && lines[0].to > 0 {
+		recovered, offset, lines = false, lines[0].to, lines[1:]
+	}
+	var missed []any
+	var out strings.Builder
+	for _, l := range lines {
+		pub := map[string]any{"offset": l.offset, "data": map[string]string{"id": id(l.offset)}}
+		if recovered {
+			missed, offset = append(missed, pub), l.offset
+			continue
+		}
+		push, err := json.Marshal(map[string]any{"push": map[string]any{"channel": room, "pub": pub}})
+		g.must(err)
+		out.WriteString("\n" + string(push))
+	}
+	subscribed, err := json.Marshal(map[string]any{"id": 2, "subscribe": map[string]any{
+		"epoch": "e1", "offset": offset, "recovered": recovered, "publications": missed}})
+	g.must(err)
+	g.must(ws.Write(r.Context(), websocket.MessageText, []byte("{\"id\":1,\"connect\":{\"ping\":25,\"pong\":true}}\n"+string(subscribed)+out.String())))
 	if !cut {
 		_, _, _ = ws.Read(r.Context())
 	}

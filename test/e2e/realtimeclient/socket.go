@@ -39,11 +39,11 @@ func (c *Client) socket(ctx context.Context, address string) error {
 	if err := ws.Write(ctx, websocket.MessageText, ask); err != nil {
 		return err
 	}
-	return c.readFrames(ctx, ws, address)
+	return c.readFrames(ctx, ws, func(data []byte) error { return c.frame(address, data) })
 }
 
 // readFrames reads until the socket fails, and pings beside.
-func (c *Client) readFrames(ctx context.Context, ws *websocket.Conn, address string) error {
+func (c *Client) readFrames(ctx context.Context, ws *websocket.Conn, handle func([]byte) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	pinging := make(chan struct{})
 	go func() {
@@ -57,7 +57,7 @@ func (c *Client) readFrames(ctx context.Context, ws *websocket.Conn, address str
 		if err != nil {
 			return err
 		}
-		if err := c.frame(address, data); err != nil {
+		if err := handle(data); err != nil {
 			return err
 		}
 	}
