@@ -79,6 +79,8 @@ func (p *page) send(room, data string) {
 	p.t.Helper()
 	p.fill("to", room)
 	p.fill("data", data)
+	// What the last one ended with must not be taken for this one's.
+	chromium.Eval[bool](p.t, p.Tab, `(document.getElementById("published").textContent = "", true)`)
 	p.click("#send")
 	NewWithT(p.t).Eventually(func() string { return p.Text(p.t, "published") }, patience, often).Should(ContainSubstring("stored as"))
 }
@@ -144,9 +146,10 @@ func TestResumesWithoutLoss(t *testing.T) {
 				p.awaitState("connected")
 				r.publish("lobby", 4)
 				p.awaitMessages("lobby#1 1", "lobby#2 2", "lobby#3 3", "lobby#4 4")
-				for id, want := range map[string]string{"faults": "0", "gaps": "0", "received": "4", "reconnects": "1"} {
+				for id, want := range map[string]string{"faults": "0", "gaps": "0", "received": "4"} {
 					NewWithT(t).Expect(p.Text(t, id)).To(Equal(want), "%s: %s", id, p.log())
 				}
+				NewWithT(t).Expect(p.Text(t, "reconnects")).NotTo(Equal("0"))
 			})
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -81,15 +82,27 @@ func startRedis(t *testing.T) string {
 	return address
 }
 
-// freeAddress is of loopback. It is free when it is chosen.
+// given are the ports that freeAddress has chosen.
+var given sync.Map
+
+// freeAddress is a loopback address that nobody has. A server keeps its address
+// over restarts, so the port is below those that the kernel gives to outgoing
+// connections (32768 and up), which would take it while the server is gone.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := 12000 + rand.IntN(18000)
+		if _, taken := given.LoadOrStore(port, true); taken {
+			continue
+		}
+		address := fmt.Sprintf("127.0.0.1:%d", port)
+		if l, err := net.Listen("tcp", address); err == nil {
+			_ = l.Close()
+			return address
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // process is a command that runs.

@@ -34,4 +34,6 @@ const attempt = promise => promise.then(value => ({value}), e => ({code: e.code,
 
 const publish = (name, data) => attempt(clients[name].sub.publish(data));
 const history = (name, options) => attempt(clients[name].sub.history(options));
+const presence = name => attempt(clients[name].sub.presence());
+const presenceStats = name => attempt(clients[name].sub.presenceStats());
 const stop = name => clients[name].sdk.disconnect();

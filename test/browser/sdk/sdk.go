@@ -150,6 +150,16 @@ func (c *Client) History(limit int) (Result, error) {
 	return chromium.Evaluate[Result](c.page.Tab, fmt.Sprintf("history(%q, {limit: %d, reverse: true})", c.name, limit))
 }
 
+// Presence asks who else follows the client's room.
+func (c *Client) Presence() (Result, error) {
+	return chromium.Evaluate[Result](c.page.Tab, fmt.Sprintf("presence(%q)", c.name))
+}
+
+// PresenceStats asks how many do.
+func (c *Client) PresenceStats() (Result, error) {
+	return chromium.Evaluate[Result](c.page.Tab, fmt.Sprintf("presenceStats(%q)", c.name))
+}
+
 // Stop disconnects the client for good.
 func (c *Client) Stop() error {
 	_, err := chromium.Evaluate[bool](c.page.Tab, fmt.Sprintf("(stop(%q), true)", c.name))

@@ -371,6 +371,7 @@ $("publish").addEventListener("submit", async e => {
   e.preventDefault();
   remember();
   $("send").disabled = true;
+  $("published").hidden = true;
   try {
     const stored = await publish($("to").value.trim(), parse($("data").value), $("token").value.trim());
     published(`stored as #${stored.offset} of ${stored.room}`);
