@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -45,6 +46,15 @@ func markRetained(obj client.Object, kind string, owner v1alpha1.Pattern) {
 	labels[v1alpha1.LabelRetained] = "true"
 	obj.SetLabels(labels)
 	setAnnotation(obj, annotationRetainedFrom, fmt.Sprintf("%s/%s/%s", kind, owner.GetNamespace(), owner.GetName()))
+}
+
+// RetainedFrom is the kind and the name of the object that a deletion kept this from; empty where none did.
+func RetainedFrom(obj client.Object) (kind, name string) {
+	parts := strings.Split(obj.GetAnnotations()[annotationRetainedFrom], "/")
+	if len(parts) != 3 {
+		return "", ""
+	}
+	return parts[0], parts[2]
 }
 
 // adopt takes the marks of a deletion off an object that is to live again.

@@ -11,6 +11,6 @@ func Command(version string) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(planCommand())
+	root.AddCommand(planCommand(), orphansCommand())
 	return root
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -77,18 +76,9 @@ func (o planOptions) run(cmd *cobra.Command) error {
 // clusterClasses reads the classes of the current context.
 func clusterClasses(ctx context.Context) ([]v1alpha1.PatternClass, error) {
 	const hint = "put a PatternClass into the file, or point KUBECONFIG at a cluster that has one"
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
-		clientcmd.NewDefaultClientConfigLoadingRules(), nil).ClientConfig()
+	c, _, err := connect()
 	if err != nil {
-		return nil, fmt.Errorf("no PatternClass in the file and no cluster: %s: %w", hint, err)
-	}
-	scheme, err := pattern.NewScheme()
-	if err != nil {
-		return nil, err
-	}
-	c, err := client.New(config, client.Options{Scheme: scheme})
-	if err != nil {
-		return nil, fmt.Errorf("reach the cluster: %s: %w", hint, err)
+		return nil, fmt.Errorf("no PatternClass in the file: %s: %w", hint, err)
 	}
 	var list v1alpha1.PatternClassList
 	if err := c.List(ctx, &list); err != nil {

@@ -3,6 +3,8 @@
 package pipeline
 
 import (
+	"bytes"
+	"encoding/json"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -10,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/internal/kubectl"
 	"github.com/trellis-dev/trellis/test/integration/framework"
 )
 
@@ -32,6 +35,11 @@ func TestRetainKeepsDataAndTheNextOfThatNameAdoptsIt(t *testing.T) {
 	g.Eventually(func() []string { return kinds(ns) }, patience).ShouldNot(ContainElement("Deployment/chat-rtg"))
 	g.Expect(reload(engine)()).To(And(HaveField("UID", engine.UID), HaveField("OwnerReferences", BeEmpty()),
 		HaveField("Labels", HaveKeyWithValue(v1alpha1.LabelRetained, "true"))))
+	listed := orphansOf(g, t, ns)
+	g.Expect(listed).To(ContainElements(
+		And(HaveKeyWithValue("name", "chat-redis"), HaveKeyWithValue("from", "RealtimeGateway/chat"), HaveKeyWithValue("size", "1Gi"), HaveKey("since")),
+		And(HaveKeyWithValue("name", "chat-rtg-binding"), HaveKeyWithValue("adopt", "apply a RealtimeGateway named chat in namespace "+ns)),
+	), "%v", listed)
 
 	again := gateway(ns, "chat", class, func(r *v1alpha1.RealtimeGateway) {
 		r.Spec.EngineSelection = &v1alpha1.EngineSelection{Sharing: v1alpha1.EngineDedicated}
@@ -44,6 +52,20 @@ func TestRetainKeepsDataAndTheNextOfThatNameAdoptsIt(t *testing.T) {
 	g.Expect(metav1.IsControlledBy(adopted, again)).To(BeTrue())
 	g.Expect(adopted.Labels).NotTo(HaveKey(v1alpha1.LabelRetained))
 	g.Expect(metav1.IsControlledBy(reload(engine)(), again)).To(BeTrue())
+	g.Expect(orphansOf(g, t, ns)).To(BeEmpty())
+}
+
+// orphansOf runs `kubectl trellis orphans -o json`.
+func orphansOf(g *WithT, t *testing.T, namespace string) (found []map[string]string) {
+	t.Helper()
+	t.Setenv("KUBECONFIG", framework.Kubeconfig(t))
+	var out bytes.Buffer
+	cmd := kubectl.Command("test")
+	cmd.SetOut(&out)
+	cmd.SetArgs([]string{"orphans", "-n", namespace, "-o", "json"})
+	g.Expect(cmd.ExecuteContext(ctx)).To(Succeed())
+	g.Expect(json.Unmarshal(out.Bytes(), &found)).To(Succeed())
+	return found
 }
 
 func TestEngineDeletion(t *testing.T) {
