@@ -1,0 +1,2 @@
+// Package chart tests what the chart carries besides templates against the code.
+package chart
