@@ -2,8 +2,8 @@ package v1alpha1
 
 // Conditions of every kind.
 const (
-	// ConditionReady is True when the object serves. When it is not, its reason and message are
-	// those of the condition that holds it back.
+	// ConditionReady is True when the object serves, or is suspended as its spec says. When it is not, its
+	// reason and message are those of the condition that holds it back.
 	ConditionReady = "Ready"
 	// ConditionReconciling is True while Trellis or Kubernetes still work on the object (kstatus).
 	ConditionReconciling = "Reconciling"
@@ -14,7 +14,8 @@ const (
 	// ReasonPending surfaces in Ready, which is Unknown then, until the operator has looked at the
 	// object. It is a default of the schema, so that no reader takes a new object for a ready one.
 	ReasonPending = "Pending"
-	// ReasonSuspended surfaces in Ready and PlaneReady when spec.suspend is true.
+	// ReasonSuspended surfaces when spec.suspend is true: in Ready, which is True as all is as asked for, and
+	// in PlaneReady or, of an Engine, EngineReady, which are False.
 	ReasonSuspended = "Suspended"
 	// ReasonDeleting surfaces in Ready while the object is being deleted.
 	ReasonDeleting = "Deleting"

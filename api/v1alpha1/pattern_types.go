@@ -150,7 +150,7 @@ type PodTemplate struct {
 // LabelValue is the value of a label, 63 characters at most.
 //
 // +kubebuilder:validation:MaxLength=63
-// +kubebuilder:validation:Pattern=`^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$`
+// +kubebuilder:validation:XValidation:rule="!format.labelValue().validate(self).hasValue()",message="a label's value is letters, digits, '-', '_' and '.', begins and ends with a letter or digit, 63 characters at most"
 type LabelValue string
 
 // AnnotationValue is the value of an annotation, 4096 characters at most.

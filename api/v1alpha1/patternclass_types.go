@@ -147,7 +147,7 @@ type PlaneClass struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_][A-Za-z0-9_.-]*$')",message="version is the image's tag alone, e.g. v0.1.0: letters, digits, '_', '.' and '-', and no '.' or '-' at its beginning"
 	Version string `json:"version,omitempty"`
 
 	// resources of each plane container. Default: 50m and 64Mi requested, 1 CPU and 512Mi at most.

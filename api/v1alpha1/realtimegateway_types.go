@@ -186,7 +186,7 @@ type RealtimeAuth struct {
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=253
-	// +kubebuilder:validation:items:Pattern=`^(\*|https?://[A-Za-z0-9.*-]+(:[0-9]{1,5})?)$`
+	// +kubebuilder:validation:XValidation:rule="self.all(o, o == '*' || o.matches('^https?://[A-Za-z0-9.*-]+(:[0-9]{1,5})?$'))",message="an origin is scheme://host[:port] with http or https and no path, e.g. https://app.example.com, with * for a label, or * for all"
 	AllowedOrigins []string `json:"allowedOrigins,omitempty"`
 }
 

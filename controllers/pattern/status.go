@@ -85,6 +85,12 @@ func summariseVerdict(s *scope, kind string, v *Verdict) {
 
 // summariseReady takes the reason of the first that holds the object back.
 func summariseReady(s *scope) {
+	if asleep := s.suspended(); asleep != nil {
+		// What was asked for is so: to wait for more would be to wait for ever.
+		s.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonSuspended, asleep.Message)
+		s.progress(Verdict{OK: true})
+		return
+	}
 	blocker := s.blocker()
 	if blocker == nil {
 		s.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, readyMessage(s))
@@ -112,6 +118,19 @@ func (s *scope) blocker() *Verdict {
 	return nil
 }
 
+// suspended is the verdict of an object whose pods are stopped as its spec says, nil of any other.
+func (s *scope) suspended() *Verdict {
+	if !s.accepted.OK || (s.applied != nil && !s.applied.OK) {
+		return nil
+	}
+	for _, v := range []*Verdict{s.health.Plane, s.health.Engine} {
+		if v != nil && v.Reason == v1alpha1.ReasonSuspended {
+			return v
+		}
+	}
+	return nil
+}
+
 // inMotion is a verdict that works and is being changed, or an empty one.
 func (s *scope) inMotion() Verdict {
 	for _, v := range []*Verdict{s.health.Engine, s.health.Plane} {
@@ -129,7 +148,7 @@ func (s *scope) progress(v Verdict) {
 	switch {
 	case v.Stalled:
 		s.set(v1alpha1.ConditionStalled, metav1.ConditionTrue, v.Reason, v.Message)
-	case (v.OK && !v.Progressing) || v.Reason == v1alpha1.ReasonSuspended:
+	case v.OK && !v.Progressing:
 		removeCondition(status, v1alpha1.ConditionReconciling)
 	default:
 		s.set(v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonProgressing, v.Message)

@@ -80,8 +80,8 @@ var states = []struct {
 		inTurn(s)
 		s.health.Plane = &Verdict{Reason: v1alpha1.ReasonSuspended, Message: "off"}
 	},
-		[]string{"Accepted=True Accepted", "EngineReady=True EngineReady", "PlaneReady=False Suspended", "Ready=False Suspended"},
-		"off", status.InProgressStatus},
+		[]string{"Accepted=True Accepted", "EngineReady=True EngineReady", "PlaneReady=False Suspended", "Ready=True Suspended"},
+		"off", status.CurrentStatus},
 	{"serves and could be updated", func(s *scope) { s.held = []string{"Deployment rooms-rtg"} },
 		[]string{"Accepted=True Accepted", "EngineReady=True EngineReady", "PlaneReady=True PlaneReady", "Ready=True Ready", "UpdateAvailable=True OperatorChanged"},
 		"serves at http://rooms", status.CurrentStatus},
@@ -116,8 +116,8 @@ var states = []struct {
 		[]string{"Accepted=True Accepted", "Ready=False ApplyFailed", "Reconciling=True Progressing"},
 		"Forbidden", status.InProgressStatus},
 	{"is suspended", func(s *scope) { s.health.Plane = &Verdict{Reason: "Suspended", Message: "asleep"} },
-		[]string{"Accepted=True Accepted", "EngineReady=True EngineReady", "PlaneReady=False Suspended", "Ready=False Suspended"},
-		"asleep", status.InProgressStatus},
+		[]string{"Accepted=True Accepted", "EngineReady=True EngineReady", "PlaneReady=False Suspended", "Ready=True Suspended"},
+		"asleep", status.CurrentStatus},
 	{"has no plane", func(s *scope) { s.health.Plane = nil },
 		[]string{"Accepted=True Accepted", "EngineReady=True EngineReady", "Ready=True Ready"},
 		"serves at http://rooms", status.CurrentStatus},

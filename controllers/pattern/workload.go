@@ -174,7 +174,7 @@ func EngineVerdict(e *v1alpha1.Engine) *Verdict {
 	if ready == nil || ready.ObservedGeneration != e.Generation {
 		return &Verdict{Reason: v1alpha1.ReasonEngineNotReady, Message: fmt.Sprintf("Engine %s has not been looked at yet", e.Name)}
 	}
-	if ready.Status != metav1.ConditionTrue {
+	if ready.Status != metav1.ConditionTrue || ready.Reason == v1alpha1.ReasonSuspended {
 		return &Verdict{Reason: v1alpha1.ReasonEngineNotReady,
 			Message: fmt.Sprintf("Engine %s: %s", e.Name, ready.Message)}
 	}

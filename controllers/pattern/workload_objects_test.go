@@ -136,6 +136,9 @@ func TestEngineVerdict(t *testing.T) {
 		{"not ready", engine(func(e *v1alpha1.Engine) {
 			e.Status.Conditions[0].Status, e.Status.Conditions[0].Message = metav1.ConditionFalse, "no answer"
 		}), Verdict{Reason: "EngineNotReady", Message: "Engine store: no answer"}},
+		{"suspended", engine(func(e *v1alpha1.Engine) {
+			e.Status.Conditions[0].Reason, e.Status.Conditions[0].Message = v1alpha1.ReasonSuspended, "stopped"
+		}), Verdict{Reason: "EngineNotReady", Message: "Engine store: stopped"}},
 		{"of no status", engine(func(e *v1alpha1.Engine) { e.Status.Conditions = nil }),
 			Verdict{Reason: "EngineNotReady", Message: "Engine store has not been looked at yet"}},
 		{"changed since", engine(func(e *v1alpha1.Engine) { e.Generation = 3 }),

@@ -9,7 +9,7 @@ import (
 
 // Patterns of the schema, as their errors show them.
 const (
-	labelPattern    = `^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$`
+	labelValue      = "a label's value is letters, digits, '-', '_' and '.', begins and ends with a letter or digit, 63 characters at most"
 	quantityPattern = `^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$`
 )
 
@@ -53,8 +53,8 @@ func podRows(at string) []row {
 		text(at+".imagePullSecrets[0].name", 1, 253, letters),
 		required(at+".imagePullSecrets[0].name"),
 	)
-	for _, field := range []string{at + ".labels.team", at + ".nodeSelector.disk"} {
-		rows = append(rows, refused(field+" not a label's value", set(field, "-a"), mismatch(field, "-a", labelPattern)))
+	for field, key := range map[string]string{at + ".labels": "team", at + ".nodeSelector": "disk"} {
+		rows = append(rows, refused(field+" not a label's value", set(field+"."+key, "-a"), ruleOf(field+"["+key+"]", "-a", labelValue)))
 	}
 	for _, key := range []string{"patterns.trellis.dev/name", "trellis.dev/x", "app.kubernetes.io/name"} {
 		rows = append(rows, refused(at+".labels with "+key, set(at+".labels", map[string]any{key: "x"}), rule(at+".labels", reservedLabel)))

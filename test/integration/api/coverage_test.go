@@ -52,7 +52,7 @@ func TestEveryBoundHasARow(t *testing.T) {
 func (b bound) matches(err string) bool {
 	pattern := regexp.QuoteMeta(b.path)
 	pattern = strings.ReplaceAll(pattern, `\[\*\]`, `\[\d+\]`)
-	pattern = strings.ReplaceAll(pattern, `\.\*`, `\.[^.: ]+`)
+	pattern = strings.ReplaceAll(pattern, `\.\*`, `(?:\.[^.: ]+|\[[^]]+\])`)
 	return regexp.MustCompile("^"+pattern+": ").MatchString(err) && strings.Contains(err, b.words)
 }
 

@@ -27,18 +27,18 @@ spec:
 }
 
 func classRows() []row {
-	const versionPattern = `^[A-Za-z0-9_][A-Za-z0-9_.-]*$`
+	const tagAlone = "version is the image's tag alone, e.g. v0.1.0: letters, digits, '_', '.' and '-', and no '.' or '-' at its beginning"
 	return slices.Concat(
 		required("spec", "spec.plane", "spec.plane.version"),
 		text("spec.plane.image", 1, 512, letters),
-		text("spec.plane.version", 1, 128, letters),
+		text("spec.plane.version", 1, 128, letters, ruleOf("spec.plane.version", "", tagAlone)),
 		choice("spec.deletionPolicy", "Retain", "Delete"),
 		choice("spec.updatePolicy", "Manual", "Automatic"),
 		number("spec.limits.maxReplicas", 1, 1000),
 		sizeRows("spec.limits.maxStorage"),
 		choice("spec.limits.allowedEngines[0]", "Memory", "Redis"),
 		[]row{
-			refused("a version that is no tag", set("spec.plane.version", "v1 beta"), mismatch("spec.plane.version", "v1 beta", versionPattern)),
+			refused("a version that is no tag", set("spec.plane.version", "v1 beta"), ruleOf("spec.plane.version", "v1 beta", tagAlone)),
 			some("spec.limits.allowedEngines"),
 			crowded("spec.limits.allowedEngines", 8, "Redis", `"Redis"`),
 			crowded("spec.engines", 8, map[string]any{"type": "Redis", "image": "a"}, `{"type":"Redis"}`),

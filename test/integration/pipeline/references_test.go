@@ -108,7 +108,7 @@ func TestSuspendStopsThePodsAndKeepsTheRest(t *testing.T) {
 	patch := client.MergeFrom(gw.DeepCopy())
 	gw.Spec.Suspend = ptr.To(true)
 	g.Expect(framework.Admin.Patch(ctx, gw, patch)).To(Succeed())
-	g.Eventually(reload(gw), patience).Should(haveCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSuspended))
+	g.Eventually(reload(gw), patience).Should(haveCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonSuspended))
 	g.Eventually(func() int32 { return reload(gw)().Status.Replicas }, patience).Should(BeZero())
 	patch = client.MergeFrom(gw.DeepCopy())
 	gw.Spec.Suspend = nil
