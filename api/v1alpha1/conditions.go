@@ -74,6 +74,19 @@ const (
 	ReasonPlaneRolling = "PlaneRolling"
 )
 
+// Exposed says whether the Ingress, the HTTPRoute or the load balancer of an object that has one is
+// carried out by somebody. It does not hold Ready back: inside the cluster the object serves.
+const (
+	ConditionExposed = "Exposed"
+	// ReasonExposed surfaces when there is an address, or the Gateway has accepted the route.
+	ReasonExposed = "Exposed"
+	// ReasonExposurePending surfaces, with the status Unknown, while nobody has said anything: most often
+	// the IngressClass or the Gateway does not exist.
+	ReasonExposurePending = "Pending"
+	// ReasonExposureRefused surfaces when the Gateway's controller refuses the route; the message says why.
+	ReasonExposureRefused = "Refused"
+)
+
 // ScalingActive and ScalingLimited say how an object with spec.scaling scales, with the reasons of the
 // HorizontalPodAutoscaler: ValidMetricFound and FailedGetPodsMetric; DesiredWithinRange, TooManyReplicas
 // and TooFewReplicas.

@@ -220,7 +220,7 @@ const (
 // PatternStatus is the part of the status that all kinds share.
 type PatternStatus struct {
 	// conditions say how this object is: Ready, Accepted, EngineReady, PlaneReady and, while they
-	// hold, Reconciling, Stalled and UpdateAvailable.
+	// hold, Reconciling, Stalled, UpdateAvailable, ScalingActive, ScalingLimited and Exposed.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

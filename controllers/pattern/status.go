@@ -25,6 +25,7 @@ func summarise(s *scope) {
 	summariseVerdict(s, v1alpha1.ConditionEngineReady, s.health.Engine)
 	summariseVerdict(s, v1alpha1.ConditionPlaneReady, s.health.Plane)
 	summariseScaling(s, status)
+	summariseExposed(s, status)
 	summariseReady(s)
 	summariseUpdate(s, status)
 	if s.inputs.Class != nil && !s.turn.queued {
