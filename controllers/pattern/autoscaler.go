@@ -136,7 +136,7 @@ func (a *autoscaler) look(ctx context.Context, f *followed) error {
 	current := ptr.Deref(d.Spec.Replicas, 1)
 	state := scaling.State{Current: current, Settled: settledAt(&d, current), Load: a.load(ctx, spec, pods.Items)}
 	if ctx.Err() != nil {
-		return nil
+		return ctx.Err()
 	}
 	decision := f.scaler.Next(a.clock.Now(), spec, state)
 	if decision.Replicas != current {
