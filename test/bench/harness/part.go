@@ -86,6 +86,14 @@ func (s Samples) Row(what, measure, unit string, goal Goal) Row {
 	return Row{Case: what, Measure: measure, Unit: unit, Goal: goal, Ours: pick(s.Ours, measure), Peer: pick(s.Peer, measure)}
 }
 
+// Explain gives rows the reason of a miss.
+func Explain(why string, rows ...Row) []Row {
+	for i := range rows {
+		rows[i].Why = why
+	}
+	return rows
+}
+
 func pick(runs []Figures, measure string) Series {
 	out := make(Series, 0, len(runs))
 	for _, f := range runs {
