@@ -76,6 +76,11 @@ func ServeOperator(ctx context.Context, kubeconfig string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- mgr.Start(ctx) }()
+	// Before that its metrics cannot be read.
+	if !mgr.GetCache().WaitForCacheSync(ctx) {
+		cancel()
+		return errors.Join(errors.New("the caches were not filled"), <-done)
+	}
 	handlers := process.Introspection()
 	handlers[methodCalls] = process.Handle(func(context.Context, struct{}) (any, error) { return calls.calls(), nil })
 	handlers[methodReconciled] = process.Handle(func(context.Context, struct{}) (any, error) { return reconciled() })
