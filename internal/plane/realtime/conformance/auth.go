@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/trellis-dev/trellis/internal/planeconfig"
@@ -21,6 +22,7 @@ var authTests = []test{
 	{"AnonymousGetsItsGrantOnly", testAnonymous},
 	{"OnlyTheBindingMints", testMint},
 	{"ConnectionsEndWithTheirToken", testTokenEnds},
+	{"SDKsRenewTheirToken", testRefresh},
 	{"Origins", testOrigins},
 }
 
@@ -347,5 +349,62 @@ func testOrigins(t *testing.T, start Factory) {
 			t.Errorf("preflight with origin %s: status %d", origin, preflight.status)
 		}
 		cancel()
+	}
+}
+
+// testRefresh has two SDKs whose tokens end soon: one gets a new token and keeps
+// its connection, the other is told to get one.
+func testRefresh(t *testing.T, start Factory) {
+	target := start(t, Options{})
+	ends := func(subject string, after time.Duration) string {
+		return target.forge(t, jwt.SigningMethodHS256, target.SigningKey, func(c jwt.MapClaims) {
+			c["exp"], c["sub"] = time.Now().Add(after).Unix(), subject
+		})
+	}
+	c := target.client(t)
+	ctx, cancel := soon(context.Background())
+	defer cancel()
+	open := func(subject string) *sdk {
+		t.Helper()
+		s, _, err := c.with(ends(subject, 5*time.Second)).openSDK(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.subscribe(ctx, "a", ""); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := s.next(ctx); err != nil || r.Subscribe == nil {
+			t.Fatalf("subscribe: %v %+v", err, r)
+		}
+		return s
+	}
+	refresh := func(s *sdk, token string) (sdkReply, error) {
+		t.Helper()
+		if err := s.send(ctx, map[string]any{"id": 3, "refresh": map[string]any{"token": token}}); err != nil {
+			t.Fatal(err)
+		}
+		return s.next(ctx)
+	}
+	renews, forgets, cheats := open("ann"), open("bob"), open("carl")
+	defer renews.close()
+	defer forgets.close()
+	defer cheats.close()
+	if r, err := refresh(renews, ends("ann", time.Hour)); err != nil || r.Error != nil {
+		t.Fatalf("a new token: %v %+v", err, r.Error)
+	}
+	if _, err := refresh(cheats, ends("ann", time.Hour)); websocket.CloseStatus(err) != 3500 {
+		t.Errorf("the token of another: %v, want close code 3500", err)
+	}
+	var err error
+	for err == nil {
+		_, err = forgets.next(ctx)
+	}
+	if code := websocket.CloseStatus(err); code != 3005 {
+		t.Errorf("a connection without a new token ended with %d, want 3005", code)
+	}
+	// By now the first token of the one that renewed is over, too.
+	c.publish("a", "1")
+	if r, err := renews.next(ctx); err != nil || r.Push == nil || r.Push.Pub == nil {
+		t.Errorf("the connection with a new token: %v %+v", err, r)
 	}
 }

@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"strconv"
 	"strings"
@@ -19,6 +18,7 @@ var limitTests = []test{
 	{"RoomsPerConnection", testRooms},
 	{"MessageBytes", testMessageBytes},
 	{"PublishPerSecond", testRate},
+	{"LimitsOfSDKs", testSDKLimits},
 	{"SlowConsumersAreCut", testSlow},
 }
 
@@ -194,45 +194,75 @@ func testRate(t *testing.T, start Factory) {
 	c.publishN("a", 1, 100)
 }
 
-// testSlow leaves a socket unread while more is published than may wait for it.
-func testSlow(t *testing.T, start Factory) {
-	target := start(t, Options{Configure: func(c *planeconfig.Config) {
-		c.Realtime.Limits.QueueBytes = 64 << 10
-		c.Realtime.Limits.MessageBytes = 64 << 10
-	}})
-	c := target.client(t)
-	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
+// testSDKLimits holds the Centrifuge protocol to the same limits, in its words.
+func testSDKLimits(t *testing.T, start Factory) {
+	c := start(t, Options{Configure: limits(func(l *planeconfig.Limits) { l.RoomsPerConnection, l.PublishPerSecond = 2, 3 })}).client(t)
+	ann := c.with(c.mint("ann", "subscribe,publish", "*"))
+	ctx, cancel := soon(context.Background())
 	defer cancel()
-	s, err := c.openSocket(ctx)
+	s, _, err := ann.openSDK(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.close()
-	if err := s.send(ctx, `{"type":"subscribe","room":"a"}`); err != nil {
-		t.Fatal(err)
-	}
-	if f, err := s.next(ctx); err != nil || f.Type != "subscribed" {
-		t.Fatalf("subscribe: %v %s", err, f.raw)
-	}
-	quick := c.follow(socketProto, "a", "")
-	data, err := json.Marshal(strings.Repeat("x", 60<<10))
-	if err != nil {
-		t.Fatal(err)
-	}
-	published := 0
-	for ; target.metric(t, "trellis_realtime_slow_consumers_total", `protocol="websocket"`) == 0; published++ {
-		if published > 2000 {
-			t.Fatal("a client that reads nothing was not cut")
+	code := func(command map[string]any) int {
+		t.Helper()
+		command["id"] = 2
+		if err := s.send(ctx, command); err != nil {
+			t.Fatal(err)
 		}
-		c.publish("a", string(data))
+		for {
+			r, err := s.next(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case r.Push != nil:
+			case r.Error != nil:
+				return r.Error.Code
+			default:
+				return 0
+			}
+		}
 	}
-	c.publish("a", `"end"`)
-	quick.awaitLast(`"end"`)
-	if got := len(check(t, "the quick one", quick.history())); got != published+1 {
-		t.Errorf("a client that reads saw %d messages, want %d", got, published+1)
+	subscribe := func(room string) map[string]any { return map[string]any{"subscribe": map[string]any{"channel": room}} }
+	publish := func(data any) map[string]any {
+		return map[string]any{"publish": map[string]any{"channel": "a", "data": data}}
 	}
-	if code := s.closeCode(ctx); code != 3008 && code != -1 {
-		t.Errorf("the slow client was closed with %d, want 3008, or a broken connection", code)
+	for _, step := range []struct {
+		what    string
+		command map[string]any
+		want    int
+	}{
+		{"a room", subscribe("a"), 0},
+		{"a second", subscribe("b"), 0},
+		{"one too many", subscribe("c"), 106},
+		{"to leave one", map[string]any{"unsubscribe": map[string]any{"channel": "a"}}, 0},
+		{"its place", subscribe("c"), 0},
+		{"a name that is none", subscribe("a/b"), 103},
+		{"a message", publish(1), 0},
+		{"a large one", publish(strings.Repeat("x", MessageBytes)), http.StatusRequestEntityTooLarge},
+	} {
+		if got := code(step.command); got != step.want {
+			t.Errorf("%s is answered with code %d, want %d", step.what, got, step.want)
+		}
 	}
-	eventually(t, "the slow connection to be gone", func() bool { return target.connections(t, "websocket") == 1 })
+	last := 0
+	for range 50 {
+		if last = code(publish(1)); last != 0 {
+			break
+		}
+	}
+	if last != 111 {
+		t.Errorf("messages beyond the rate are answered with code %d, want 111", last)
+	}
+	if err := s.send(ctx, publish(strings.Repeat("x", 3*MessageBytes))); err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = s.next(ctx)
+	}
+	if got := websocket.CloseStatus(err); got != websocket.StatusMessageTooBig {
+		t.Errorf("a frame beyond the limit ended the connection with %d, want 1009", got)
+	}
 }
