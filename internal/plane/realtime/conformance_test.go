@@ -20,10 +20,22 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreAnyFunction("github.com/centrifugal/centrifuge/internal/dissolve.(*Dissolver).runWorker"))
 }
 
-func TestConformanceMemory(t *testing.T) { conformance.Run(t, memory) }
+func TestConformanceMemory(t *testing.T) {
+	t.Parallel()
+	conformance.Run(t, memory)
+}
 
-func TestConformanceRedis(t *testing.T) { conformance.Run(t, redis) }
+func TestConformanceRedis(t *testing.T) {
+	t.Parallel()
+	conformance.Run(t, redis)
+}
 
-func TestConformanceRedisShared(t *testing.T) { conformance.RunShared(t, redis) }
+func TestConformanceRedisShared(t *testing.T) {
+	t.Parallel()
+	conformance.RunShared(t, redis)
+}
 
-func TestConformanceSentinel(t *testing.T) { conformance.RunReplicated(t, sentinel) }
+func TestConformanceSentinel(t *testing.T) {
+	t.Parallel()
+	conformance.RunReplicated(t, sentinel)
+}

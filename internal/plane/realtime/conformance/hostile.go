@@ -1,12 +1,8 @@
 package conformance
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -18,20 +14,27 @@ import (
 )
 
 var hostileTests = []test{
+	// First, as it waits the longest.
+	{"SlowRequests", testSlowRequests},
 	{"BadRequests", testBadRequests},
 	{"BadFrames", testBadFrames},
-	{"BadHeaders", testBadHeaders},
+	{"BadBytes", testBadBytes},
+	{"BadSockets", testBadSockets},
+	{"Pipelines", testPipelines},
+	{"OddButAllowed", testOdd},
 	{"ManyRooms", testManyRooms},
 }
 
-func testBadRequests(t *testing.T, start Factory) {
-	c := start(t, Options{}).client(t)
+// badRequest is a request that is refused, and how.
+type badRequest struct {
+	name, method, path, body string
+	status                   int
+	slug                     string
+}
+
+func badRequests() []badRequest {
 	deep := strings.Repeat("[", 20000) + strings.Repeat("]", 20000)
-	for _, request := range []struct {
-		name, method, path, body string
-		status                   int
-		slug                     string
-	}{
+	return []badRequest{
 		{"not JSON", "POST", messagesPath("a"), `{`, 400, "invalid-request"},
 		{"half of a value", "POST", messagesPath("a"), `{"data":`, 400, "invalid-request"},
 		{"two values", "POST", messagesPath("a"), `{"data":1}{"data":2}`, 400, "invalid-request"},
@@ -75,7 +78,12 @@ func testBadRequests(t *testing.T, start Factory) {
 		{"a path to climb", "GET", "/v1/rooms/a/../../../etc/passwd", "", 404, "not-found"},
 		{"a method that is none", "DELETE", messagesPath("a"), "", 405, "method-not-allowed"},
 		{"a method of its own", "BREW", messagesPath("a"), "", 405, "method-not-allowed"},
-	} {
+	}
+}
+
+func testBadRequests(t *testing.T, start Factory) {
+	c := start(t, Options{}).client(t)
+	for _, request := range badRequests() {
 		t.Run(request.name, func(t *testing.T) {
 			c := newClient(t, c.base, c.token)
 			r := c.must(request.status, request.method, request.path, body(request.body))
@@ -150,42 +158,6 @@ func testBadFrames(t *testing.T, start Factory) {
 	}
 	eventually(t, "the other sockets to be gone", func() bool { return target.connections(t, "websocket") <= 1 })
 	c.publish("a", "1")
-}
-
-// testBadHeaders speaks HTTP by hand, where a client library would not.
-func testBadHeaders(t *testing.T, start Factory) {
-	target := start(t, Options{})
-	u, err := url.Parse(target.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, raw := range map[string]struct {
-		request string
-		want    string
-	}{
-		"too many bytes of headers": {"GET /v1/rooms/a/messages HTTP/1.1\r\nHost: x\r\nX-Big: " + strings.Repeat("x", 64<<10) + "\r\n\r\n", " 431 "},
-		"no host":                   {"GET / HTTP/1.1\r\n\r\n", " 400 "},
-		"a bad version":             {"GET / HTTP/9.9\r\nHost: x\r\n\r\n", " 505 "},
-		"two lengths":               {"POST /v1/rooms/a/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}", " 400 "},
-		"a bad chunk":               {"POST /v1/rooms/a/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + target.Token + "\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", " 400 "},
-		"an absolute path":          {"GET http://evil/v1/rooms/a/messages HTTP/1.1\r\nHost: x\r\n\r\n", " 401 "},
-		"raw bytes":                 {"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", " 400 "},
-	} {
-		t.Run(name, func(t *testing.T) {
-			conn, err := net.Dial("tcp", u.Host)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = conn.Close() }()
-			// The server may answer, and close, before all of it is sent.
-			_, _ = io.Copy(conn, bytes.NewReader([]byte(raw.request)))
-			line, err := bufio.NewReader(conn).ReadString('\n')
-			if err != nil || !strings.Contains(line, raw.want) {
-				t.Errorf("answered %q, %v; want%s", line, err, raw.want)
-			}
-		})
-	}
-	target.client(t).publish("a", "1")
 }
 
 func testManyRooms(t *testing.T, start Factory) {

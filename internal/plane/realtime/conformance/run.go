@@ -10,7 +10,7 @@ type test struct {
 
 // Run runs what holds for every engine.
 func Run(t *testing.T, start Factory) {
-	run(t, start, deliveryTests, resumeTests, publishTests, eventTests, presenceTests, authTests, limitTests, reloadTests, drainTests, hostileTests)
+	run(t, start, hostileTests, deliveryTests, resumeTests, publishTests, eventTests, presenceTests, authTests, limitTests, reloadTests, drainTests)
 }
 
 // RunShared runs what holds for an engine that several replicas share, and that
