@@ -6,7 +6,7 @@ demo: deps ## From nothing to a served RealtimeGateway, shown step by step
 
 ##@ Test
 
-.PHONY: test test-unit test-browser test-chart test-integration test-laws test-cluster test-e2e bench deps
+.PHONY: test test-unit fuzz test-browser test-chart test-integration test-laws test-cluster test-e2e bench deps
 test: ## Everything below, ending in a summary
 	@hack/test.sh
 
@@ -19,6 +19,9 @@ test-unit: $(call tools,gotestsum) ## Plans, contracts, policies, and the embedd
 
 test-browser: $(call tools,gotestsum) ## What runs in browsers, in a real Chromium against real planes
 	hack/gotest.sh test-browser -count=1 -timeout=10m -parallel=4 -tags=browser ./test/browser/...
+
+fuzz: ## What is read from strangers, with inputs made up: FUZZTIME=20000x or 1m for each target
+	hack/fuzz.sh
 
 test-chart: $(call tools,helm helm-unittest) ## The chart, linted, rendered and tested
 	hack/chart-test.sh

@@ -8,8 +8,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func validJSON(b []byte) bool { return json.Valid(b) }
-
 // TestFrameIsAMessage holds the encoding by hand against encoding/json.
 func TestFrameIsAMessage(t *testing.T) {
 	for _, c := range []struct {
