@@ -61,7 +61,7 @@ supervised hack/images.sh "$VERSION"
 supervised hack/kube.sh load "$name" dist/images/*.tar
 
 step "Install Trellis by its Helm chart"
-supervised hack/install.sh | sed -n '/^NAME\|^STATUS\|^REVISION/p'
+supervised hack/install.sh --set defaultClass.plane.playground=Enabled | sed -n '/^NAME\|^STATUS\|^REVISION/p'
 show kubectl get patternclasses
 show kubectl -n trellis-system get pods
 
@@ -99,6 +99,9 @@ Look around:
   kubectl get patterns -A
   kubectl describe rtg -n $namespace $gateway
   curl $TRELLIS_URL/openapi.json
+Try rooms by hand, with the token of the binding:
+  $TRELLIS_URL/
+  kubectl get secret -n $namespace $binding -o jsonpath='{.data.token}' | base64 -d
 Read on:
   docs/patterns/realtimegateway.md
 Clean up:
