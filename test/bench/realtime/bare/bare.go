@@ -59,7 +59,10 @@ func New(o Options) (*Server, error) {
 	mux.Handle("/connection/websocket", centrifuge.NewWebsocketHandler(node, centrifuge.WebsocketConfig{
 		CheckOrigin: func(*http.Request) bool { return true }, UseWriteBufferPool: true,
 	}))
-	mux.Handle("/connection/sse", centrifuge.NewSSEHandler(node, centrifuge.SSEConfig{}))
+	// Answers to pings would need requests beside the stream; the plane's streams have none either.
+	mux.Handle("/connection/sse", centrifuge.NewSSEHandler(node, centrifuge.SSEConfig{
+		PingPongConfig: centrifuge.PingPongConfig{PingInterval: 25 * time.Second, PongTimeout: -1},
+	}))
 	mux.HandleFunc("POST /rooms/{room}", s.publish)
 	mux.HandleFunc("GET /rooms/{room}", s.history)
 	s.Handler = mux
