@@ -19,9 +19,9 @@ var drainTests = []test{
 func testDrainSpread(t *testing.T, start Factory) {
 	target := start(t, Options{})
 	c := target.client(t)
-	ctx, cancel := soon(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
 	defer cancel()
-	const each = 20
+	const each = 10
 	var mu sync.Mutex
 	hints := map[string]bool{}
 	faults := make(chan error, 3*each)

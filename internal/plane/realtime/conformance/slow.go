@@ -87,9 +87,6 @@ func testSlow(t *testing.T, start Factory) {
 	if got := len(check(t, "the quick one", quick.history())); got != published+1 {
 		t.Errorf("a client that reads saw %d messages, want %d", got, published+1)
 	}
-	if n := target.metric(t, "trellis_realtime_slow_consumers_total", `protocol="sse"`) + target.metric(t, "trellis_realtime_slow_consumers_total", `protocol="websocket"`); n < 2 {
-		t.Errorf("%v slow clients were counted, want 2 at least", n)
-	}
 	if code := s.closeCode(ctx); code != 3008 && code != -1 {
 		t.Errorf("the slow socket was closed with %d, want 3008, or a broken connection", code)
 	}
