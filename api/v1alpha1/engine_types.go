@@ -37,9 +37,11 @@ type ProvisionedEngine struct {
 	// +kubebuilder:validation:MaxLength=512
 	Image string `json:"image,omitempty"`
 
-	// replicas of the engine, 1 in this version. Default: the class's.
+	// replicas of the engine: 1, or 3 or 5 with automatic fail-over, of which 1 or 2 may be lost at
+	// once. It can be raised, and not lowered. Default: the class's.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="self == 1",message="Redis is run with one replica in this version: set replicas to 1"
+	// +kubebuilder:validation:XValidation:rule="self in [1, 3, 5]",message="replicas must be 1, 3 or 5: a fail-over needs the majority of an odd number"
+	// +kubebuilder:validation:XValidation:rule="self >= oldSelf",message="replicas can not be lowered, as the primary may be on any of them: create another Engine and point your patterns at it"
 	Replicas *int32 `json:"replicas,omitempty"`
 
 	// storage of each replica. Default: the class's. It can not be changed in this version.
@@ -55,7 +57,9 @@ type ProvisionedEngine struct {
 // ExternalEngine points at an engine by a Secret of the same namespace.
 type ExternalEngine struct {
 	// secretRef names the Secret whose key uri is the engine's connection URI, e.g.
-	// rediss://user:password@host:6380/0. The optional key ca.crt holds PEM certificates.
+	// rediss://user:password@host:6380/0 or
+	// redis+sentinel://user:password@host:26379,host2:26379/mymaster/0. The optional key ca.crt holds
+	// PEM certificates.
 	// +required
 	SecretRef SecretReference `json:"secretRef,omitzero"`
 }
@@ -68,6 +72,11 @@ type EngineStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
 	Version string `json:"version,omitempty"`
+
+	// replicas that hold the data: never fewer than there have been.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Replicas int32 `json:"replicas,omitempty"`
 
 	// consumers is the number of patterns that use this engine.
 	// +optional

@@ -64,7 +64,7 @@ type PatternClassSpec struct {
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.external) || (!has(self.image) && !has(self.replicas) && !has(self.storage) && !has(self.resources))",message="an external engine is not run by Trellis: remove image, replicas, storage and resources, or remove external"
 // +kubebuilder:validation:XValidation:rule="has(self.external) || has(self.image)",message="set image to have this engine run in the pattern's namespace, or external to point at one that runs elsewhere"
-// +kubebuilder:validation:XValidation:rule="self.type != 'Redis' || !has(self.replicas) || self.replicas == 1",message="Redis is run with one replica in this version: set replicas to 1"
+// +kubebuilder:validation:XValidation:rule="self.type != 'Redis' || !has(self.replicas) || self.replicas in [1, 3, 5]",message="replicas must be 1, 3 or 5: a fail-over needs the majority of an odd number"
 type EngineClass struct {
 	// type of the engine: Redis.
 	// +required
@@ -76,7 +76,8 @@ type EngineClass struct {
 	// +kubebuilder:validation:MaxLength=512
 	Image string `json:"image,omitempty"`
 
-	// replicas of the engine, 1 to 7. Default: 1.
+	// replicas of the engine, 1 to 7; of Redis 1, or 3 or 5 with automatic fail-over. Engines that run
+	// are given more, and never fewer. Default: 1.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=7

@@ -23,6 +23,11 @@ func makeEngine(mutate ...func(*v1alpha1.EngineSpec)) *v1alpha1.Engine {
 	return e
 }
 
+func hasReplicas(e *v1alpha1.Engine, n int32) *v1alpha1.Engine {
+	e.Status.Replicas = n
+	return e
+}
+
 func makeClass(entries ...v1alpha1.EngineClass) *v1alpha1.PatternClass {
 	c := &v1alpha1.PatternClass{}
 	c.Name, c.Spec.Engines = "c", entries
@@ -68,6 +73,7 @@ func TestNeeds(t *testing.T) {
 			pattern.Needs{Storage: gi("5Gi")}},
 		{"of several replicas", makeEngine(provisioned(v1alpha1.ProvisionedEngine{Replicas: ptr.To[int32](3)})), makeClass(sized),
 			pattern.Needs{Storage: gi("9Gi")}},
+		{"of more replicas than are asked for", hasReplicas(makeEngine(), 5), makeClass(sized), pattern.Needs{Storage: gi("15Gi")}},
 		{"not on offer", makeEngine(), makeClass(), pattern.Needs{Storage: gi("1Gi"), OffersEngine: v1alpha1.EngineRedis}},
 		{"not on offer, of its own image", makeEngine(provisioned(v1alpha1.ProvisionedEngine{Image: "redis:8"})), makeClass(),
 			pattern.Needs{Storage: gi("1Gi")}},
@@ -158,7 +164,11 @@ func TestObserve(t *testing.T) {
 			if diff := cmp.Diff(pattern.Health{Engine: &tt.want}, observe(tt.engine, tt.seen)); diff != "" {
 				t.Errorf("health (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(v1alpha1.EngineStatus{Version: tt.wantVersion, Consumers: 4}, tt.engine.Status); diff != "" {
+			want := v1alpha1.EngineStatus{Version: tt.wantVersion, Consumers: 4}
+			if len(tt.seen.Children) > 0 {
+				want.Replicas = 1
+			}
+			if diff := cmp.Diff(want, tt.engine.Status); diff != "" {
 				t.Errorf("status (-want +got):\n%s", diff)
 			}
 		})

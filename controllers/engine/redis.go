@@ -28,8 +28,12 @@ type redisDriver struct{}
 // Type implements Driver.
 func (redisDriver) Type() v1alpha1.EngineType { return v1alpha1.EngineRedis }
 
-// Provision implements Driver: one server with an append-only file on a claim.
+// Provision implements Driver: one server with an append-only file on a claim, or
+// several of which Sentinels make one the primary.
 func (redisDriver) Provision(r Request) []pattern.Child {
+	if r.Replicas > 1 {
+		return provisionSentinel(r)
+	}
 	o := r.Owner
 	config := redisConfig(r)
 	port := specs.Port("redis", redisPort)
@@ -45,7 +49,7 @@ func (redisDriver) Provision(r Request) []pattern.Child {
 		{Object: specs.HeadlessService(o, o.Base+"-pods", port)},
 		{Object: specs.Service(o, o.Base, corev1.ServiceTypeClusterIP, port)},
 		{Object: specs.DisruptionBudget(o, o.Base)},
-		{Object: redisStatefulSet(r, config)},
+		{Object: redisStatefulSet(r, redisPod(r, config))},
 	}
 }
 
@@ -86,13 +90,9 @@ func redisResources(r Request) corev1.ResourceRequirements {
 	return specs.Resources("50m", "64Mi", "1", "256Mi", r.Resources...)
 }
 
-func redisStatefulSet(r Request, config string) *appsv1.StatefulSet {
+func redisPod(r Request, config string) specs.Pod {
 	o := r.Owner
-	replicas := r.Replicas
-	if r.Suspended {
-		replicas = 0
-	}
-	pod := specs.Pod{
+	return specs.Pod{
 		Owner:          o,
 		Container:      redisContainer(r),
 		ServiceAccount: o.Base,
@@ -105,6 +105,14 @@ func redisStatefulSet(r Request, config string) *appsv1.StatefulSet {
 			specs.SecretVolume("auth", pattern.BindingSecretName(o.Base),
 				corev1.KeyToPath{Key: "auth.conf", Path: "auth.conf"}),
 		},
+	}
+}
+
+func redisStatefulSet(r Request, pod specs.Pod) *appsv1.StatefulSet {
+	o := r.Owner
+	replicas := r.Replicas
+	if r.Suspended {
+		replicas = 0
 	}
 	return &appsv1.StatefulSet{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "StatefulSet"},

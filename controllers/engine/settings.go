@@ -42,9 +42,10 @@ func request(e *v1alpha1.Engine, in pattern.Inputs) Request {
 		own = &v1alpha1.ProvisionedEngine{}
 	}
 	r := Request{
-		Owner:    owner(e),
-		Image:    entry.Image,
-		Replicas: ptr.Deref(own.Replicas, ptr.Deref(entry.Replicas, defaultReplicas)),
+		Owner: owner(e),
+		Image: entry.Image,
+		// The primary may be on any member, so that none is taken away.
+		Replicas: max(wantedReplicas(own, entry), e.Status.Replicas),
 		Storage:  mergedStorage(own.Storage, entry.Storage),
 		Resources: []*corev1.ResourceRequirements{
 			specs.ResourcesOf(e.Spec.PodTemplate), own.Resources, entry.Resources, specs.ResourcesOf(in.Class.Spec.PodDefaults),
@@ -57,6 +58,10 @@ func request(e *v1alpha1.Engine, in pattern.Inputs) Request {
 		r.Image = own.Image
 	}
 	return r
+}
+
+func wantedReplicas(own *v1alpha1.ProvisionedEngine, entry *v1alpha1.EngineClass) int32 {
+	return ptr.Deref(own.Replicas, ptr.Deref(entry.Replicas, defaultReplicas))
 }
 
 // mergedStorage takes each field from the first that sets it.

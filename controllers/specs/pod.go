@@ -15,7 +15,9 @@ type Pod struct {
 	Owner Owner
 	// Container is the main container; its security context is set by Template.
 	Container corev1.Container
-	Volumes   []corev1.Volume
+	// Sidecars run beside it, with the same security context.
+	Sidecars []corev1.Container
+	Volumes  []corev1.Volume
 	// Annotations of the template.
 	Annotations map[string]string
 	// ServiceAccount of the pods.
@@ -31,13 +33,10 @@ type Pod struct {
 
 // Template builds a pod template that the Pod Security Standard "restricted" admits.
 func (p Pod) Template() corev1.PodTemplateSpec {
-	container := p.Container
-	container.SecurityContext = &corev1.SecurityContext{
-		AllowPrivilegeEscalation: ptr.To(false),
-		ReadOnlyRootFilesystem:   ptr.To(true),
-		Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+	containers := []corev1.Container{confined(p.Container)}
+	for _, c := range p.Sidecars {
+		containers = append(containers, confined(c))
 	}
-	container.ImagePullPolicy = corev1.PullIfNotPresent
 	template := corev1.PodTemplateSpec{
 		ObjectMeta: metav1.ObjectMeta{Labels: p.Owner.Labels(), Annotations: p.Annotations},
 		Spec: corev1.PodSpec{
@@ -54,8 +53,18 @@ func (p Pod) Template() corev1.PodTemplateSpec {
 	for _, o := range p.Overrides {
 		override(&template, o)
 	}
-	template.Spec.Containers = []corev1.Container{container}
+	template.Spec.Containers = containers
 	return template
+}
+
+func confined(c corev1.Container) corev1.Container {
+	c.SecurityContext = &corev1.SecurityContext{
+		AllowPrivilegeEscalation: ptr.To(false),
+		ReadOnlyRootFilesystem:   ptr.To(true),
+		Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+	}
+	c.ImagePullPolicy = corev1.PullIfNotPresent
+	return c
 }
 
 func restricted(userID int64) *corev1.PodSecurityContext {

@@ -3,6 +3,7 @@ package planlaws
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -53,6 +54,9 @@ func metaProblems(kind, name string, child pattern.Child) []string {
 	return append(out, unless(want.AsSelector().Matches(labels.Set(child.GetLabels())), "it lacks labels of %s", want)...)
 }
 
+// placeholder is what Generate replaces; a script's ${name%%…} is none.
+var placeholder = regexp.MustCompile(`\$\{[a-z-]+\}`)
+
 // secrecyProblems finds secret values, or their placeholders, in what is no Secret.
 func secrecyProblems(child pattern.Child, source map[string][]byte) []string {
 	if _, ok := child.Object.(*corev1.Secret); ok {
@@ -63,7 +67,7 @@ func secrecyProblems(child pattern.Child, source map[string][]byte) []string {
 		return []string{err.Error()}
 	}
 	out := unless(len(child.Generate) == 0, "it is no Secret and has generated values")
-	out = append(out, unless(!strings.Contains(string(text), "${"), "it holds a placeholder of a secret")...)
+	out = append(out, unless(!placeholder.Match(text), "it holds a placeholder of a secret")...)
 	for key, value := range source {
 		out = append(out, unless(!strings.Contains(string(text), string(value)), "it holds the secret %s", key)...)
 	}

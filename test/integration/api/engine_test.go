@@ -25,8 +25,9 @@ func engineRows() []row {
 		[]row{
 			refused("an unknown type", set("spec.type", "Memory"), `spec.type: Unsupported value: "Memory": supported values: "Redis"`),
 			allowed("one replica", set("spec.provisioned.replicas", int64(1))),
+			allowed("five replicas", set("spec.provisioned.replicas", int64(5))),
 			refused("two replicas", set("spec.provisioned.replicas", int64(2)),
-				rule("spec.provisioned.replicas", "2: Redis is run with one replica in this version: set replicas to 1")),
+				rule("spec.provisioned.replicas", "2: replicas must be 1, 3 or 5: a fail-over needs the majority of an odd number")),
 			refused("provisioned and external", patch(`spec: {provisioned: {}, external: {secretRef: {name: redis}}}`),
 				rule("spec", "an Engine is either provisioned or external: remove one of them")),
 			refused("a sink", patch(`spec: {sinks: [{name: a, url: "http://example.com"}]}`),
@@ -41,6 +42,8 @@ func engineUpdates() []row {
 		storage = "storage can not be changed after creation: create another Engine, or grow the claim itself"
 		moved   = "an Engine can not change between provisioned and external: create another Engine and point your patterns at it"
 	)
+	const fewer = "replicas can not be lowered, as the primary may be on any of them: create another Engine and point your patterns at it"
+	replicas := func(n int64) change { return set("spec.provisioned.replicas", n) }
 	sized := patch(`spec: {provisioned: {storage: {size: 1Gi, storageClassName: fast}}}`)
 	none := patch(`{}`)
 	external := patch(`spec: {external: {secretRef: {name: redis}}}`)
@@ -56,6 +59,8 @@ func engineUpdates() []row {
 		updated("to external", none, external, rule("spec", moved)),
 		updated("from external", external, patch(`spec: {external: null}`), rule("spec", moved)),
 		updated("to another Secret", external, patch(`spec: {external: {secretRef: {name: other}}}`)),
+		updated("more replicas", replicas(1), replicas(3)),
+		updated("fewer replicas", replicas(3), replicas(1), rule("spec.provisioned.replicas", "1: "+fewer)),
 		updated("another class", none, patch(`spec: {className: other}`)),
 	}
 }

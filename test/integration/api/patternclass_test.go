@@ -53,7 +53,7 @@ func classEngineRows() []row {
 	const (
 		external = "an external engine is not run by Trellis: remove image, replicas, storage and resources, or remove external"
 		neither  = "set image to have this engine run in the pattern's namespace, or external to point at one that runs elsewhere"
-		replicas = "Redis is run with one replica in this version: set replicas to 1"
+		replicas = "replicas must be 1, 3 or 5: a fail-over needs the majority of an odd number"
 	)
 	ref := `{secretRef: {namespace: platform, name: redis}}`
 	with := func(fields string) change {
@@ -75,6 +75,7 @@ func classEngineRows() []row {
 			refused("external and resources", with(`resources: {}, external: `+ref), rule("spec.engines[0]", external)),
 			refused("neither image nor external", with(`replicas: 1`), rule("spec.engines[0]", neither)),
 			allowed("one replica", with(`image: a, replicas: 1`)),
+			allowed("three replicas", with(`image: a, replicas: 3`)),
 			refused("two replicas", with(`image: a, replicas: 2`), rule("spec.engines[0]", replicas)),
 			refused("no replica", with(`image: a, replicas: 0`), rule("spec.engines[0]", replicas),
 				"spec.engines[0].replicas: Invalid value: 0: spec.engines[0].replicas in body should be greater than or equal to 1"),

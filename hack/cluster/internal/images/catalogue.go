@@ -52,7 +52,7 @@ func Catalogue() []Spec {
 var shellPath = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"}
 
 // busyboxLinks give an image a shell and what one reaches for when looking into a pod.
-var busyboxLinks = linksTo("/usr/bin/busybox", "sh", "cat", "ls", "ps", "grep", "sleep", "env", "id", "head", "tail", "wc", "cp", "mv", "rm", "mkdir", "df", "du", "stat")
+var busyboxLinks = linksTo("/usr/bin/busybox", "sh", "cat", "ls", "ps", "grep", "sleep", "env", "id", "head", "tail", "wc", "cp", "mv", "rm", "mkdir", "df", "du", "stat", "timeout")
 
 func linksTo(target string, names ...string) map[string]string {
 	links := map[string]string{}
