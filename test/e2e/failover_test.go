@@ -1,0 +1,129 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+)
+
+const members = 3
+
+// trio is an Engine whose replicas take over from one another.
+func trio(namespace string) *v1alpha1.Engine {
+	return &v1alpha1.Engine{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "trio"},
+		Spec: v1alpha1.EngineSpec{
+			Type:        v1alpha1.EngineRedis,
+			Provisioned: &v1alpha1.ProvisionedEngine{Replicas: ptr.To[int32](members)},
+		},
+	}
+}
+
+func onEngine(name string) func(*v1alpha1.RealtimeGateway) {
+	return func(g *v1alpha1.RealtimeGateway) {
+		g.Spec.EngineSelection = &v1alpha1.EngineSelection{Ref: &v1alpha1.EngineReference{Name: name}}
+	}
+}
+
+// primaryOf is the pod that the Sentinels name, empty while they do not agree.
+func primaryOf(t *testing.T, e *v1alpha1.Engine) string {
+	t.Helper()
+	named := map[string]bool{}
+	for _, pod := range memberPods(e) {
+		out, err := tryKubectl("--namespace", e.Namespace, "exec", pod.Name, "-c", "sentinel", "--", "sh", "-c",
+			`. /etc/valkey/config/members.sh; ask 127.0.0.1 26379 sentinel get-master-addr-by-name mymaster`)
+		if err != nil {
+			return ""
+		}
+		host, _, _ := strings.Cut(out, ".")
+		named[host] = true
+	}
+	if len(named) != 1 {
+		return ""
+	}
+	for name := range named {
+		return name
+	}
+	return ""
+}
+
+// tryKubectl is kubectl that may fail.
+func tryKubectl(args ...string) (string, error) {
+	out, err := exec.CommandContext(ctx, "kubectl", args...).Output()
+	return string(out), err
+}
+
+func memberPods(e *v1alpha1.Engine) []corev1.Pod {
+	return podsOf(e.Namespace, client.MatchingLabels{v1alpha1.LabelKind: "Engine", v1alpha1.LabelName: e.Name})
+}
+
+// together waits until all members are ready, and returns the primary.
+func together(t *testing.T, e *v1alpha1.Engine) string {
+	t.Helper()
+	g := NewWithT(t)
+	g.Eventually(func() []corev1.Pod { return readyOnes(memberPods(e)) }, patience, often).Should(HaveLen(members))
+	primary := ""
+	g.Eventually(func() string { primary = primaryOf(t, e); return primary }, patience, often).ShouldNot(BeEmpty())
+	return primary
+}
+
+// The primary is killed, then every member is replaced, then the primary crashes. Whatever is lost is
+// behind a gap that every client is told of, in order; and the planes stay as they are.
+func TestEngineFailover(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	ns := newNamespace(t)
+	engine := applied(t, trio(ns))
+	gw := applied(t, gateway(ns, "chat", replicas(2), onEngine(engine.Name)))
+	s := startStorm(t, open(t, gw))
+	planes := lives(servedBy(t, gw, 2))
+
+	first := together(t, engine)
+	kill(t, get(t, &corev1.Pod{}, ns, first))
+	s.goOn(25)
+	g.Expect(together(t, engine)).NotTo(Equal(first), "another is the primary now")
+
+	before := lives(memberPods(engine))
+	change(t, engine, func(e *v1alpha1.Engine) {
+		e.Spec.PodTemplate = &v1alpha1.PodTemplate{Annotations: map[string]v1alpha1.AnnotationValue{"example.com/build": "2"}}
+	})
+	ready(t, engine)
+	together(t, engine)
+	for life := range lives(memberPods(engine)) {
+		g.Expect(before).NotTo(HaveKey(life), "an engine whose pods are being replaced is not done")
+	}
+	s.goOn(25)
+
+	for name, report := range s.judge() {
+		g.Expect(report.Gaps).To(BeNumerically(">=", 1), name)
+		// Killed or handed over, everything was replicated long before on this network.
+		t.Logf("%s: %d gaps, %d messages lost in them", name, report.Gaps, len(report.Missed))
+	}
+	g.Expect(lives(planePods(gw))).To(Equal(planes), "the planes were not restarted")
+}
+
+// An Engine of one becomes one of three, with all that it holds.
+func TestEngineGrows(t *testing.T) {
+	t.Parallel()
+	ns := newNamespace(t)
+	engine := trio(ns)
+	engine.Spec.Provisioned.Replicas = ptr.To[int32](1)
+	engine = applied(t, engine)
+	gw := applied(t, gateway(ns, "chat", replicas(2), onEngine(engine.Name)))
+	s := startStorm(t, open(t, gw))
+	change(t, engine, func(e *v1alpha1.Engine) { e.Spec.Provisioned.Replicas = ptr.To[int32](members) })
+	ready(t, engine)
+	together(t, engine)
+	s.goOn(25)
+	s.judge()
+}
