@@ -48,6 +48,9 @@ func (b *broker) changes() uint64 {
 	return b.lineage.changes.Load()
 }
 
+// moved is true once the configuration leads to another engine.
+func (b *broker) moved() bool { return b.lineage != nil && b.lineage.moved() }
+
 func (b *broker) failed(operation string, err error) error {
 	if err == nil {
 		return nil
@@ -124,7 +127,7 @@ func newRedis(node *centrifuge.Node, cfg planeconfig.Config, m *metrics, log *sl
 	}
 	line := &lineage{
 		target: func() (target, error) { return readTarget(cfg.Engine.URIFile) },
-		tls:    tlsConfig, prefix: prefix, log: log,
+		began:  t, tls: tlsConfig, prefix: prefix, log: log,
 	}
 	shard, err := centrifuge.NewRedisShard(node, centrifuge.RedisShardConfig{
 		ClientName:     "trellis-plane",

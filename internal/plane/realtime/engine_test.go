@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/trellis-dev/trellis/internal/plane"
+	"github.com/trellis-dev/trellis/internal/plane/realtime"
 	"github.com/trellis-dev/trellis/internal/plane/realtime/conformance"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
@@ -75,4 +77,31 @@ func TestGatewaysShareAnEngine(t *testing.T) {
 		}
 		return err == nil && keys["one"] && keys["two"]
 	})
+}
+
+// TestEngineMoves has the URI lead to another server: the plane ends, to be started again there.
+func TestEngineMoves(t *testing.T) {
+	engine := startRedis(t)
+	uri := filepath.Join(engine.dir, "uri")
+	write(t, uri, fmt.Sprintf("redis://:%s@127.0.0.1:%d", engine.password, engine.port))
+	l := newLocal(t, conformance.Options{}, planeconfig.Engine{Type: "Redis", URIFile: uri})
+	p, err := plane.New(l.config, plane.Options{Title: "test", Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gw, err := realtime.New(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	contract, admin, err := p.Listen(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- p.Serve(t.Context(), gw, contract, admin) }()
+	awaitReady(t, &conformance.Replica{Admin: "http://" + admin.Addr().String()})
+	write(t, uri, planeconfig.SentinelScheme+"://127.0.0.1/mymaster")
+	if err := <-ended; err == nil || !strings.Contains(err.Error(), "leads elsewhere") {
+		t.Errorf("the plane ended with: %v", err)
+	}
 }

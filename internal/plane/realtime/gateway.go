@@ -73,8 +73,8 @@ type core struct {
 	node        *centrifuge.Node
 	centrifuge  *centrifuge.WebsocketHandler
 	closeEngine func()
-	// changes counts how often the engine was found to continue something else.
-	changes func() uint64
+	// broker is the engine.
+	broker *broker
 }
 
 // New registers the contract on p. The engine is reached in Run.
@@ -181,7 +181,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if g.plane.Config.Engine.Type == "Memory" {
 		<-ctx.Done()
 	} else {
-		g.watch(ctx, c)
+		err = g.watch(ctx, c)
 	}
 	shutdown, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
@@ -190,5 +190,5 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	g.sockets.Wait()
 	c.closeEngine()
-	return nil
+	return err
 }

@@ -29,7 +29,9 @@ const lineageTimeout = time.Minute
 // that may lack a part of it. Any number of planes may do so at once, and may die in the middle.
 type lineage struct {
 	target func() (target, error)
-	tls    *tls.Config
+	// began is where the connections lead.
+	began target
+	tls   *tls.Config
 	// prefix of the rooms' keys.
 	prefix string
 	log    *slog.Logger
@@ -148,6 +150,13 @@ func (l *lineage) follow(ctx context.Context, c rueidis.Client, t target, info s
 		l.remember(now)
 		return nil
 	}
+}
+
+// moved is true once the file leads to another server, or to Sentinels instead: the library's
+// connections can not be turned there.
+func (l *lineage) moved() bool {
+	now, err := l.target()
+	return err == nil && (now.address != l.began.address || now.master != l.began.master)
 }
 
 func (l *lineage) remember(now mark) {

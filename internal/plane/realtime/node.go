@@ -86,7 +86,7 @@ func (g *Gateway) tryConnect() (*core, error) {
 		return nil, err
 	}
 	g.metrics.AddGatherer(reg)
-	return &core{node: node, changes: b.changes, centrifuge: g.centrifugeHandler(node), closeEngine: closeEngine}, nil
+	return &core{node: node, broker: b, centrifuge: g.centrifugeHandler(node), closeEngine: closeEngine}, nil
 }
 
 func (g *Gateway) nodeConfig(reg *prometheus.Registry) centrifuge.Config {
@@ -137,18 +137,22 @@ func (g *Gateway) logEntry(e centrifuge.LogEntry) {
 
 // watch asks the engine at an interval whether it is there. After an outage or
 // a fail-over, rooms are resumed at once, as what was published meanwhile by
-// others was not delivered here.
-func (g *Gateway) watch(ctx context.Context, c *core) {
+// others was not delivered here. It returns an error where the plane has to be
+// started again.
+func (g *Gateway) watch(ctx context.Context, c *core) error {
 	node := c.node
 	up := true
-	failures, changes := g.metrics.failures.Load(), c.changes()
+	failures, changes := g.metrics.failures.Load(), c.broker.changes()
 	for {
 		timer := time.NewTimer(probeInterval/2 + rand.N(probeInterval/2)) //nolint:gosec // spreads probes; nothing secret
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return
+			return nil
 		case <-timer.C:
+		}
+		if c.broker.moved() {
+			return errors.New("the engine's URI leads elsewhere now: to be started again")
 		}
 		_, err := node.History(probeRoom)
 		if err != nil {
@@ -162,7 +166,7 @@ func (g *Gateway) watch(ctx context.Context, c *core) {
 		}
 		g.metrics.EngineUp.Set(1)
 		g.plane.Health.EngineOK()
-		seen, now := g.metrics.failures.Load(), c.changes()
+		seen, now := g.metrics.failures.Load(), c.broker.changes()
 		if !up || seen != failures || now != changes {
 			failures, changes = seen, now
 			g.log.Info("the engine answers again; resuming all rooms")
