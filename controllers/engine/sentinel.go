@@ -97,9 +97,10 @@ func sentinelBinding(r Request) *corev1.Secret {
 }
 
 // sentinelServerConfig has the primary refuse writes while it is cut off from the majority's worth
-// of replicas, so that two halves of a cluster do not both take them for longer than the lag.
+// of replicas, so that two halves of a cluster do not both take them for longer than the lag. Until
+// a replica is there after a fail-over there are no writes, so none is made to wait for others.
 func sentinelServerConfig(r Request) string {
-	return redisConfig(r) + fmt.Sprintf("min-replicas-to-write %d\nmin-replicas-max-lag 10\nrepl-backlog-size 16mb\n", r.Replicas/2)
+	return redisConfig(r) + fmt.Sprintf("min-replicas-to-write %d\nmin-replicas-max-lag 10\nrepl-backlog-size 16mb\nrepl-diskless-sync-delay 0\n", r.Replicas/2)
 }
 
 func sentinelPod(r Request, files map[string]string) specs.Pod {

@@ -54,26 +54,33 @@ func crash(t *testing.T, pod *corev1.Pod) {
 	t.Helper()
 	g := NewWithT(t)
 	before := pod.Status.ContainerStatuses[0]
-	_, container, _ := strings.Cut(before.ContainerID, "://")
-	lists, err := filepath.Glob("/proc/[0-9]*/cgroup")
-	g.Expect(err).NotTo(HaveOccurred())
-	killed := 0
-	for _, list := range lists {
-		// A process that is gone meanwhile is none of the container's.
-		if groups, err := os.ReadFile(list); err == nil && strings.Contains(string(groups), container) {
-			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(list)))
-			g.Expect(err).NotTo(HaveOccurred())
-			g.Expect(syscall.Kill(pid, syscall.SIGKILL)).To(Succeed())
-			killed++
-		}
-	}
-	g.Expect(killed).To(BeNumerically(">", 0), "processes of %s", pod.Name)
+	g.Expect(signalContainer(t, before.ContainerID, syscall.SIGKILL)).To(BeNumerically(">", 0), "processes of %s", pod.Name)
 	g.Eventually(func() int32 {
 		if again := reload(pod)(); again != nil && len(again.Status.ContainerStatuses) > 0 {
 			return again.Status.ContainerStatuses[0].RestartCount
 		}
 		return before.RestartCount
 	}, patience, often).Should(BeNumerically(">", before.RestartCount))
+}
+
+// signalContainer sends a signal to the processes of a container of this machine, and counts them.
+func signalContainer(t *testing.T, id string, sig syscall.Signal) int {
+	t.Helper()
+	g := NewWithT(t)
+	_, container, _ := strings.Cut(id, "://")
+	lists, err := filepath.Glob("/proc/[0-9]*/cgroup")
+	g.Expect(err).NotTo(HaveOccurred())
+	reached := 0
+	for _, list := range lists {
+		// A process that is gone meanwhile is none of the container's.
+		if groups, err := os.ReadFile(list); err == nil && strings.Contains(string(groups), container) {
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(list)))
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(syscall.Kill(pid, sig)).To(Succeed())
+			reached++
+		}
+	}
+	return reached
 }
 
 // Every pod of a gateway ends, one after the other.
