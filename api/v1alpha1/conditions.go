@@ -113,6 +113,16 @@ const (
 	ReasonRolloutInProgress = "RolloutInProgress"
 )
 
+// StorageResized is False while claims are smaller than planned, and absent otherwise.
+const (
+	ConditionStorageResized = "StorageResized"
+	// ReasonResizing surfaces while claims grow.
+	ReasonResizing = "Resizing"
+	// ReasonExpansionNotAllowed surfaces when the StorageClass does not let claims grow; the message
+	// says what to do.
+	ReasonExpansionNotAllowed = "ExpansionNotAllowed"
+)
+
 // Annotations that users set.
 const (
 	// AnnotationDefaultClass marks a PatternClass as the default with the value "true".

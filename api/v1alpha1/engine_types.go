@@ -9,7 +9,7 @@ import (
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.external) || !has(self.provisioned)",message="an Engine is either provisioned or external: remove one of them"
 // +kubebuilder:validation:XValidation:rule="has(self.external) == has(oldSelf.external)",message="an Engine can not change between provisioned and external: create another Engine and point your patterns at it"
-// +kubebuilder:validation:XValidation:rule="(has(self.provisioned) && has(self.provisioned.storage)) == (has(oldSelf.provisioned) && has(oldSelf.provisioned.storage))",message="storage can not be changed after creation: create another Engine, or grow the claim itself"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.provisioned) || !has(oldSelf.provisioned.storage) || (has(self.provisioned) && has(self.provisioned.storage))",message="storage can grow and not be taken away: set it as it was, or larger"
 // +kubebuilder:validation:XValidation:rule="!has(self.sinks) || size(self.sinks) == 0",message="an Engine sends no events: remove sinks"
 type EngineSpec struct {
 	PatternSpec `json:",inline"`
@@ -44,9 +44,11 @@ type ProvisionedEngine struct {
 	// +kubebuilder:validation:XValidation:rule="self >= oldSelf",message="replicas can not be lowered, as the primary may be on any of them: create another Engine and point your patterns at it"
 	Replicas *int32 `json:"replicas,omitempty"`
 
-	// storage of each replica. Default: the class's. It can not be changed in this version.
+	// storage of each replica. Default: the class's. Its size can grow, where the StorageClass allows
+	// it, and never shrink; its storageClassName can not be changed.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="storage can not be changed after creation: create another Engine, or grow the claim itself"
+	// +kubebuilder:validation:XValidation:rule="!has(oldSelf.size) || (has(self.size) && quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) >= 0)",message="storage can grow and not shrink: set size as it was, or larger"
+	// +kubebuilder:validation:XValidation:rule="has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",message="storageClassName can not be changed after creation: create another Engine and point your patterns at it"
 	Storage *Storage `json:"storage,omitempty"`
 
 	// resources of each replica's container. Default: the class's.

@@ -83,8 +83,9 @@ type EngineClass struct {
 	// +kubebuilder:validation:Maximum=7
 	Replicas *int32 `json:"replicas,omitempty"`
 
-	// storage of each replica of Engines that are made from now on; those that run keep theirs.
-	// Default: 1Gi of the cluster's default StorageClass.
+	// storage of each replica. A larger size reaches also the Engines that run, a smaller one and
+	// another storageClassName only those that are made from now on. Default: 1Gi of the cluster's
+	// default StorageClass.
 	// +optional
 	Storage *Storage `json:"storage,omitempty"`
 

@@ -97,8 +97,8 @@ func sentinelBinding(r Request) *corev1.Secret {
 }
 
 // sentinelServerConfig has the primary refuse writes while it is cut off from the majority's worth
-// of replicas, so that two halves of a cluster do not both take them for longer than the lag. Until
-// a replica is there after a fail-over there are no writes, so none is made to wait for others.
+// of replicas, so that two halves of a cluster do not both take them for longer than the lag. As
+// there are no writes after a fail-over until a replica is there, its copy is not delayed.
 func sentinelServerConfig(r Request) string {
 	return redisConfig(r) + fmt.Sprintf("min-replicas-to-write %d\nmin-replicas-max-lag 10\nrepl-backlog-size 16mb\nrepl-diskless-sync-delay 0\n", r.Replicas/2)
 }

@@ -9,6 +9,7 @@ const (
 	eventRetained = "Retained"
 	eventAdopted  = "Adopted"
 	eventPruned   = "Pruned"
+	eventResized  = "Resized"
 	eventReady    = "Ready"
 	eventNotReady = "NotReady"
 

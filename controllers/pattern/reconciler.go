@@ -94,6 +94,9 @@ func (r *Reconciler) run(ctx context.Context, s *scope) error {
 	if err := r.apply(ctx, s); err != nil || !s.accepted.OK || !s.applied.OK {
 		return err
 	}
+	if err := r.grow(ctx, s); err != nil {
+		return err
+	}
 	if err := r.prune(ctx, s); err != nil {
 		return err
 	}

@@ -36,6 +36,8 @@ type scope struct {
 	// nil until it was looked at.
 	scales bool
 	load   *scaling.Decision
+	// growth of the claims, nil where they are as planned.
+	growth *Verdict
 
 	// accepted, applied, health and deleting are what the phases found.
 	accepted Verdict

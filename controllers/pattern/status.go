@@ -28,6 +28,7 @@ func summarise(s *scope) {
 	summariseExposed(s, status)
 	summariseReady(s)
 	summariseUpdate(s, status)
+	summariseGrowth(s, status)
 	if s.inputs.Class != nil && !s.turn.queued {
 		status.ObservedClassGeneration = s.inputs.Class.Generation
 	}
@@ -211,6 +212,16 @@ func (s *scope) rolls() bool {
 		own = s.health.Engine
 	}
 	return own != nil && own.Reason != v1alpha1.ReasonSuspended && (!own.OK || own.Progressing)
+}
+
+// summariseGrowth says how far the claims are from their planned size.
+func summariseGrowth(s *scope, status *v1alpha1.PatternStatus) {
+	switch {
+	case s.growth != nil:
+		s.set(v1alpha1.ConditionStorageResized, metav1.ConditionFalse, s.growth.Reason, s.growth.Message)
+	case s.observed:
+		removeCondition(status, v1alpha1.ConditionStorageResized)
+	}
 }
 
 func ternary[T any](yes bool, a, b T) T {

@@ -39,7 +39,9 @@ func engineRows() []row {
 
 func engineUpdates() []row {
 	const (
-		storage = "storage can not be changed after creation: create another Engine, or grow the claim itself"
+		shrunk  = "storage can grow and not shrink: set size as it was, or larger"
+		taken   = "storage can grow and not be taken away: set it as it was, or larger"
+		classed = "storageClassName can not be changed after creation: create another Engine and point your patterns at it"
 		moved   = "an Engine can not change between provisioned and external: create another Engine and point your patterns at it"
 	)
 	const fewer = "replicas can not be lowered, as the primary may be on any of them: create another Engine and point your patterns at it"
@@ -50,11 +52,15 @@ func engineUpdates() []row {
 	return []row{
 		updated("another image", sized, patch(`spec: {provisioned: {image: a}}`)),
 		updated("the same storage", sized, sized),
-		updated("a larger storage", sized, patch(`spec: {provisioned: {storage: {size: 2Gi}}}`), rule("spec.provisioned.storage", storage)),
-		updated("another storage class", sized, patch(`spec: {provisioned: {storage: {storageClassName: slow}}}`), rule("spec.provisioned.storage", storage)),
-		updated("a storage that was not there", none, sized, rule("spec", storage)),
-		updated("a storage that is not there any more", sized, patch(`spec: {provisioned: {storage: null}}`), rule("spec", storage)),
-		updated("provisioned not there any more, with its storage", sized, patch(`spec: {provisioned: null}`), rule("spec", storage)),
+		updated("a larger storage", sized, patch(`spec: {provisioned: {storage: {size: 2Gi}}}`)),
+		updated("a smaller storage", sized, patch(`spec: {provisioned: {storage: {size: 1000Mi}}}`), rule("spec.provisioned.storage", shrunk)),
+		updated("no size any more", sized, patch(`spec: {provisioned: {storage: {size: null}}}`), rule("spec.provisioned.storage", shrunk)),
+		updated("a size that was not there", patch(`spec: {provisioned: {storage: {storageClassName: fast}}}`), sized),
+		updated("another storage class", sized, patch(`spec: {provisioned: {storage: {storageClassName: slow}}}`), rule("spec.provisioned.storage", classed)),
+		updated("a storage class that was not there", patch(`spec: {provisioned: {storage: {size: 1Gi}}}`), sized, rule("spec.provisioned.storage", classed)),
+		updated("a storage that was not there", none, sized),
+		updated("a storage that is not there any more", sized, patch(`spec: {provisioned: {storage: null}}`), rule("spec", taken)),
+		updated("provisioned not there any more, with its storage", sized, patch(`spec: {provisioned: null}`), rule("spec", taken)),
 		updated("provisioned with no storage not there any more", patch(`spec: {provisioned: {image: a}}`), patch(`spec: {provisioned: null}`)),
 		updated("to external", none, external, rule("spec", moved)),
 		updated("from external", external, patch(`spec: {external: null}`), rule("spec", moved)),
