@@ -39,6 +39,17 @@ type Plane struct {
 	// lifetime ends with Run; it bounds what New started.
 	lifetime context.Context
 	end      context.CancelFunc
+	// stopping holds why the plane is to end by itself.
+	stopping chan error
+}
+
+// Stop has the plane end as on SIGTERM, with an error, so that it is started again.
+func (p *Plane) Stop(reason error) {
+	select {
+	case p.stopping <- reason:
+	default:
+		// It is ending already.
+	}
 }
 
 // Service is a pattern's contract.
@@ -81,6 +92,7 @@ func New(cfg planeconfig.Config, opts Options) (*Plane, error) {
 		configFile: configFile{path: opts.ConfigFile},
 		lifetime:   lifetime,
 		end:        end,
+		stopping:   make(chan error, 1),
 	}
 	var err error
 	audience := cfg.Kind + "/" + cfg.Namespace + "/" + cfg.Name
@@ -171,6 +183,9 @@ func (p *Plane) Serve(ctx context.Context, service Service, contract, admin net.
 	var failed error
 	select {
 	case <-ctx.Done():
+		p.drain(service)
+	case failed = <-p.stopping:
+		p.Log.Warn("the plane is to be started again", "reason", failed)
 		p.drain(service)
 	case failed = <-work.failed:
 		p.Log.Error("a part of the plane failed; stopping", "error", failed)

@@ -100,6 +100,18 @@ func TestEngineMoves(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- p.Serve(t.Context(), gw, contract, admin) }()
 	awaitReady(t, &conformance.Replica{Admin: "http://" + admin.Addr().String()})
+	tr := &http.Transport{}
+	defer tr.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+contract.Addr().String()+"/v1/stream?room=a", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+bindingToken)
+	stream, err := (&http.Client{Transport: tr}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = stream.Body.Close() }()
 	write(t, uri, planeconfig.SentinelScheme+"://127.0.0.1/mymaster")
 	if err := <-ended; err == nil || !strings.Contains(err.Error(), "leads elsewhere") {
 		t.Errorf("the plane ended with: %v", err)

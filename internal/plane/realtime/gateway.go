@@ -181,7 +181,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if g.plane.Config.Engine.Type == "Memory" {
 		<-ctx.Done()
 	} else {
-		err = g.watch(ctx, c)
+		g.watch(ctx, c)
 	}
 	shutdown, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
@@ -190,5 +190,5 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	g.sockets.Wait()
 	c.closeEngine()
-	return err
+	return nil
 }

@@ -137,9 +137,8 @@ func (g *Gateway) logEntry(e centrifuge.LogEntry) {
 
 // watch asks the engine at an interval whether it is there. After an outage or
 // a fail-over, rooms are resumed at once, as what was published meanwhile by
-// others was not delivered here. It returns an error where the plane has to be
-// started again.
-func (g *Gateway) watch(ctx context.Context, c *core) error {
+// others was not delivered here.
+func (g *Gateway) watch(ctx context.Context, c *core) {
 	node := c.node
 	up := true
 	failures, changes := g.metrics.failures.Load(), c.broker.changes()
@@ -148,11 +147,11 @@ func (g *Gateway) watch(ctx context.Context, c *core) error {
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return nil
+			return
 		case <-timer.C:
 		}
 		if c.broker.moved() {
-			return errors.New("the engine's URI leads elsewhere now: to be started again")
+			g.plane.Stop(errors.New("the engine's URI leads elsewhere now"))
 		}
 		_, err := node.History(probeRoom)
 		if err != nil {
