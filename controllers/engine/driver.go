@@ -35,7 +35,9 @@ type Request struct {
 	Owner    specs.Owner
 	Image    string
 	Replicas int32
-	Storage  v1alpha1.Storage
+	// Wanted is how many are asked for; fewer than there are is of no effect.
+	Wanted  int32
+	Storage v1alpha1.Storage
 	// Resources by how special they are: the first that is set counts.
 	Resources     []*corev1.ResourceRequirements
 	Suspended     bool

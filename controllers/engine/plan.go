@@ -63,8 +63,12 @@ func plan(e *v1alpha1.Engine, in pattern.Inputs) (pattern.Plan, error) {
 		out.Children = []pattern.Child{{Object: bindingSecret(o, e.Spec.Type, "external", data)}}
 		return out, nil
 	}
-	out.Children = driver.Provision(request(e, in))
-	if in.Consumers == 0 {
+	r := request(e, in)
+	out.Children = driver.Provision(r)
+	switch {
+	case r.Wanted < r.Replicas:
+		out.Recommendation = fmt.Sprintf("fewer replicas are asked for (%d) and all %d are kept, as the primary may be on any of them: create another Engine to have fewer", r.Wanted, r.Replicas)
+	case in.Consumers == 0:
 		out.Recommendation = "no pattern uses this Engine: delete it if none is to come"
 	}
 	return out, nil

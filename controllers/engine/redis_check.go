@@ -10,10 +10,15 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
 // Binding implements Driver. Source keys: uri, and ca.crt where the certificate is not a public one.
 func (redisDriver) Binding(source map[string][]byte) (map[string]string, error) {
+	if planeconfig.IsSentinelURI(string(source["uri"])) {
+		return externalSentinel(source)
+	}
 	options, err := redisOptions(source)
 	if err != nil {
 		return nil, err
@@ -30,6 +35,33 @@ func (redisDriver) Binding(source map[string][]byte) (map[string]string, error) 
 		data["ca.crt"] = string(ca)
 	}
 	return data, nil
+}
+
+func externalSentinel(source map[string][]byte) (map[string]string, error) {
+	s, err := sentinelOptions(source)
+	if err != nil {
+		return nil, err
+	}
+	host, port, err := net.SplitHostPort(s.Addresses[0])
+	if err != nil {
+		return nil, fmt.Errorf("the first Sentinel's address: %w", err)
+	}
+	return map[string]string{
+		"host": host, "port": port, "uri": strings.TrimSpace(string(source["uri"])),
+		"username": s.Username, "password": s.Password,
+		"sentinel.master": s.Master, "sentinel.nodes": strings.Join(s.Addresses, ","),
+	}, nil
+}
+
+func sentinelOptions(source map[string][]byte) (planeconfig.Sentinel, error) {
+	s, err := planeconfig.ParseSentinelURI(string(source["uri"]))
+	if err != nil {
+		return planeconfig.Sentinel{}, fmt.Errorf("the Secret's key uri can not be used: %w", err)
+	}
+	if len(source["ca.crt"]) > 0 {
+		return planeconfig.Sentinel{}, errors.New("the Secret has ca.crt but its uri does not use TLS, which is not supported with Sentinels: remove ca.crt")
+	}
+	return s, nil
 }
 
 // redisOptions parses a connection. Its errors never hold the URI, which holds the password.
@@ -60,19 +92,38 @@ func redisOptions(binding map[string][]byte) (*redis.Options, error) {
 
 // Check implements Driver.
 func (redisDriver) Check(ctx context.Context, binding map[string][]byte) (string, error) {
-	options, err := redisOptions(binding)
+	c, options, err := redisClient(binding)
 	if err != nil {
 		return "", err
 	}
-	options.MaxRetries = -1
-	options.ContextTimeoutEnabled = true
-	c := redis.NewClient(options)
 	defer func() { _ = c.Close() }()
 	info, err := c.Info(ctx, "server").Result()
 	if err != nil {
 		return "", explainRedis(options, err)
 	}
 	return infoField(info, "valkey_version", "redis_version"), nil
+}
+
+// redisClient leads to the server, or to the primary that the Sentinels name. It tries once.
+func redisClient(binding map[string][]byte) (*redis.Client, *redis.Options, error) {
+	if !planeconfig.IsSentinelURI(string(binding["uri"])) {
+		options, err := redisOptions(binding)
+		if err != nil {
+			return nil, nil, err
+		}
+		options.MaxRetries = -1
+		options.ContextTimeoutEnabled = true
+		return redis.NewClient(options), options, nil
+	}
+	s, err := sentinelOptions(binding)
+	if err != nil {
+		return nil, nil, err
+	}
+	c := redis.NewFailoverClient(&redis.FailoverOptions{
+		MasterName: s.Master, SentinelAddrs: s.Addresses, SentinelUsername: s.SentinelUsername, SentinelPassword: s.SentinelPassword,
+		Username: s.Username, Password: s.Password, DB: s.Database, MaxRetries: -1, ContextTimeoutEnabled: true,
+	})
+	return c, &redis.Options{Addr: strings.Join(s.Addresses, ","), Password: s.Password}, nil
 }
 
 // explainRedis says what to change; other words are the client's or the server's, without secrets.

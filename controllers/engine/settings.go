@@ -42,8 +42,9 @@ func request(e *v1alpha1.Engine, in pattern.Inputs) Request {
 		own = &v1alpha1.ProvisionedEngine{}
 	}
 	r := Request{
-		Owner: owner(e),
-		Image: entry.Image,
+		Owner:  owner(e),
+		Image:  entry.Image,
+		Wanted: wantedReplicas(own, entry),
 		// The primary may be on any member, so that none is taken away.
 		Replicas: max(wantedReplicas(own, entry), e.Status.Replicas),
 		Storage:  mergedStorage(own.Storage, entry.Storage),
