@@ -126,19 +126,3 @@ func TestEngineFailover(t *testing.T) {
 	}
 	g.Expect(lives(planePods(gw))).To(Equal(planes), "the planes were not restarted")
 }
-
-// An Engine of one becomes one of three, with all that it holds.
-func TestEngineGrows(t *testing.T) {
-	t.Parallel()
-	ns := newNamespace(t)
-	engine := trio(ns)
-	engine.Spec.Provisioned.Replicas = ptr.To[int32](1)
-	engine = applied(t, engine)
-	gw := applied(t, gateway(ns, "chat", replicas(2), onEngine(engine.Name)))
-	s := startStorm(t, open(t, gw))
-	change(t, engine, func(e *v1alpha1.Engine) { e.Spec.Provisioned.Replicas = ptr.To[int32](members) })
-	ready(t, engine)
-	together(t, engine)
-	s.goOn(25)
-	s.judge()
-}

@@ -1,3 +1,5 @@
+# shellcheck shell=sh source=controllers/engine/scripts/members.sh
+# shellcheck disable=SC2317
 # Before the server is stopped: a primary hands over to a replica that has everything. Writes wait
 # meanwhile, and are refused when this member becomes a replica, so that none is acknowledged and lost.
 set -eu

@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2034
 # Sourced by the other scripts: how to ask the members of this engine.
 me=$POD_NAME.$DOMAIN
 first=${MEMBERS%% *}

@@ -1,3 +1,5 @@
+# shellcheck shell=sh source=controllers/engine/scripts/members.sh
+# shellcheck disable=SC2317
 # Succeeds for a primary, and for a replica that follows it.
 set -eu
 . /etc/valkey/config/members.sh

@@ -1,3 +1,5 @@
+# shellcheck shell=sh source=controllers/engine/scripts/members.sh
+# shellcheck disable=SC2317
 # Starts the Sentinel, with what it knew before. It rewrites its file itself; the settings that are
 # ours, and the passwords, are put in anew at each start.
 set -eu

@@ -1,3 +1,5 @@
+# shellcheck shell=sh source=controllers/engine/scripts/members.sh
+# shellcheck disable=SC2317
 # Starts the server as the primary, or as a replica of it.
 set -eu
 . /etc/valkey/config/members.sh
