@@ -115,7 +115,11 @@ func run(ctx context.Context, f flags) error {
 	}
 	var failed error
 	for _, part := range chosen {
-		failed = errors.Join(failed, f.measure(ctx, part))
+		err := f.measure(ctx, part)
+		if err != nil {
+			f.env.Say("FAILED: %s", err)
+		}
+		failed = errors.Join(failed, err)
 	}
 	return failed
 }

@@ -41,6 +41,8 @@ func startCluster(ctx context.Context) (c *cluster, err error) {
 		}
 	}()
 	env := &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join("config", "crd", "bases")}, ErrorIfCRDPathMissing: true}
+	// By default it has 254 addresses for Services.
+	env.ControlPlane.GetAPIServer().Configure().Set("service-cluster-ip-range", "10.0.0.0/16")
 	// Also after a start that failed half way.
 	c.stops = append(c.stops, func() { _ = env.Stop() })
 	config, err := env.Start()
