@@ -3,7 +3,6 @@ package kubectl
 import (
 	"context"
 	"fmt"
-	"io/fs"
 
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -15,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
-	"sigs.k8s.io/yaml"
 
 	"github.com/trellis-dev/trellis/config/crd"
 )
@@ -24,24 +22,16 @@ import (
 type schemas map[string]*apiextensions.JSONSchemaProps
 
 func loadSchemas() (schemas, error) {
-	files, err := fs.Glob(crd.Files, "bases/*.yaml")
+	defs, err := crd.Definitions()
 	if err != nil {
 		return nil, err
 	}
 	out := schemas{}
-	for _, file := range files {
-		data, err := crd.Files.ReadFile(file)
-		if err != nil {
-			return nil, err
-		}
-		var def apiextensionsv1.CustomResourceDefinition
-		if err := yaml.UnmarshalStrict(data, &def); err != nil {
-			return nil, fmt.Errorf("read %s: %w", file, err)
-		}
+	for _, def := range defs {
 		internal := &apiextensions.JSONSchemaProps{}
 		if err := apiextensionsv1.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps(
 			def.Spec.Versions[0].Schema.OpenAPIV3Schema, internal, nil); err != nil {
-			return nil, fmt.Errorf("read %s: %w", file, err)
+			return nil, fmt.Errorf("read the CRD of %s: %w", def.Spec.Names.Kind, err)
 		}
 		out[def.Spec.Names.Kind] = internal
 	}

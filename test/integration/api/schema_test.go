@@ -3,33 +3,20 @@
 package api
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	"sigs.k8s.io/yaml"
 
-	"github.com/trellis-dev/trellis/test/integration/framework"
+	"github.com/trellis-dev/trellis/config/crd"
 )
 
 // definitions reads the CRDs.
 func definitions(t *testing.T) []apiextensionsv1.CustomResourceDefinition {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(framework.Root(), "config", "crd", "bases", "*.yaml"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no CRDs: %v", err)
-	}
-	out := make([]apiextensionsv1.CustomResourceDefinition, len(files))
-	for i, file := range files {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := yaml.UnmarshalStrict(data, &out[i]); err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
+	out, err := crd.Definitions()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return out
 }
@@ -50,8 +37,8 @@ var foreign = []string{"metadata", "resources", "affinity", "tolerations", "cond
 // eachField visits every place in the schema of every kind but those of other APIs.
 func eachField(t *testing.T, visit func(field)) {
 	t.Helper()
-	for _, crd := range definitions(t) {
-		walk(field{kind: crd.Spec.Names.Kind, schema: crd.Spec.Versions[0].Schema.OpenAPIV3Schema}, visit)
+	for _, def := range definitions(t) {
+		walk(field{kind: def.Spec.Names.Kind, schema: def.Spec.Versions[0].Schema.OpenAPIV3Schema}, visit)
 	}
 }
 
