@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -90,13 +91,25 @@ func (r *Reconciler) claim(s *scope, child Child, live client.Object) {
 	case controller != nil && controller.Kind == r.kind.name() && controller.Name == s.obj.GetName():
 		// Left by an object of the same name that is gone; the garbage collector is about to take it,
 		// and that is noticed.
-		s.applied = &Verdict{Reason: v1alpha1.ReasonProgressing,
-			Message: "waits until what a deleted object of the same name has left is gone"}
+		s.waitForLeft(live, kindOf(child.Object))
 	default:
 		s.refuse(v1alpha1.ReasonNameConflict, fmt.Sprintf(
 			"%s %q exists and was not made for this object: rename or delete it, or choose another name",
 			kindOf(child.Object), child.GetName()), true)
 	}
+}
+
+// waitForLeft waits for what a deleted object of the same name has left, and names it where others keep it.
+func (s *scope) waitForLeft(live client.Object, kind string) {
+	held := live.GetFinalizers()
+	message := "waits until what a deleted object of the same name has left is gone"
+	switch {
+	case !live.GetDeletionTimestamp().IsZero() && len(held) > 0:
+		message += fmt.Sprintf(": %s %q is kept by its finalizers %s", kind, live.GetName(), strings.Join(held, ", "))
+	case s.applied != nil:
+		return
+	}
+	s.applied = &Verdict{Reason: v1alpha1.ReasonProgressing, Message: message}
 }
 
 // ours is true for an object that Trellis made for the named owner and a deletion kept.

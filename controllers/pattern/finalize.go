@@ -20,7 +20,7 @@ import (
 func (r *Reconciler) finalize(ctx context.Context, s *scope) (reconcile.Result, error) {
 	s.deleting = &Verdict{Reason: v1alpha1.ReasonDeleting, Message: "the object is being deleted"}
 	if !controllerutil.ContainsFinalizer(s.obj, Finalizer) {
-		s.deleting.Message = "waits for the finalizers " + strings.Join(s.obj.GetFinalizers(), ", ") + ", which are not Trellis's"
+		s.waitForOthers()
 		return ctrl.Result{}, nil
 	}
 	users, err := r.blockers(ctx, s)
@@ -115,11 +115,20 @@ func (r *Reconciler) removeFinalizer(ctx context.Context, s *scope) error {
 	before := s.obj.DeepCopyObject().(client.Object)
 	controllerutil.RemoveFinalizer(s.obj, Finalizer)
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	target := s.obj.DeepCopyObject().(client.Object)
+	target := s.obj.DeepCopyObject().(v1alpha1.Pattern)
 	if err := r.client.Patch(ctx, target, patch, fieldOwner); err != nil && !apierrors.IsNotFound(err) {
 		controllerutil.AddFinalizer(s.obj, Finalizer)
 		return fmt.Errorf("remove finalizer: %w", err)
 	}
-	s.gone = true
+	if s.gone = len(target.GetFinalizers()) == 0; !s.gone {
+		// Somebody else's keep the object. What is told to its status is compared with this write.
+		r.remember(target)
+		s.obj, s.before = target, target.DeepCopyObject().(v1alpha1.Pattern)
+		s.waitForOthers()
+	}
 	return nil
+}
+
+func (s *scope) waitForOthers() {
+	s.deleting.Message = "waits for the finalizers " + strings.Join(s.obj.GetFinalizers(), ", ") + ", which are not Trellis's"
 }

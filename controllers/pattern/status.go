@@ -2,6 +2,8 @@ package pattern
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -58,7 +60,7 @@ func summarisePlan(s *scope, status *v1alpha1.PatternStatus) {
 		}
 	}
 	status.Recommendation = s.plan.Recommendation
-	status.DeletionImpact = append(claimImpact(s), s.plan.Impact...)
+	status.DeletionImpact = slices.Concat(claimImpact(s), s.plan.Impact, secretImpact(s))
 }
 
 func claimImpact(s *scope) []v1alpha1.DeletionImpact {
@@ -67,6 +69,24 @@ func claimImpact(s *scope) []v1alpha1.DeletionImpact {
 		out = append(out, v1alpha1.DeletionImpact{
 			Kind: "PersistentVolumeClaim", Name: claim.Name, Policy: EffectivePolicy(s.obj, s.inputs.Class),
 			Detail: "claim of " + claim.Spec.Resources.Requests.Storage().String(),
+		})
+	}
+	return out
+}
+
+// secretImpact names the generated Secrets of which the plan says nothing itself.
+func secretImpact(s *scope) []v1alpha1.DeletionImpact {
+	var out []v1alpha1.DeletionImpact
+	for _, child := range s.plan.Children {
+		said := slices.ContainsFunc(s.plan.Impact, func(i v1alpha1.DeletionImpact) bool {
+			return i.Kind == kindOf(child.Object) && i.Name == child.GetName()
+		})
+		if child.Generate == nil || !child.Retain || said {
+			continue
+		}
+		out = append(out, v1alpha1.DeletionImpact{
+			Kind: kindOf(child.Object), Name: child.GetName(), Policy: EffectivePolicy(s.obj, s.inputs.Class),
+			Detail: "the generated " + strings.Join(slices.Sorted(maps.Keys(child.Generate)), ", "),
 		})
 	}
 	return out
