@@ -88,7 +88,7 @@ func (op *Operator) Calls() []Call {
 func (op *Operator) LastCalls(n int) string {
 	var lines []string
 	for _, c := range op.Calls() {
-		if !strings.Contains(c.URL, "/leases") {
+		if !IsLeaseURL(c.URL) {
 			lines = append(lines, c.String())
 		}
 	}

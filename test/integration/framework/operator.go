@@ -167,7 +167,10 @@ func IsWrite(r *http.Request) bool {
 }
 
 // IsLease is true for a call about who leads.
-func IsLease(r *http.Request) bool { return strings.Contains(r.URL.Path, "/leases") }
+func IsLease(r *http.Request) bool { return IsLeaseURL(r.URL.Path) }
+
+// IsLeaseURL is true for the URL of a call about who leads.
+func IsLeaseURL(url string) bool { return strings.Contains(url, "/leases") }
 
 // isEvent is true for a call that tells of something.
 func isEvent(r *http.Request) bool {

@@ -4,6 +4,7 @@ package laws
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -69,7 +70,8 @@ func dieAfter(n int64, died chan<- struct{}) transport {
 }
 
 // pauseBefore stops the operator as a suspended machine would: its n-th write and all that it asks
-// after that wait until resume is closed, and are carried out then. paused is closed when it stops.
+// after that wait until resume is closed. The writes are carried out then, although their contexts have
+// ended long ago. paused is closed when it stops.
 func pauseBefore(n int64, paused chan<- struct{}, resume <-chan struct{}) transport {
 	var writes atomic.Int64
 	var asleep atomic.Bool
@@ -78,14 +80,19 @@ func pauseBefore(n int64, paused chan<- struct{}, resume <-chan struct{}) transp
 			if framework.IsWrite(r) && writes.Add(1) >= n && asleep.CompareAndSwap(false, true) {
 				close(paused)
 			}
-			if asleep.Load() {
-				select {
-				case <-resume:
-				case <-r.Context().Done():
-					return nil, r.Context().Err()
-				}
+			if !asleep.Load() {
+				return next.RoundTrip(r)
 			}
-			return next.RoundTrip(r)
+			if framework.IsWrite(r) {
+				<-resume
+				return next.RoundTrip(r.Clone(context.WithoutCancel(r.Context())))
+			}
+			select {
+			case <-resume:
+				return next.RoundTrip(r)
+			case <-r.Context().Done():
+				return nil, r.Context().Err()
+			}
 		})
 	}
 }

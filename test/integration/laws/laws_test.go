@@ -97,3 +97,18 @@ func TestStaleReads(t *testing.T) {
 		})
 	}
 }
+
+func TestDeletion(t *testing.T) {
+	for _, e := range some(t, "realtimegateway-minimal", "realtimegateway-dedicated", "realtimegateway-named-engine", "engine-redis") {
+		t.Run(e.name, func(t *testing.T) {
+			for i, o := range obstacles {
+				for j, policy := range []v1alpha1.DeletionPolicy{v1alpha1.DeletionRetain, v1alpha1.DeletionDelete} {
+					if !all() && o != nothing && i%2 != j {
+						continue
+					}
+					check(t, fmt.Sprintf("%s,%s", policy, o), func(t *testing.T) error { return trellis.deletion(t, e, policy, o) })
+				}
+			}
+		})
+	}
+}

@@ -134,3 +134,66 @@ func TestAnOperatorThatIgnoresEventsIsCaught(t *testing.T) {
 	ignorant.endLike(t, trellis, sample(t, "realtimegateway-minimal"))
 	caught(t, ignorant.disturbed(t, sample(t, "realtimegateway-minimal")), "is in motion")
 }
+
+// exposed is the change of a gateway that takes an Ingress to make and a deletion to take back.
+func exposed(t testing.TB) variant {
+	t.Helper()
+	for _, p := range places(t) {
+		if p.String() == "RealtimeGateway.spec.exposure" {
+			for _, v := range variants(p, []example{sample(t, "realtimegateway-minimal"), sample(t, "realtimegateway-ingress")}, 1) {
+				return v
+			}
+		}
+	}
+	t.Fatal("no change of spec.exposure is drawn")
+	return variant{}
+}
+
+// withoutEffect answers chosen writes as if they had been carried out.
+func withoutEffect(chosen func(*http.Request) bool) transport {
+	return func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			if !chosen(r) {
+				return next.RoundTrip(r)
+			}
+			return reply(r, http.StatusOK, []byte(`{"kind":"Status","apiVersion":"v1","status":"Success"}`)), nil
+		})
+	}
+}
+
+// TestAnOperatorThatForgetsToPruneIsCaught plants one that leaves what a spec does not ask for any more.
+func TestAnOperatorThatForgetsToPruneIsCaught(t *testing.T) {
+	t.Parallel()
+	untidy := flawed(withoutEffect(func(r *http.Request) bool { return r.Method == http.MethodDelete }))
+	v := exposed(t)
+	untidy.endLike(t, trellis, v.example)
+	caught(t, untidy.andBack(t, v), "+ /Ingress/")
+}
+
+// TestAnOperatorThatDeletesByNameIsCaught plants one that does not say which object of a name it means.
+func TestAnOperatorThatDeletesByNameIsCaught(t *testing.T) {
+	t.Parallel()
+	blind := flawed(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.Method == http.MethodDelete {
+				r = r.Clone(r.Context())
+				r.Body, r.GetBody, r.ContentLength = nil, nil, 0
+			}
+			return next.RoundTrip(r)
+		})
+	})
+	v := exposed(t)
+	blind.endLike(t, trellis, v.example)
+	caught(t, blind.andBack(t, v), "no UID as its precondition")
+}
+
+// TestAnOperatorThatHangsInDeletionIsCaught plants one that believes its finalizer gone.
+func TestAnOperatorThatHangsInDeletionIsCaught(t *testing.T) {
+	t.Parallel()
+	hanging := flawed(withoutEffect(func(r *http.Request) bool {
+		sent, _ := readBody(r)
+		return r.Method == http.MethodPatch && strings.Contains(string(sent), `"finalizers":null`)
+	}))
+	e := sample(t, "realtimegateway-minimal")
+	caught(t, hanging.deletion(t, e, v1alpha1.DeletionDelete, nothing), "is still there")
+}

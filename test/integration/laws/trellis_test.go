@@ -81,17 +81,10 @@ func (s subject) crash(t testing.TB, e example, n int64) error {
 	if err := e.apply(ns); err != nil {
 		return err
 	}
-	settled := make(chan error, 1)
-	go func() { settled <- settle(first, ns, quietFirst) }()
-	select {
-	case <-died:
-		first.Stop()
-	case err := <-settled:
-		first.Stop()
-		if err != nil {
-			return err
-		}
+	if err := waitFor(first, ns, died); err != nil {
+		return err
 	}
+	first.Stop()
 	return s.finish(t, ns, want.state)
 }
 
