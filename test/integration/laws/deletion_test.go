@@ -11,6 +11,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
@@ -200,14 +201,18 @@ func remove(list []string) []string {
 	return slices.DeleteFunc(list, func(f string) bool { return f == somebodys })
 }
 
-// finalizers changes those of an object; it may be gone.
+// finalizers changes those of an object; it may be gone. The operator changes them too, so none of its
+// changes may be lost.
 func finalizers(obj client.Object, change func([]string) []string) error {
-	if err := framework.Admin.Get(ctx, client.ObjectKeyFromObject(obj), obj); err != nil {
-		return client.IgnoreNotFound(err)
-	}
-	before := obj.DeepCopyObject().(client.Object)
-	obj.SetFinalizers(change(obj.GetFinalizers()))
-	return client.IgnoreNotFound(framework.Admin.Patch(ctx, obj, client.MergeFrom(before)))
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		if err := framework.Admin.Get(ctx, client.ObjectKeyFromObject(obj), obj); err != nil {
+			return err
+		}
+		before := obj.DeepCopyObject().(client.Object)
+		obj.SetFinalizers(change(slices.Clone(obj.GetFinalizers())))
+		return framework.Admin.Patch(ctx, obj, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	})
+	return client.IgnoreNotFound(err)
 }
 
 // again makes the patterns anew: where somebody holds what the former ones left, each says what it waits for.

@@ -55,7 +55,7 @@ func (s subject) andBack(t testing.TB, v variant) error {
 
 // set gives the object a spec.
 func (v variant) set(ns string, spec map[string]any) error {
-	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		obj := v.target.DeepCopy()
 		if err := framework.Admin.Get(ctx, client.ObjectKey{Namespace: ns, Name: obj.GetName()}, obj); err != nil {
 			return err
