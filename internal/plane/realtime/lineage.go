@@ -200,11 +200,9 @@ func readInfo(ctx context.Context, c rueidis.Client) (serverInfo, error) {
 	if err != nil {
 		return serverInfo{}, fmt.Errorf("ask what it is: %w", err)
 	}
-	fields := map[string]string{}
-	for line := range strings.Lines(text) {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-			fields[name] = value
-		}
+	fields, err := infoFields(text)
+	if err != nil {
+		return serverInfo{}, err
 	}
 	out := serverInfo{
 		mode: fields["redis_mode"], role: fields["role"], replicationID: fields["master_replid"],
@@ -219,6 +217,21 @@ func readInfo(ctx context.Context, c rueidis.Client) (serverInfo, error) {
 		out.synced = err == nil && setting["appendfsync"] == "always"
 	}
 	return out, nil
+}
+
+// infoFields reads the answer to INFO. That of a server which still loads its
+// file is an error: meanwhile it says that it writes none.
+func infoFields(text string) (map[string]string, error) {
+	fields := map[string]string{}
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			fields[name] = value
+		}
+	}
+	if fields["loading"] == "1" || fields["async_loading"] == "1" {
+		return nil, errors.New("it is still loading its data")
+	}
+	return fields, nil
 }
 
 // failover is the number of the newest fail-over that a Sentinel knows. Where none answers, the

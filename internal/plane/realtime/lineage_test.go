@@ -1,6 +1,9 @@
 package realtime
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestBreach(t *testing.T) {
 	known := mark{Failover: "3", Server: "a"}
@@ -31,5 +34,17 @@ func TestBreach(t *testing.T) {
 func TestEscapeGlob(t *testing.T) {
 	if got, want := escapeGlob(`a*b?[c]\`), `a\*b\?\[c\]\\`; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// A server says while it loads its file that it writes none.
+func TestAServerThatLoadsIsNotAsked(t *testing.T) {
+	const loading = "# Persistence\r\nloading:1\r\nasync_loading:0\r\naof_enabled:0\r\n"
+	if fields, err := infoFields(loading); err == nil {
+		t.Errorf("believed: %v", fields)
+	}
+	fields, err := infoFields(strings.Replace(loading, "loading:1", "loading:0", 1))
+	if err != nil || fields["aof_enabled"] != "0" {
+		t.Errorf("%v, %v", fields, err)
 	}
 }
