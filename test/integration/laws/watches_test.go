@@ -63,7 +63,9 @@ func redeliver(body io.ReadCloser, d deliver) io.ReadCloser {
 		// Any end but this would be told as an error.
 		_ = d(lines, in)
 		_ = in.CloseWithError(io.EOF)
-		for range lines { //nolint:revive // what comes after a cut is lost
+		for range lines {
+			// What comes after a cut is lost.
+			continue
 		}
 	}()
 	return struct {
