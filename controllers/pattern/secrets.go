@@ -7,7 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -27,7 +27,7 @@ func newSecretReader(cached, live client.Reader) *secretReader {
 
 // read returns the data of a Secret, or a NotFound error.
 func (s *secretReader) read(ctx context.Context, key client.ObjectKey) (map[string][]byte, error) {
-	if len(path.IsValidPathSegmentName(key.Name)) > 0 {
+	if len(content.IsPathSegmentName(key.Name)) > 0 {
 		// The API server is not even asked for such a name, and so would not say that there is none.
 		return nil, apierrors.NewNotFound(corev1.Resource("secrets"), key.Name)
 	}
