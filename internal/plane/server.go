@@ -33,6 +33,7 @@ type Plane struct {
 	onReload   []func(planeconfig.Config)
 	configFile configFile
 	inflight   *InFlight
+	lingering  *lingering
 	tracing    *tracing
 	http       *http.Server
 	admin      *http.Server
@@ -90,6 +91,7 @@ func New(cfg planeconfig.Config, opts Options) (*Plane, error) {
 		Origins:    NewOrigins(cfg.HTTP.AllowedOrigins),
 		ownAuth:    map[string]bool{},
 		configFile: configFile{path: opts.ConfigFile},
+		lingering:  newLingering(),
 		lifetime:   lifetime,
 		end:        end,
 		stopping:   make(chan error, 1),
@@ -171,7 +173,7 @@ func (p *Plane) Run(ctx context.Context, service Service) error {
 func (p *Plane) Serve(ctx context.Context, service Service, contract, admin net.Listener) error {
 	defer p.end()
 	work := newGroup(p.lifetime)
-	work.Go("contract", func(context.Context) error { return serve(p.http, contract) })
+	work.Go("contract", func(context.Context) error { return serve(p.http, p.lingering.listen(contract)) })
 	work.Go("admin", func(context.Context) error { return serve(p.admin, admin) })
 	work.Go("service", service.Run)
 	work.Go("files", func(ctx context.Context) error {
@@ -199,6 +201,7 @@ func (p *Plane) Serve(ctx context.Context, service Service, contract, admin net.
 	if err := p.tracing.shutdown(flush); err != nil {
 		p.Log.Warn("some traces were not handed over", "error", err)
 	}
+	p.lingering.end()
 	return failed
 }
 

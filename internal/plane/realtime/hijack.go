@@ -140,19 +140,6 @@ func (c *gatherConn) send() error {
 	return err
 }
 
-// Bounds on what is still read of a client that was told to go.
-const (
-	lingerTime  = time.Second
-	lingerBytes = 4 << 20
-)
-
-// linger reads on for a while, so that the client gets to see why it is cut: a
-// connection closed with unread data is reset, and takes the close frame along.
-func (c *gatherConn) linger() {
-	_ = c.SetReadDeadline(time.Now().Add(lingerTime))
-	_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
-}
-
 // Close implements net.Conn.
 func (c *gatherConn) Close() error {
 	if c.closed != nil {

@@ -2,7 +2,6 @@ package realtime
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -93,9 +92,6 @@ func (g *Gateway) serveSocket(node *centrifuge.Node, id plane.Identity, remote s
 	client := &socketClient{session: s, id: id, key: clientKey(id, remote)}
 	for {
 		kind, data, err := out.ws.Read(context.Background())
-		if errors.Is(err, websocket.ErrMessageTooBig) {
-			out.conn.linger()
-		}
 		if err != nil {
 			return
 		}

@@ -126,9 +126,7 @@ func testBadFrames(t *testing.T, start Factory) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.ws.Write(ctx, f.kind, []byte(f.data)); err != nil {
-			t.Fatal(err)
-		}
+		s.sendLast(ctx, f.kind, f.data)
 		if code := s.closeCode(ctx); code != f.code {
 			t.Errorf("%s: closed with %d, want %d", name, code, f.code)
 		}

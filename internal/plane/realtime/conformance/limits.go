@@ -155,9 +155,7 @@ func testMessageBytes(t *testing.T, start Factory) {
 			t.Errorf("%d bytes: %v %.200s, want %s", len(data), err, f.raw, want)
 		}
 	}
-	if err := s.send(ctx, `{"type":"publish","room":"a","data":"`+strings.Repeat("x", 3*MessageBytes)+`"}`); err != nil {
-		t.Fatal(err)
-	}
+	s.sendLast(ctx, websocket.MessageText, `{"type":"publish","room":"a","data":"`+strings.Repeat("x", 3*MessageBytes)+`"}`)
 	if code := s.closeCode(ctx); code != 1009 {
 		t.Errorf("a frame beyond the limit ended the socket with %d, want 1009", code)
 	}
@@ -256,13 +254,9 @@ func testSDKLimits(t *testing.T, start Factory) {
 	if last != 111 {
 		t.Errorf("messages beyond the rate are answered with code %d, want 111", last)
 	}
-	if err := s.send(ctx, publish(strings.Repeat("x", 3*MessageBytes))); err != nil {
-		t.Fatal(err)
-	}
-	for err == nil {
-		_, err = s.next(ctx)
-	}
-	if got := websocket.CloseStatus(err); got != websocket.StatusMessageTooBig {
+	// The server may end the connection, and the write fail, before all of it is sent.
+	_ = s.send(ctx, publish(strings.Repeat("x", 3*MessageBytes)))
+	if got := s.closeCode(ctx); got != 1009 {
 		t.Errorf("a frame beyond the limit ended the connection with %d, want 1009", got)
 	}
 }

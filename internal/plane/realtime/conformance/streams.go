@@ -163,6 +163,12 @@ func (s *socket) send(ctx context.Context, v any) error {
 	return s.ws.Write(ctx, websocket.MessageText, []byte(text))
 }
 
+// sendLast sends what the server ends the connection for. It may do so, and the
+// write fail, before all of it is sent: what counts is the close code.
+func (s *socket) sendLast(ctx context.Context, kind websocket.MessageType, text string) {
+	_ = s.ws.Write(ctx, kind, []byte(text))
+}
+
 func (s *socket) next(ctx context.Context) (socketFrame, error) {
 	_, data, err := s.ws.Read(ctx)
 	if err != nil {
@@ -243,6 +249,9 @@ func (c *client) openSDK(ctx context.Context) (*sdk, sdkReply, error) {
 
 func (s *sdk) close() { _ = s.ws.CloseNow() }
 
+// closeCode is socket's.
+func (s *sdk) closeCode(ctx context.Context) int { return (&socket{ws: s.ws}).closeCode(ctx) }
+
 func (s *sdk) send(ctx context.Context, v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -264,9 +273,8 @@ func (s *sdk) next(ctx context.Context) (sdkReply, error) {
 		line := s.lines[0]
 		s.lines = s.lines[1:]
 		if line == "{}" {
-			if err := s.ws.Write(ctx, websocket.MessageText, []byte("{}")); err != nil {
-				return sdkReply{}, err
-			}
+			// The server may have ended the connection since; why is read next.
+			_ = s.ws.Write(ctx, websocket.MessageText, []byte("{}"))
 			continue
 		}
 		var r sdkReply
