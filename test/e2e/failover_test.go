@@ -21,12 +21,17 @@ import (
 const members = 3
 
 // trio is an Engine whose replicas take over from one another.
-func trio(namespace string) *v1alpha1.Engine {
+func trio(namespace string) *v1alpha1.Engine { return engineOf(namespace, "trio", members) }
+
+// alone is an Engine of one replica.
+func alone(namespace string) *v1alpha1.Engine { return engineOf(namespace, "alone", 1) }
+
+func engineOf(namespace, name string, replicas int32) *v1alpha1.Engine {
 	return &v1alpha1.Engine{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "trio"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec: v1alpha1.EngineSpec{
 			Type:        v1alpha1.EngineRedis,
-			Provisioned: &v1alpha1.ProvisionedEngine{Replicas: ptr.To[int32](members)},
+			Provisioned: &v1alpha1.ProvisionedEngine{Replicas: ptr.To(replicas)},
 		},
 	}
 }
@@ -42,8 +47,7 @@ func primaryOf(t *testing.T, e *v1alpha1.Engine) string {
 	t.Helper()
 	named := map[string]bool{}
 	for _, pod := range memberPods(e) {
-		out, err := tryKubectl("--namespace", e.Namespace, "exec", pod.Name, "-c", "sentinel", "--", "sh", "-c",
-			`. /etc/valkey/config/members.sh; ask 127.0.0.1 26379 sentinel get-master-addr-by-name mymaster`)
+		out, err := atSentinel(&pod, "get-master-addr-by-name")
 		if err != nil {
 			return ""
 		}
@@ -59,9 +63,10 @@ func primaryOf(t *testing.T, e *v1alpha1.Engine) string {
 	return ""
 }
 
-// tryKubectl is kubectl that may fail.
-func tryKubectl(args ...string) (string, error) {
-	out, err := exec.CommandContext(ctx, "kubectl", args...).Output()
+// atSentinel asks the Sentinel of a member something about the primary.
+func atSentinel(member *corev1.Pod, command string) (string, error) {
+	out, err := exec.CommandContext(ctx, "kubectl", "--namespace", member.Namespace, "exec", member.Name, "-c", "sentinel", "--",
+		"sh", "-c", ". /etc/valkey/config/members.sh; ask 127.0.0.1 26379 sentinel "+command+" mymaster").Output()
 	return string(out), err
 }
 
@@ -73,7 +78,8 @@ func memberPods(e *v1alpha1.Engine) []corev1.Pod {
 func together(t *testing.T, e *v1alpha1.Engine) string {
 	t.Helper()
 	g := NewWithT(t)
-	g.Eventually(func() []corev1.Pod { return readyOnes(memberPods(e)) }, patience, often).Should(HaveLen(members))
+	all := int(*reload(e)().Spec.Provisioned.Replicas)
+	g.Eventually(func() []corev1.Pod { return readyOnes(memberPods(e)) }, patience, often).Should(HaveLen(all))
 	primary := ""
 	g.Eventually(func() string { primary = primaryOf(t, e); return primary }, patience, often).ShouldNot(BeEmpty())
 	return primary
@@ -86,6 +92,22 @@ func signal(t *testing.T, pod *corev1.Pod, sig syscall.Signal) {
 	at := slices.IndexFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.Name == "redis" })
 	g.Expect(at).To(BeNumerically(">=", 0), "the server of %s", pod.Name)
 	g.Expect(signalContainer(t, pod.Status.ContainerStatuses[at].ContainerID, sig)).To(BeNumerically(">", 0), "processes of %s", pod.Name)
+}
+
+// replacePrimary has the primary hang until another has taken over and the storm goes on. Where its processes are out of
+// reach, the Sentinels are asked to replace it.
+func replacePrimary(t *testing.T, engine *v1alpha1.Engine, s *storm) {
+	t.Helper()
+	g := NewWithT(t)
+	lost := get(t, &corev1.Pod{}, engine.Namespace, together(t, engine))
+	if embedded() {
+		signal(t, lost, syscall.SIGSTOP)
+		s.goOn(25)
+		signal(t, lost, syscall.SIGCONT)
+	} else {
+		g.Eventually(func() (string, error) { return atSentinel(lost, "failover") }, patience, often).Should(HavePrefix("OK"))
+	}
+	g.Eventually(func() string { return together(t, engine) }, patience, often).ShouldNot(Equal(lost.Name), "another is the primary now")
 }
 
 // The primary hangs and comes back when another has taken over; then every member is replaced.
@@ -102,11 +124,7 @@ func TestEngineFailover(t *testing.T) {
 	s := startStorm(t, open(t, gw))
 	planes := lives(servedBy(t, gw, 2))
 
-	hung := get(t, &corev1.Pod{}, ns, together(t, engine))
-	signal(t, hung, syscall.SIGSTOP)
-	s.goOn(25)
-	signal(t, hung, syscall.SIGCONT)
-	g.Eventually(func() string { return together(t, engine) }, patience, often).ShouldNot(Equal(hung.Name), "another is the primary now")
+	replacePrimary(t, engine, s)
 	s.goOn(25)
 
 	before := lives(memberPods(engine))

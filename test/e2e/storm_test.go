@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -29,8 +30,8 @@ type watcher interface {
 	Position() string
 	// Err is what it failed of last.
 	Err() error
-	// Stop ends it and returns what it received.
-	Stop() history.History
+	// History is what it received so far.
+	History() history.History
 }
 
 const (
@@ -85,12 +86,16 @@ type storm struct {
 	door  door
 	token string
 	// clients by room and name.
-	clients    map[string]map[string]watcher
-	publishers map[string][]*realtimeclient.Publisher
+	clients map[string]map[string]watcher
+	// publishers that run, and those that were stopped, by room.
+	publishers, stopped map[string][]*realtimeclient.Publisher
 }
 
 func newStorm(t *testing.T, d door) *storm {
-	return &storm{t: t, door: d, clients: map[string]map[string]watcher{}, publishers: map[string][]*realtimeclient.Publisher{}}
+	return &storm{
+		t: t, door: d, clients: map[string]map[string]watcher{},
+		publishers: map[string][]*realtimeclient.Publisher{}, stopped: map[string][]*realtimeclient.Publisher{},
+	}
 }
 
 // add notes a client of a room.
@@ -145,7 +150,7 @@ func (s *storm) attach(name string, addresses ...string) {
 // goOn waits until every publisher had n more messages acknowledged.
 func (s *storm) goOn(n int) {
 	s.t.Helper()
-	for _, p := range slices.Concat(slices.Collect(maps.Values(s.publishers))...) {
+	for _, p := range flat(s.publishers) {
 		until := p.Acknowledged() + n
 		NewWithT(s.t).Eventually(p.Acknowledged, patience, often).Should(BeNumerically(">=", until),
 			func() string { return fmt.Sprintf("messages are acknowledged; last trouble: %v", p.Err()) })
@@ -154,6 +159,7 @@ func (s *storm) goOn(n int) {
 
 // end stops the publishers, waits until the clients are level with them, and
 // judges what they received: everything that was acknowledged, once, in order.
+// The clients stay, and other publishers may begin.
 func (s *storm) end() {
 	s.t.Helper()
 	for name, report := range s.judge() {
@@ -163,16 +169,16 @@ func (s *storm) end() {
 	}
 }
 
-// judge ends the storm, and fails the test where the contract is broken. What
+// judge does what end does, and fails the test where the contract is broken. What
 // was lost in announced gaps is for the caller to judge.
 func (s *storm) judge() map[string]history.Report {
 	s.t.Helper()
 	out := map[string]history.Report{}
 	acknowledged, received := 0, 0
-	for room, watchers := range s.clients {
-		published, last := s.calm(room)
+	for room := range s.clients {
+		published := s.calm(room)
 		acknowledged += len(published.Acknowledged)
-		reports, disagreements := history.Room{Published: published, Clients: s.histories(watchers, last)}.Judge()
+		reports, disagreements := history.Room{Published: published, Clients: s.histories(room)}.Judge()
 		for name, report := range reports {
 			out[room+"/"+name] = report
 			received += report.Received
@@ -188,48 +194,68 @@ func (s *storm) judge() map[string]history.Report {
 	return out
 }
 
-// histories stops the clients of a room once they are level with its last message.
-func (s *storm) histories(watchers map[string]watcher, last history.Position) map[string]history.History {
+// calm stops the publishers of a room, and returns what they and those before them did.
+func (s *storm) calm(room string) history.Ledger {
+	s.stopped[room] = append(s.stopped[room], s.publishers[room]...)
+	s.publishers[room] = nil
+	var ledgers []history.Ledger
+	for _, p := range s.stopped[room] {
+		ledgers = append(ledgers, p.Stop())
+	}
+	return history.Join(ledgers...)
+}
+
+// histories are what the clients of a room received, once they are level with it.
+func (s *storm) histories(room string) map[string]history.History {
 	s.t.Helper()
+	s.level(room)
 	out := map[string]history.History{}
-	for name, c := range watchers {
-		NewWithT(s.t).Eventually(c.Position, patience, often).Should(reach(last),
-			func() string { return fmt.Sprintf("%s; last trouble: %v", name, c.Err()) })
-		out[name] = c.Stop()
+	for name, c := range s.clients[room] {
+		out[name] = c.History()
 	}
 	return out
 }
 
-// calm stops the publishers of a room, and returns what they did and where the last message is.
-func (s *storm) calm(room string) (published history.Ledger, last history.Position) {
-	var ledgers []history.Ledger
-	for _, p := range s.publishers[room] {
-		ledgers = append(ledgers, p.Stop())
-		if at := p.Last(); at.Epoch != last.Epoch || at.Offset > last.Offset {
-			last = at
-		}
+// level waits until every client of a room is where its last message is now. It is asked for again
+// when the room got another epoch meanwhile, in which that message may not be any more.
+func (s *storm) level(room string) {
+	s.t.Helper()
+	g := NewWithT(s.t)
+	var last history.Position
+	ask := func() (err error) {
+		last, err = realtimeclient.Last(ctx, http.DefaultClient, s.door.address, s.door.token, room)
+		return err
 	}
-	return history.Join(ledgers...), last
-}
-
-// reach matches a position that is level with another, or after it.
-func reach(last history.Position) OmegaMatcher {
-	return WithTransform(func(position string) bool {
-		at, err := history.ParsePosition(position)
-		return err == nil && at.Epoch == last.Epoch && at.Offset >= last.Offset
-	}, BeTrue())
+	g.Eventually(ask, patience, often).Should(Succeed())
+	for name, c := range s.clients[room] {
+		g.Eventually(func() (string, error) {
+			at, err := history.ParsePosition(c.Position())
+			switch {
+			case err == nil && at.Epoch != last.Epoch:
+				return at.String(), errors.Join(fmt.Errorf("the room is at %s", last), ask())
+			case err == nil && at.Offset < last.Offset:
+				return at.String(), fmt.Errorf("the room is at %s", last)
+			}
+			return at.String(), err
+		}, patience, often).ShouldNot(BeEmpty(), func() string { return fmt.Sprintf("%s/%s is level; last trouble: %v", room, name, c.Err()) })
+	}
 }
 
 // trouble says in words what clients and publishers went through.
 func (s *storm) trouble() string {
 	connects, retries, longest := 0, 0, time.Duration(0)
 	s.each(func(_ string, c watcher) { connects += c.Connects() })
-	for _, p := range slices.Concat(slices.Collect(maps.Values(s.publishers))...) {
+	for _, p := range append(flat(s.publishers), flat(s.stopped)...) {
 		stall, tries := p.Stall()
 		longest, retries = max(longest, stall), retries+tries
 	}
 	return fmt.Sprintf("clients attached %d times; %d publishes were tried again, and the slowest took %s",
 		connects, retries, longest.Round(time.Millisecond))
+}
+
+// flat is all of them in one list.
+func flat(byRoom map[string][]*realtimeclient.Publisher) []*realtimeclient.Publisher {
+	return slices.Concat(slices.Collect(maps.Values(byRoom))...)
 }
 
 // each calls do for every client.

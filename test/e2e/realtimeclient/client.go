@@ -85,6 +85,11 @@ func (c *Client) Stop() history.History {
 	c.cancel()
 	<-c.done
 	c.http.CloseIdleConnections()
+	return c.History()
+}
+
+// History is what the client received so far.
+func (c *Client) History() history.History {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return history.History{Events: slices.Clone(c.events)}

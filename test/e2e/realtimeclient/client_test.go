@@ -78,6 +78,18 @@ func TestAddressesAndRefusals(t *testing.T) {
 	}
 }
 
+// Where a room's last message is, is what the gateway says, or an error.
+func TestLast(t *testing.T) {
+	g := NewWithT(t)
+	gw := newGateway(t, [2][]line{{{offset: 1}, {offset: 2}}})
+	last, err := Last(t.Context(), http.DefaultClient, gw.address, token, room)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(last.String()).To(Equal(at(2)))
+	g.Expect(gw.asked()).To(Equal([]string{"latest"}))
+	_, err = Last(t.Context(), http.DefaultClient, gw.address, "wrong", room)
+	g.Expect(err).To(HaveField("Status", http.StatusUnauthorized))
+}
+
 // storage takes each message once by its key; it answers badly at first.
 type storage struct {
 	mu     sync.Mutex

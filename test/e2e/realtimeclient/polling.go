@@ -107,3 +107,15 @@ func begin(p *page) (string, error) {
 	at.Offset--
 	return at.String(), err
 }
+
+// Last asks a gateway where a room's last message is.
+func Last(ctx context.Context, client *http.Client, address, token, room string) (history.Position, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	p := &page{}
+	target := fmt.Sprintf("http://%s/v1/rooms/%s/messages?since=latest", address, room)
+	if err := Do(ctx, client, http.MethodGet, target, token, nil, p, http.StatusOK); err != nil {
+		return history.Position{}, err
+	}
+	return history.ParsePosition(p.Next)
+}

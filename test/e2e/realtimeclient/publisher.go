@@ -161,13 +161,3 @@ func (p *Publisher) unknown(id string) {
 	defer p.mu.Unlock()
 	p.ledger.Unknown = append(p.ledger.Unknown, id)
 }
-
-// Last is where the newest acknowledged message is.
-func (p *Publisher) Last() history.Position {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if n := len(p.ledger.Acknowledged); n > 0 {
-		return p.ledger.Acknowledged[n-1].At
-	}
-	return history.Position{}
-}
