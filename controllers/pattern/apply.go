@@ -2,9 +2,9 @@ package pattern
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -27,17 +27,17 @@ const (
 // apply makes the plan's children exist as planned. It writes nothing where
 // they already do.
 func (r *Reconciler) apply(ctx context.Context, s *scope) error {
-	alive := make([]client.Object, len(s.plan.Children))
-	for i, child := range s.plan.Children {
-		var err error
-		if alive[i], err = r.lookup(ctx, s, child); err != nil || !s.accepted.OK {
-			return err
-		}
+	alive, err := r.look(ctx, s)
+	if err != nil || !s.accepted.OK {
+		return err
+	}
+	if s.late {
+		s.again = catchUp
+		return nil
 	}
 	if s.applied != nil {
 		return nil
 	}
-	var err error
 	if s.marks, err = marksOf(s); err != nil {
 		return err
 	}
@@ -46,8 +46,13 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	}
 	for i, child := range s.plan.Children {
 		live, err := r.applyChild(ctx, s, child, alive[i])
-		if err != nil {
+		switch {
+		case err != nil:
 			return s.applyFailed(child, err)
+		case !s.accepted.OK:
+			return r.takeBack(ctx, s)
+		case s.applied != nil:
+			return nil
 		}
 		s.children = append(s.children, live)
 	}
@@ -58,73 +63,15 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	return nil
 }
 
-// lookup returns the living object of a child, nil where there is none. An
-// object that the cache does not know may still exist without our labels, and
-// is looked for once before it would be created.
-func (r *Reconciler) lookup(ctx context.Context, s *scope, child Child) (client.Object, error) {
-	live := child.DeepCopyObject().(client.Object)
-	key := client.ObjectKeyFromObject(child.Object)
-	err := r.client.Get(ctx, key, live)
-	if apierrors.IsNotFound(err) {
-		live = reflect.New(reflect.TypeOf(child.Object).Elem()).Interface().(client.Object)
-		err = r.live.Get(ctx, key, live)
-	}
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("get %s: %w", kindOf(child.Object), err)
-	}
-	if child.Shared {
-		return live, nil
-	}
-	r.claim(s, child, live)
-	return live, nil
-}
-
-// claim refuses an object that is somebody else's.
-func (r *Reconciler) claim(s *scope, child Child, live client.Object) {
-	controller := metav1.GetControllerOf(live)
-	switch {
-	case controller != nil && controller.UID == s.obj.GetUID():
-	case controller == nil && ours(live, r.kind.name(), s.obj.GetName()):
-	case controller != nil && controller.Kind == r.kind.name() && controller.Name == s.obj.GetName():
-		// Left by an object of the same name that is gone; the garbage collector is about to take it,
-		// and that is noticed.
-		s.waitForLeft(live, kindOf(child.Object))
-	default:
-		s.refuse(v1alpha1.ReasonNameConflict, fmt.Sprintf(
-			"%s %q exists and was not made for this object: rename or delete it, or choose another name",
-			kindOf(child.Object), child.GetName()), true)
-	}
-}
-
-// waitForLeft waits for what a deleted object of the same name has left, and names it where others keep it.
-func (s *scope) waitForLeft(live client.Object, kind string) {
-	held := live.GetFinalizers()
-	message := "waits until what a deleted object of the same name has left is gone"
-	switch {
-	case !live.GetDeletionTimestamp().IsZero() && len(held) > 0:
-		message += fmt.Sprintf(": %s %q is kept by its finalizers %s", kind, live.GetName(), strings.Join(held, ", "))
-	case s.applied != nil:
-		return
-	}
-	s.applied = &Verdict{Reason: v1alpha1.ReasonProgressing, Message: message}
-}
-
-// ours is true for an object that Trellis made for the named owner and a deletion kept.
-func ours(obj client.Object, kind, name string) bool {
-	labels := obj.GetLabels()
-	return labels[v1alpha1.LabelManagedBy] == v1alpha1.ManagedBy &&
-		labels[v1alpha1.LabelKind] == kind && labels[v1alpha1.LabelName] == name
-}
-
 // applyChild brings one child to its planned state and returns it as it lives.
 func (r *Reconciler) applyChild(ctx context.Context, s *scope, child Child, live client.Object) (client.Object, error) {
 	if child.Shared {
 		return r.ensureShared(ctx, child, live)
 	}
-	if live != nil && metav1.GetControllerOf(live) == nil {
+	if live == nil {
+		return r.make(ctx, s, child)
+	}
+	if metav1.GetControllerOf(live) == nil {
 		if err := r.adopt(ctx, s, live); err != nil {
 			return nil, err
 		}
@@ -133,18 +80,76 @@ func (r *Reconciler) applyChild(ctx context.Context, s *scope, child Child, live
 	if err != nil {
 		return nil, err
 	}
-	if live != nil {
-		same, err := unchanged(desired, live)
-		if err != nil || same {
-			return live, err
-		}
+	if same, err := unchanged(desired, live); err != nil || same {
+		return live, err
 	}
-	if err := r.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(desired), fieldOwner, client.ForceOwnership); err != nil {
+	out, err := r.send(ctx, s, desired, child)
+	if err != nil {
 		return nil, err
 	}
 	r.tellRotated(s, desired, live)
-	out := reflect.New(reflect.TypeOf(child.Object).Elem()).Interface().(client.Object)
-	return out, runtime.DefaultUnstructuredConverter.FromUnstructured(desired.Object, out)
+	return out, nil
+}
+
+// noVersion is a resourceVersion that no object has: a store counts its writes from 1, which is its own. An apply
+// with it makes an object that is not there, and is a conflict where one is.
+const noVersion = "1"
+
+// make makes a child that nobody has seen, and takes over none that is there after all: such a one is
+// looked at, and claimed or refused.
+func (r *Reconciler) make(ctx context.Context, s *scope, child Child) (client.Object, error) {
+	desired, err := r.desired(s, child, nil)
+	if err != nil {
+		return nil, err
+	}
+	desired.SetResourceVersion(noVersion)
+	out, err := r.send(ctx, s, desired, child)
+	if err == nil {
+		s.made = append(s.made, out)
+	}
+	if !apierrors.IsConflict(err) {
+		return out, err
+	}
+	live, lookErr := r.lookLive(ctx, child)
+	if lookErr != nil {
+		return nil, errors.Join(err, lookErr)
+	}
+	if live == nil {
+		// It has gone since, or this API server wants no version of what is not there.
+		desired.SetResourceVersion("")
+		return r.send(ctx, s, desired, child)
+	}
+	if r.claim(s, child, live); !s.accepted.OK || s.applied != nil {
+		return nil, nil
+	}
+	return r.applyChild(ctx, s, child, live)
+}
+
+// takeBack deletes what was made before a child turned out to be somebody else's: of an object that is refused
+// there is to be nothing.
+func (r *Reconciler) takeBack(ctx context.Context, s *scope) error {
+	for _, obj := range s.made {
+		uid := obj.GetUID()
+		err := r.client.Delete(ctx, obj, client.Preconditions{UID: &uid}, client.PropagationPolicy(metav1.DeletePropagationBackground))
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("take back %s: %w", kindOf(obj), err)
+		}
+		r.written.forgetChild(s.obj, obj)
+	}
+	return nil
+}
+
+// send applies a child and returns it as it lives then.
+func (r *Reconciler) send(ctx context.Context, s *scope, desired *unstructured.Unstructured, child Child) (client.Object, error) {
+	if err := r.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(desired), fieldOwner, client.ForceOwnership); err != nil {
+		return nil, err
+	}
+	out := empty(child.Object)
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(desired.Object, out); err != nil {
+		return nil, fmt.Errorf("read %s: %w", kindOf(child.Object), err)
+	}
+	r.written.noteChild(s.obj, out, r.clock.Now())
+	return out, nil
 }
 
 // tellRotated tells that a Secret's values were made anew.
@@ -161,10 +166,14 @@ func (r *Reconciler) ensureShared(ctx context.Context, child Child, live client.
 		return live, nil
 	}
 	obj := child.DeepCopyObject().(client.Object)
-	if err := r.client.Create(ctx, obj, fieldOwner); client.IgnoreAlreadyExists(err) != nil {
-		return nil, err
+	err := r.client.Create(ctx, obj, fieldOwner)
+	if !apierrors.IsAlreadyExists(err) {
+		return obj, err
 	}
-	return obj, nil
+	if live, lookErr := r.lookLive(ctx, child); live != nil || lookErr != nil {
+		return live, lookErr
+	}
+	return nil, err
 }
 
 // desired is what is sent to the API server for a child.

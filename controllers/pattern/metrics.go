@@ -43,7 +43,9 @@ func (r *Reconciler) report(s *scope) {
 			since = old.LastTransitionTime.Time
 		}
 		r.metrics.toReady.WithLabelValues(r.kind.name()).Observe(r.clock.Since(since).Seconds())
-		r.event(s.obj, corev1.EventTypeNormal, eventReady, ready.Message)
+		if old != nil && old.Status == metav1.ConditionFalse {
+			r.event(s.obj, corev1.EventTypeNormal, eventReady, ready.Message)
+		}
 	case was && !is:
 		r.event(s.obj, corev1.EventTypeWarning, eventNotReady, ready.Reason+": "+ready.Message)
 	}

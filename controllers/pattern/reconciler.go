@@ -10,7 +10,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -56,8 +55,10 @@ type Reconciler struct {
 	// autoscaler of all kinds; tell is what it wakes this one by.
 	autoscaler *autoscaler
 	tell       chan event.GenericEvent
-	// written holds the resourceVersion of each object's last write by this process.
-	written sync.Map
+	// written are the last writes of this process.
+	written *written
+	// started is when an object of which nothing was said yet was looked at first.
+	started sync.Map
 }
 
 // Reconcile implements reconcile.Reconciler.
@@ -66,7 +67,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (_ re
 	if s == nil || err != nil {
 		return ctrl.Result{}, err
 	}
-	if r.behind(req, s.obj) {
+	if !r.written.showsSelf(s.obj) {
 		return ctrl.Result{RequeueAfter: catchUp}, nil
 	}
 	defer func() {
@@ -91,7 +92,7 @@ func (r *Reconciler) run(ctx context.Context, s *scope) error {
 		}
 		return err
 	}
-	if err := r.apply(ctx, s); err != nil || !s.accepted.OK || !s.applied.OK {
+	if err := r.apply(ctx, s); err != nil || s.late || !s.accepted.OK || !s.applied.OK {
 		return err
 	}
 	if err := r.grow(ctx, s); err != nil {
@@ -108,7 +109,8 @@ func (r *Reconciler) fetch(ctx context.Context, req reconcile.Request) (*scope, 
 	obj := r.kind.newObject()
 	if err := r.client.Get(ctx, req.NamespacedName, obj); err != nil {
 		if apierrors.IsNotFound(err) {
-			r.written.Delete(req.NamespacedName)
+			r.written.forget(req.NamespacedName)
+			r.started.Delete(req.NamespacedName)
 			r.queue.leave(r.kind.name(), req.NamespacedName)
 			r.autoscaler.forget(r.kind.name(), req.NamespacedName)
 		}
@@ -130,25 +132,9 @@ func (r *Reconciler) addFinalizer(ctx context.Context, s *scope) error {
 	if err := r.client.Patch(ctx, s.obj, patch, fieldOwner); err != nil {
 		return fmt.Errorf("add finalizer: %w", err)
 	}
-	r.remember(s.obj)
+	r.written.note(s.obj)
 	s.before = s.obj.DeepCopyObject().(v1alpha1.Pattern)
 	return nil
-}
-
-// remember notes a write to an object.
-func (r *Reconciler) remember(obj v1alpha1.Pattern) {
-	r.written.Store(client.ObjectKeyFromObject(obj), obj.GetResourceVersion())
-}
-
-// behind is true while the cache does not show this process's last write to the object: a status
-// that is compared with an older one would leave out what the last write changed.
-func (r *Reconciler) behind(req reconcile.Request, obj v1alpha1.Pattern) bool {
-	last, ok := r.written.Load(req.NamespacedName)
-	if !ok {
-		return false
-	}
-	order, err := resourceversion.CompareResourceVersion(obj.GetResourceVersion(), last.(string))
-	return err == nil && order < 0
 }
 
 // observe looks at what is alive.
@@ -164,6 +150,7 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 	s.health = r.kind.observe(s.obj, seen)
 	s.observed = true
 	r.followLoad(s)
+	r.waitForWords(s)
 	return nil
 }
 
@@ -191,7 +178,7 @@ func (r *Reconciler) patchStatus(ctx context.Context, s *scope) error {
 		}
 		return fmt.Errorf("patch status: %w", err)
 	}
-	r.remember(target)
+	r.written.note(target)
 	r.report(s)
 	return nil
 }

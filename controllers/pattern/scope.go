@@ -21,10 +21,12 @@ type scope struct {
 	inputs Inputs
 	plan   Plan
 
-	// children are alive, in the plan's order.
-	children []client.Object
-	engine   *v1alpha1.Engine
-	claims   []corev1.PersistentVolumeClaim
+	// children are alive, in the plan's order; made are those that this reconcile made.
+	children, made []client.Object
+	// late is true while the cache does not show what this process wrote.
+	late   bool
+	engine *v1alpha1.Engine
+	claims []corev1.PersistentVolumeClaim
 	// marks of what is planned now.
 	marks marks
 	// held names what an update waits for.
@@ -38,6 +40,9 @@ type scope struct {
 	load   *scaling.Decision
 	// growth of the claims, nil where they are as planned.
 	growth *Verdict
+
+	// wordless is true while the first words about an object wait.
+	wordless bool
 
 	// accepted, applied, health and deleting are what the phases found.
 	accepted Verdict
@@ -63,6 +68,9 @@ func (s *scope) refuse(reason, message string, stalled bool) {
 
 // conclusive is true when the phases came to a verdict.
 func (s *scope) conclusive() bool {
+	if s.wordless {
+		return false
+	}
 	refused := !s.accepted.OK && s.accepted.Reason != ""
 	failed := s.applied != nil && !s.applied.OK
 	return s.deleting != nil || refused || failed || s.observed

@@ -91,7 +91,7 @@ func (g *Registration) Setup(mgr manager.Manager, o Options) error {
 			client: mgr.GetClient(), live: mgr.GetAPIReader(), scheme: mgr.GetScheme(),
 			events: mgr.GetEventRecorder("trellis"), clock: o.Clock,
 			secrets: secrets, metrics: m, clusterDomain: o.ClusterDomain, queue: waiting,
-			autoscaler: scaler, tell: make(chan event.GenericEvent),
+			autoscaler: scaler, tell: make(chan event.GenericEvent), written: newWritten(),
 		}
 		if err := r.setup(mgr, o); err != nil {
 			return fmt.Errorf("set up %s: %w", k.name(), err)

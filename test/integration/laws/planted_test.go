@@ -124,7 +124,8 @@ func TestAnOperatorThatSwallowsARefusalIsCaught(t *testing.T) {
 		return strings.HasSuffix(r.URL.Path, "/status") && strings.Contains(string(sent), `"status":"True","type":"Ready"`) &&
 			strings.Contains(r.URL.Path, "/realtimegateways/") && done.CompareAndSwap(false, true)
 	}
-	caught(t, deluded.failure(t, sample(t, "realtimegateway-minimal"), failOnce(ready, denied)), "is in motion")
+	// Of one with an Engine it is said that it starts, before it is ready.
+	caught(t, deluded.failure(t, sample(t, "realtimegateway-dedicated"), failOnce(ready, denied)), "is in motion")
 }
 
 // TestAnOperatorThatIgnoresEventsIsCaught plants one that never hears that a Deployment has changed.

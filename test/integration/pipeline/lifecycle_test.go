@@ -121,6 +121,33 @@ func TestForeignObjectIsNotTaken(t *testing.T) {
 	g.Expect(framework.Children(ctx, ns)).To(BeEmpty())
 }
 
+// TestNothingIsLeftWhereAForeignObjectIsFoundLast: the Deployment is made last, after all others.
+func TestNothingIsLeftWhereAForeignObjectIsFoundLast(t *testing.T) {
+	g := NewWithT(t)
+	RegisterTestingT(t)
+	startOperator(t)
+	ns, class := framework.NewNamespace(t), framework.NewClass(t)
+	labels := map[string]string{"app": "mine"}
+	foreign := &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "chat-rtg"},
+		Spec: appsv1.DeploymentSpec{
+			Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels},
+				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "mine", Image: "example.com/mine"}}},
+			},
+		},
+	}
+	g.Expect(framework.Admin.Create(ctx, foreign)).To(Succeed())
+	gw := gateway(ns, "chat", class, memory)
+	g.Expect(framework.Admin.Create(ctx, gw)).To(Succeed())
+	g.Eventually(reload(gw), patience).Should(haveCondition(v1alpha1.ConditionAccepted, metav1.ConditionFalse, v1alpha1.ReasonNameConflict))
+	g.Eventually(func() []client.Object { return framework.Children(ctx, ns) }, patience).Should(BeEmpty())
+	g.Expect(reload(foreign)().UID).To(Equal(foreign.UID))
+	g.Expect(reload(foreign)().Labels).To(BeEmpty())
+	g.Expect(reload(foreign)().OwnerReferences).To(BeEmpty())
+}
+
 func TestDriftIsPutRightAndStrangersFieldsAreLeft(t *testing.T) {
 	g := NewWithT(t)
 	startOperator(t)
