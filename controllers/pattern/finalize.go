@@ -19,6 +19,9 @@ import (
 // what an old cache does not know would be lost.
 func (r *Reconciler) finalize(ctx context.Context, s *scope) (reconcile.Result, error) {
 	s.deleting = &Verdict{Reason: v1alpha1.ReasonDeleting, Message: "the object is being deleted"}
+	if err := r.refresh(ctx, s); err != nil || s.gone {
+		return ctrl.Result{}, err
+	}
 	if !controllerutil.ContainsFinalizer(s.obj, Finalizer) {
 		s.waitForOthers()
 		return ctrl.Result{}, nil
@@ -47,6 +50,24 @@ func (r *Reconciler) finalize(ctx context.Context, s *scope) (reconcile.Result, 
 	return ctrl.Result{}, r.removeFinalizer(ctx, s)
 }
 
+// refresh reads the object itself from the API server, before anything that holds data is touched: by what an old
+// cache says, the data of another object of the same name would be dropped, or by a policy that holds no more.
+// Where only others' finalizers are left there is nothing to do but to name them.
+func (r *Reconciler) refresh(ctx context.Context, s *scope) error {
+	if !controllerutil.ContainsFinalizer(s.obj, Finalizer) {
+		return nil
+	}
+	live := r.kind.newObject()
+	err := r.live.Get(ctx, client.ObjectKeyFromObject(s.obj), live)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("get what is to be deleted: %w", err)
+	}
+	if s.gone = err != nil || live.GetUID() != s.obj.GetUID(); !s.gone {
+		s.obj, s.before = live, live.DeepCopyObject().(v1alpha1.Pattern)
+	}
+	return nil
+}
+
 // blockers names who still uses an Engine.
 func (r *Reconciler) blockers(ctx context.Context, s *scope) ([]string, error) {
 	if _, isEngine := s.obj.(*v1alpha1.Engine); !isEngine {
@@ -58,7 +79,7 @@ func (r *Reconciler) blockers(ctx context.Context, s *scope) ([]string, error) {
 // deletionPolicy is Retain where the class that would say otherwise is gone.
 func (r *Reconciler) deletionPolicy(ctx context.Context, s *scope) (v1alpha1.DeletionPolicy, error) {
 	var classes v1alpha1.PatternClassList
-	if err := r.client.List(ctx, &classes); err != nil {
+	if err := r.live.List(ctx, &classes); err != nil {
 		return "", fmt.Errorf("list classes: %w", err)
 	}
 	class, _ := pickClass(classNameOf(s.obj), classes.Items)
@@ -122,7 +143,7 @@ func (r *Reconciler) removeFinalizer(ctx context.Context, s *scope) error {
 	}
 	if s.gone = len(target.GetFinalizers()) == 0; !s.gone {
 		// Somebody else's keep the object. What is told to its status is compared with this write.
-		r.remember(target)
+		r.written.note(target)
 		s.obj, s.before = target, target.DeepCopyObject().(v1alpha1.Pattern)
 		s.waitForOthers()
 	}

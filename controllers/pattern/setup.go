@@ -3,6 +3,7 @@ package pattern
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -125,7 +126,7 @@ func newAutoscaler(mgr manager.Manager, o Options) (*autoscaler, error) {
 
 func (r *Reconciler) setup(mgr manager.Manager, o Options) error {
 	b := ctrl.NewControllerManagedBy(mgr).
-		For(r.kind.newObject(), builder.WithPredicates(specOrMarks())).
+		For(r.kind.newObject(), builder.WithPredicates(predicate.Or(specOrMarks(), held()))).
 		Watches(&v1alpha1.PatternClass{}, handler.EnqueueRequestsFromMapFunc(r.everyObject), builder.WithPredicates(specOrMarks())).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.bySecret), builder.WithPredicates(notOurs())).
 		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(r.byClaim), builder.WithPredicates(specOrMarks())).
@@ -157,6 +158,18 @@ func (r *Reconciler) setup(mgr manager.Manager, o Options) error {
 // not those of the status, which the pipeline writes itself.
 func specOrMarks() predicate.Predicate {
 	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.LabelChangedPredicate{})
+}
+
+// held passes changes of who else keeps an object that is being deleted, which its status names.
+func held() predicate.Predicate {
+	return predicate.Funcs{
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			return !e.ObjectNew.GetDeletionTimestamp().IsZero() && !slices.Equal(e.ObjectOld.GetFinalizers(), e.ObjectNew.GetFinalizers())
+		},
+		// The others pass these.
+		CreateFunc: func(event.CreateEvent) bool { return false }, DeleteFunc: func(event.DeleteEvent) bool { return false },
+		GenericFunc: func(event.GenericEvent) bool { return false },
+	}
 }
 
 // notOurs passes Secrets of users, which bear the label watch and no controller of ours.
