@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 	"github.com/trellis-dev/trellis/controllers"
@@ -159,7 +160,11 @@ func Patterns(ctx context.Context, namespace string) ([]v1alpha1.Pattern, error)
 // Children lists all that a pattern may own in a namespace.
 func Children(ctx context.Context, namespace string) []client.Object {
 	var out []client.Object
-	for _, list := range pattern.ChildLists() {
+	lists := pattern.ChildLists()
+	if routes {
+		lists = append(lists, &gatewayv1.HTTPRouteList{})
+	}
+	for _, list := range lists {
 		if Admin.List(ctx, list, client.InNamespace(namespace), client.MatchingLabels{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}) != nil {
 			return nil
 		}

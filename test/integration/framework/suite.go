@@ -6,8 +6,10 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,15 +42,40 @@ func Root() string {
 	return filepath.Join(filepath.Dir(file), "..", "..", "..")
 }
 
+// routes is true where the API server serves HTTPRoutes from the start.
+var routes bool
+
+// RouteCRD is the file with the CRD of HTTPRoute, of the module that the operator is built with.
+func RouteCRD() (string, error) {
+	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/gateway-api").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the Gateway API's module: %w", err)
+	}
+	return filepath.Join(strings.TrimSpace(string(dir)), "config", "crd", "standard", "gateway.networking.k8s.io_httproutes.yaml"), nil
+}
+
+// MainWithRoutes is Main with an API server that serves HTTPRoutes.
+func MainWithRoutes(m *testing.M) int {
+	file, err := RouteCRD()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	routes = true
+	return run(m, file)
+}
+
 // Main is the TestMain of a package: it runs its tests against an API server of their own.
-func Main(m *testing.M) int {
+func Main(m *testing.M) int { return run(m) }
+
+func run(m *testing.M, crds ...string) int {
 	ctrl.SetLogger(logger())
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS is not set: run `make test-integration`")
 		return 1
 	}
 	env := &envtest.Environment{
-		CRDDirectoryPaths:     []string{filepath.Join(Root(), "config", "crd", "bases")},
+		CRDDirectoryPaths:     append([]string{filepath.Join(Root(), "config", "crd", "bases")}, crds...),
 		ErrorIfCRDPathMissing: true,
 	}
 	// The default range has addresses for 254 Services, which a run of the laws uses up; then no

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -69,32 +70,43 @@ func dieAfter(n int64, died chan<- struct{}) transport {
 	}
 }
 
-// pauseBefore stops the operator as a suspended machine would: its n-th write and all that it asks
-// after that wait until resume is closed. The writes are carried out then, although their contexts have
-// ended long ago. paused is closed when it stops.
-func pauseBefore(n int64, paused chan<- struct{}, resume <-chan struct{}) transport {
+// pause is a stop of an operator, as a suspended machine makes one: its n-th write and all that it asks after that
+// wait until resume is closed. The writes are carried out then, although their contexts have ended long ago.
+type pause struct {
+	n int64
+	// begun is closed when it stops, noticed when it has given up what waits.
+	begun, noticed, resume chan struct{}
+}
+
+func pauseBefore(n int64) *pause {
+	return &pause{n: n, begun: make(chan struct{}), noticed: make(chan struct{}), resume: make(chan struct{})}
+}
+
+func (p *pause) wrap(next http.RoundTripper) http.RoundTripper {
 	var writes atomic.Int64
 	var asleep atomic.Bool
-	return func(next http.RoundTripper) http.RoundTripper {
-		return roundTripper(func(r *http.Request) (*http.Response, error) {
-			if framework.IsWrite(r) && writes.Add(1) >= n && asleep.CompareAndSwap(false, true) {
-				close(paused)
-			}
-			if !asleep.Load() {
-				return next.RoundTrip(r)
-			}
-			if framework.IsWrite(r) {
-				<-resume
-				return next.RoundTrip(r.Clone(context.WithoutCancel(r.Context())))
-			}
-			select {
-			case <-resume:
-				return next.RoundTrip(r)
-			case <-r.Context().Done():
+	var notice sync.Once
+	return roundTripper(func(r *http.Request) (*http.Response, error) {
+		if framework.IsWrite(r) && writes.Add(1) >= p.n && asleep.CompareAndSwap(false, true) {
+			close(p.begun)
+		}
+		if !asleep.Load() {
+			return next.RoundTrip(r)
+		}
+		select {
+		case <-p.resume:
+		case <-r.Context().Done():
+			if !framework.IsWrite(r) {
 				return nil, r.Context().Err()
 			}
-		})
-	}
+			notice.Do(func() { close(p.noticed) })
+			<-p.resume
+		}
+		if framework.IsWrite(r) {
+			r = r.Clone(context.WithoutCancel(r.Context()))
+		}
+		return next.RoundTrip(r)
+	})
 }
 
 // fault is an answer that the API server may give instead of the right one.
@@ -110,6 +122,7 @@ var (
 	timedOut = fault{"timeout", metav1.Status{Code: http.StatusGatewayTimeout, Reason: metav1.StatusReasonTimeout}, true}
 	tooMany  = fault{"too many requests", metav1.Status{Code: http.StatusTooManyRequests, Reason: metav1.StatusReasonTooManyRequests}, false}
 	denied   = fault{"forbidden", metav1.Status{Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden}, false}
+	missing  = metav1.Status{Code: http.StatusNotFound, Reason: metav1.StatusReasonNotFound}
 	faults   = []fault{conflict, timedOut, tooMany, denied}
 )
 

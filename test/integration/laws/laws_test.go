@@ -78,7 +78,7 @@ func watched() [][]string {
 		out = append(out, []string{strings.ToLower(kind) + "s"})
 	}
 	return append(out, []string{"secrets"}, []string{"deployments", "statefulsets"}, []string{"persistentvolumeclaims"},
-		[]string{"patternclasses"}, []string{"services", "configmaps", "serviceaccounts", "networkpolicies", "ingresses"})
+		[]string{"patternclasses"}, []string{"services", "configmaps", "serviceaccounts", "networkpolicies", "ingresses", "httproutes"})
 }
 
 func TestStaleReads(t *testing.T) {

@@ -21,10 +21,10 @@ func (s subject) takeover(t testing.TB, e example, n int64, asleep bool) error {
 		return err
 	}
 	ns := framework.NewNamespace(t)
-	lost, wake := make(chan struct{}), make(chan struct{})
+	lost, sleep := make(chan struct{}), pauseBefore(n+1)
 	fault := dieAfter(n, lost)
 	if asleep {
-		fault = pauseBefore(n+1, lost, wake)
+		fault = sleep.wrap
 	}
 	two := framework.OperatorOptions{Namespace: ns, LeaseNamespace: ns}
 	leader := s.startOne(t, two, fault)
@@ -39,7 +39,7 @@ func (s subject) takeover(t testing.TB, e example, n int64, asleep bool) error {
 	}
 	reached := func() error { return compare(ns, want.state) }
 	if asleep {
-		err = s.wakeLate(leader, other, ns, reached, lost, wake)
+		err = s.wakeLate(leader, other, ns, reached, sleep)
 	} else {
 		err = waitFor(leader, ns, lost)
 	}
@@ -47,22 +47,25 @@ func (s subject) takeover(t testing.TB, e example, n int64, asleep bool) error {
 		return err
 	}
 	leader.Stop()
-	return reach(other, ns, reached)
+	return errors.Join(reach(other, ns, reached), inOffice(leader), inOffice(other))
 }
 
-// wakeLate wakes the leader once the other has done its work, and waits for what the leader sends then.
-// Where the leader had no n-th write it was never asleep.
-func (s subject) wakeLate(leader, other *operator, ns string, reached func() error, lost <-chan struct{}, wake chan<- struct{}) error {
-	if err := reach(other, ns, reached); err != nil {
-		close(wake)
-		return err
+// wakeLate wakes the leader once the other has done its work and the leader has noticed that it leads no more, and
+// waits for what the leader sends then. Where the leader had no n-th write it was never asleep.
+func (s subject) wakeLate(leader, other *operator, ns string, reached func() error, sleep *pause) error {
+	err := reach(other, ns, reached)
+	if err == nil && closed(sleep.begun) {
+		err = until(leader, ns, func() error {
+			if !closed(sleep.noticed) {
+				return errors.New("the leader goes on after its lease was lost")
+			}
+			return nil
+		})
 	}
 	before := writesSent(leader)
-	close(wake)
-	select {
-	case <-lost:
-	default:
-		return nil
+	close(sleep.resume)
+	if err != nil || !closed(sleep.begun) {
+		return err
 	}
 	return until(other, ns, func() error {
 		if writesSent(leader) == before {
@@ -70,6 +73,29 @@ func (s subject) wakeLate(leader, other *operator, ns string, reached func() err
 		}
 		return nil
 	})
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// inOffice wants an operator to have written nothing before it held the lease.
+func inOffice(op *operator) error {
+	for _, c := range op.Calls() {
+		switch {
+		case c.Method == http.MethodGet || strings.Contains(c.URL, "/events"):
+		case !framework.IsLeaseURL(c.URL):
+			return fmt.Errorf("%s was written without the lease", c.URL)
+		case c.Code == http.StatusCreated || c.Code == http.StatusOK:
+			return nil
+		}
+	}
+	return nil
 }
 
 // waitFor waits until the operator is lost, or has done all its work before that.

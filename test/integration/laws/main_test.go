@@ -20,5 +20,5 @@ func TestMain(m *testing.M) {
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == fmt.Sprint(runtime.GOMAXPROCS(0)) {
 		_ = parallel.Value.Set(fmt.Sprint(casesAtOnce))
 	}
-	os.Exit(framework.Main(m))
+	os.Exit(framework.MainWithRoutes(m))
 }

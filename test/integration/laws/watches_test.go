@@ -208,6 +208,27 @@ func lag(by time.Duration, on *atomic.Bool, kinds ...string) transport {
 	})
 }
 
+// drip makes the cache of chosen kinds, named as in URLs, learn of one event after the other, each some time after
+// the one before, while on is set: it shows every state that there was.
+func drip(by time.Duration, on *atomic.Bool, kinds ...string) transport {
+	return onWatches(func(r *http.Request) (deliver, *http.Response) {
+		if !slices.Contains(kinds, path.Base(r.URL.Path)) {
+			return nil, nil
+		}
+		return func(lines <-chan []byte, out io.Writer) error {
+			for line := range lines {
+				if on.Load() {
+					<-time.After(by)
+				}
+				if _, err := out.Write(line); err != nil {
+					return err
+				}
+			}
+			return nil
+		}, nil
+	})
+}
+
 // deaf drops chosen events for good, as no API server would.
 func deaf(chosen func(kind string, e event) bool) transport {
 	return onWatches(func(r *http.Request) (deliver, *http.Response) {

@@ -3,8 +3,6 @@
 package pipeline
 
 import (
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -194,11 +192,9 @@ func TestAGatewayRouteWaitsForTheGatewayAPI(t *testing.T) {
 // installGatewayAPI installs the CRDs of the module that the operator is built with.
 func installGatewayAPI(t *testing.T, g *WithT) {
 	t.Helper()
-	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/gateway-api").Output()
+	file, err := framework.RouteCRD()
 	g.Expect(err).NotTo(HaveOccurred())
-	options := envtest.CRDInstallOptions{Paths: []string{
-		filepath.Join(strings.TrimSpace(string(dir)), "config", "crd", "standard", "gateway.networking.k8s.io_httproutes.yaml"),
-	}}
+	options := envtest.CRDInstallOptions{Paths: []string{file}}
 	_, err = envtest.InstallCRDs(framework.Config, options)
 	g.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() {
