@@ -81,6 +81,16 @@ func Fail(ctx context.Context, err error) error {
 	return fromStatus(http.StatusInternalServerError, "", err)
 }
 
+// WriteError answers with err as a typed handler that returns it does.
+func WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	err = Fail(r.Context(), err)
+	var p *Problem
+	if !errors.As(err, &p) {
+		p = fromStatus(http.StatusInternalServerError, "", err).(*Problem)
+	}
+	WriteProblem(w, p)
+}
+
 func (p *Plane) openAPI(w http.ResponseWriter, r *http.Request) {
 	out, err := json.Marshal(p.API.OpenAPI())
 	if err != nil {

@@ -208,6 +208,9 @@ func WithIdentity(ctx context.Context, id Identity) context.Context {
 
 // IdentityOf returns the identity that ctx carries; without one, it has no rights.
 func IdentityOf(ctx context.Context) Identity {
+	if s, direct := ctx.(*scope); direct && s.identified {
+		return s.identity
+	}
 	id, _ := ctx.Value(identityKey{}).(Identity)
 	return id
 }
@@ -232,7 +235,9 @@ func (p *Plane) authenticate(next http.Handler) http.Handler {
 			writeRequestProblem(w, r, problem)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(WithIdentity(r.Context(), id)))
+		s := scopeOf(r.Context())
+		s.identity, s.identified = id, true
+		next.ServeHTTP(w, r)
 	})
 }
 

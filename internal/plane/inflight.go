@@ -30,14 +30,14 @@ func NewInFlight(n int, m *Metrics) *InFlight {
 // Serving is how many requests hold a slot.
 func (f *InFlight) Serving() int { return len(f.slots) }
 
-// turn is a request's slot, given back once.
+// turn is a request's slot, given back once. Without slots there is none.
 type turn struct {
 	slots chan struct{}
 	ended atomic.Bool
 }
 
 func (t *turn) end() {
-	if !t.ended.Swap(true) {
+	if t.slots != nil && !t.ended.Swap(true) {
 		<-t.slots
 	}
 }
@@ -45,8 +45,8 @@ func (t *turn) end() {
 // Hold gives the request's slot back early: for a response that is held open,
 // and is bounded by the limits on connections instead.
 func Hold(ctx context.Context) {
-	if n := noteOf(ctx); n != nil && n.turn != nil {
-		n.turn.end()
+	if s := scopeOf(ctx); s != nil {
+		s.turn.end()
 	}
 }
 
@@ -59,14 +59,9 @@ func (f *InFlight) Limit(next http.Handler) http.Handler {
 				"this replica serves as many requests as it may; try again").After(busyRetry))
 			return
 		}
-		t := &turn{slots: f.slots}
-		defer t.end()
-		note := noteOf(r.Context())
-		if note == nil {
-			note = &requestNote{remote: r.RemoteAddr}
-			r = r.WithContext(withNote(r.Context(), note))
-		}
-		note.turn = t
+		turn := &scopeOf(r.Context()).turn
+		turn.slots = f.slots
+		defer turn.end()
 		next.ServeHTTP(w, r)
 	})
 }

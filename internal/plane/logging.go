@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-chi/chi/v5"
-	"github.com/go-chi/chi/v5/middleware"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/trellis-dev/trellis/internal/planeconfig"
@@ -36,11 +34,9 @@ func redacted(u *url.URL) string {
 func logRequests(log *slog.Logger) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			start := time.Now()
-			note := &requestNote{remote: r.RemoteAddr}
-			ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
-			next.ServeHTTP(ww, r.WithContext(withNote(r.Context(), note)))
-			status := statusOf(ww)
+			s := scopeOf(r.Context())
+			next.ServeHTTP(w, r)
+			status := s.answer.status()
 			level := slog.LevelDebug
 			if status >= http.StatusInternalServerError && status != http.StatusServiceUnavailable {
 				level = slog.LevelError
@@ -50,14 +46,14 @@ func logRequests(log *slog.Logger) func(http.Handler) http.Handler {
 			}
 			attrs := []slog.Attr{
 				slog.String("method", r.Method), slog.String("url", redacted(r.URL)),
-				slog.String("route", chi.RouteContext(r.Context()).RoutePattern()),
-				slog.Int("status", status), slog.Duration("took", time.Since(start)), slog.String("remote", r.RemoteAddr),
+				slog.String("route", s.route.RoutePattern()),
+				slog.Int("status", status), slog.Duration("took", time.Since(s.began)), slog.String("remote", r.RemoteAddr),
 			}
 			if span := trace.SpanContextFromContext(r.Context()); span.HasTraceID() {
 				attrs = append(attrs, slog.String("trace", span.TraceID().String()))
 			}
-			if note.cause != nil {
-				attrs = append(attrs, slog.String("error", note.cause.Error()))
+			if s.cause != nil {
+				attrs = append(attrs, slog.String("error", s.cause.Error()))
 			}
 			log.LogAttrs(r.Context(), level, "request", attrs...)
 		})

@@ -1,14 +1,12 @@
 package plane
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
-	"github.com/go-chi/chi/v5"
-	"github.com/go-chi/chi/v5/middleware"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	dto "github.com/prometheus/client_model/go"
@@ -33,6 +31,7 @@ type Metrics struct {
 	EngineErrors *prometheus.CounterVec
 
 	requests *prometheus.HistogramVec
+	times    requestTimes
 	labels   prometheus.Labels
 
 	mu        sync.Mutex
@@ -101,21 +100,12 @@ func NewMetrics(cfg planeconfig.Config, version string) *Metrics {
 // observe times the requests that are not held open.
 func (m *Metrics) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start := time.Now()
-		// The layer of the log has wrapped it already.
-		ww, wrapped := w.(middleware.WrapResponseWriter)
-		if !wrapped {
-			ww = middleware.NewWrapResponseWriter(w, r.ProtoMajor)
-		}
-		next.ServeHTTP(ww, r)
+		s := scopeOf(r.Context())
+		next.ServeHTTP(w, r)
 		if heldOpen(r) {
 			return
 		}
-		route := chi.RouteContext(r.Context()).RoutePattern()
-		if route == "" {
-			route = "other"
-		}
-		m.requests.WithLabelValues(methodLabel(r.Method), route, strconv.Itoa(statusOf(ww))).Observe(time.Since(start).Seconds())
+		m.timesOf(methodLabel(r.Method), cmp.Or(s.route.RoutePattern(), "other"), s.answer.status()).Observe(time.Since(s.began).Seconds())
 	})
 }
 
@@ -126,11 +116,4 @@ func methodLabel(method string) string {
 		return method
 	}
 	return "other"
-}
-
-func statusOf(w middleware.WrapResponseWriter) int {
-	if w.Status() == 0 {
-		return http.StatusOK
-	}
-	return w.Status()
 }

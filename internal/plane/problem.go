@@ -2,7 +2,9 @@ package plane
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -63,6 +65,7 @@ func (p *Problem) GetHeaders() http.Header {
 	if p.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(p.RetryAfter))
 	}
+	h.Set("Cache-Control", "no-store")
 	return h
 }
 
@@ -127,7 +130,6 @@ func WriteProblem(w http.ResponseWriter, p *Problem) {
 		h[k] = v
 	}
 	h.Set("Content-Type", ProblemContentType)
-	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(append(body, '\n'))
 }
@@ -147,6 +149,15 @@ var statusProblems = map[int][2]string{
 // brokenBody is how the typed layer reports a body that breaks off, or is
 // framed wrongly: as its own fault, which it is not.
 const brokenBody = "cannot read request body"
+
+// BrokenBody is the problem of a body that could not be read to its end.
+func BrokenBody(err error) *Problem {
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return fromStatus(http.StatusRequestTimeout, "request body read timeout", err).(*Problem)
+	}
+	return fromStatus(http.StatusInternalServerError, brokenBody, err).(*Problem)
+}
 
 // fromStatus turns what the typed layer reports into a problem of ours. Its 422
 // becomes 400: 422 is kept for requests that are well-formed and still cannot be done.

@@ -1,7 +1,6 @@
 package plane
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -9,35 +8,6 @@ import (
 	"strings"
 	"time"
 )
-
-// requestNote is what a request carries through the layers: one value, as each
-// one more is a copy of the request.
-type requestNote struct {
-	// remote is the address that it came from.
-	remote string
-	// cause of a problem, for the log and not for the client.
-	cause error
-	// turn is its slot, once it has one.
-	turn *turn
-}
-
-type noteKey struct{}
-
-func withNote(ctx context.Context, n *requestNote) context.Context {
-	return context.WithValue(ctx, noteKey{}, n)
-}
-
-// noteOf is nil outside of a request.
-func noteOf(ctx context.Context) *requestNote {
-	n, _ := ctx.Value(noteKey{}).(*requestNote)
-	return n
-}
-
-func noteCause(ctx context.Context, err error) {
-	if n := noteOf(ctx); n != nil && err != nil {
-		n.cause = err
-	}
-}
 
 func writeRequestProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
 	noteCause(r.Context(), p.cause)
@@ -55,8 +25,8 @@ const (
 	maxHeaderBytes    = 32 << 10
 )
 
-// bound limits a request's body in bytes and time, and the time to write the
-// response. A response that is held open sets deadlines of its own.
+// bound limits a request's body in bytes and time. The server bounds the time to
+// write the response; one that is held open sets deadlines of its own.
 func bound(maxBody int64) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -70,13 +40,10 @@ func bound(maxBody int64) func(http.Handler) http.Handler {
 					fmt.Sprintf("a body may have at most %d bytes; send less, or in several requests", maxBody)).Header("Connection", "close"))
 				return
 			}
-			rc := http.NewResponseController(w)
-			now := time.Now()
-			_ = rc.SetWriteDeadline(now.Add(writeTimeout + BodyTimeout))
 			if r.Body != nil && r.Body != http.NoBody {
-				_ = rc.SetReadDeadline(now.Add(BodyTimeout))
+				// The server sets another one when it awaits the next request.
+				_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(BodyTimeout))
 				r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-				defer func() { _ = rc.SetReadDeadline(time.Time{}) }()
 			}
 			next.ServeHTTP(w, r)
 		})
@@ -123,12 +90,4 @@ func recoverPanics(log *slog.Logger) func(http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		})
 	}
-}
-
-// RemoteAddr is the address that the request of ctx came from.
-func RemoteAddr(ctx context.Context) string {
-	if n := noteOf(ctx); n != nil {
-		return n.remote
-	}
-	return ""
 }

@@ -29,6 +29,8 @@ type Secret struct {
 	// replaced is what current was until a moment ago.
 	replaced []byte
 	until    time.Time
+	// sums of the three are what tokens are compared with.
+	sums struct{ current, kept, replaced [sha256.Size]byte }
 }
 
 // OpenSecret reads the file at path; an empty or absent one is an error.
@@ -57,14 +59,15 @@ func (s *Secret) Reload() (bool, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.kept = kept
+	s.kept, s.sums.kept = kept, sha256.Sum256(kept)
 	if bytes.Equal(data, s.current) {
 		return false, nil
 	}
 	if s.current != nil {
 		s.replaced, s.until = s.current, s.now().Add(secretOverlap)
+		s.sums.replaced = s.sums.current
 	}
-	s.current = data
+	s.current, s.sums.current = data, sha256.Sum256(data)
 	return true, nil
 }
 
@@ -94,19 +97,26 @@ func (s *Secret) Values() [][]byte {
 	if len(s.kept) > 0 {
 		out = append(out, s.kept)
 	}
-	if s.replaced != nil && s.now().Before(s.until) {
+	if s.overlaps() {
 		out = append(out, s.replaced)
 	}
 	return out
 }
 
+// overlaps reports whether what was replaced is still accepted. It needs s.mu.
+func (s *Secret) overlaps() bool { return s.replaced != nil && s.now().Before(s.until) }
+
 // Matches compares in constant time, whatever the lengths.
 func (s *Secret) Matches(token string) bool {
 	given := sha256.Sum256([]byte(token))
-	match := 0
-	for _, v := range s.Values() {
-		want := sha256.Sum256(v)
-		match |= subtle.ConstantTimeCompare(given[:], want[:])
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	match := subtle.ConstantTimeCompare(given[:], s.sums.current[:])
+	if len(s.kept) > 0 {
+		match |= subtle.ConstantTimeCompare(given[:], s.sums.kept[:])
+	}
+	if s.overlaps() {
+		match |= subtle.ConstantTimeCompare(given[:], s.sums.replaced[:])
 	}
 	return match == 1
 }

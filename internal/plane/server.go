@@ -125,7 +125,8 @@ func (p *Plane) routes(opts Options) {
 	p.Router = root
 	p.API = newAPI(root, opts.Title, opts.Version)
 	p.registerTokens()
-	p.http = p.server(root, p.Config.HTTP.Address)
+	p.http = p.server(scoped(root), p.Config.HTTP.Address)
+	p.http.WriteTimeout = BodyTimeout + writeTimeout
 
 	admin := http.NewServeMux()
 	admin.HandleFunc("GET /livez", p.Health.livez)

@@ -348,3 +348,29 @@ func TestPanicsAreAnswered(t *testing.T) {
 		t.Errorf("after the panic: %d", status)
 	}
 }
+
+// TestAnAnswerHeldBackHasTimeToBeWritten lets the time to write run out while
+// the answer is held back.
+func TestAnAnswerHeldBackHasTimeToBeWritten(t *testing.T) {
+	answer := func(again func(context.Context)) func(http.ResponseWriter, *http.Request) {
+		return func(w http.ResponseWriter, r *http.Request) {
+			if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(-time.Second)); err != nil {
+				t.Errorf("set the deadline: %v", err)
+			}
+			again(r.Context())
+			_, _ = io.WriteString(w, "late")
+		}
+	}
+	s := startPlane(t, nil, newService(), func(p *Plane) {
+		p.Router.Get("/renewed", answer(AnswerLater))
+		p.Router.Get("/over", answer(func(context.Context) {}))
+	})
+	if status, body := s.get(t, s.url+"/renewed"); status != http.StatusOK || body != "late" {
+		t.Errorf("status %d: %q", status, body)
+	}
+	resp, err := s.client.Do(mustRequest(t, s.url+"/over"))
+	if err == nil {
+		_ = resp.Body.Close()
+		t.Errorf("answered %s after its time", resp.Status)
+	}
+}

@@ -72,9 +72,12 @@ func (t *tracing) middleware(next http.Handler) http.Handler {
 // pass hands on the context of the caller's trace.
 func (t *tracing) pass(next http.Handler) http.Handler {
 	fields := t.propagator.Fields()
+	for i, field := range fields {
+		fields[i] = http.CanonicalHeaderKey(field)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, field := range fields {
-			if r.Header.Get(field) != "" {
+			if len(r.Header[field]) > 0 {
 				r = r.WithContext(t.propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header)))
 				break
 			}
