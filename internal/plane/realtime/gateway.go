@@ -52,6 +52,9 @@ type Gateway struct {
 	publishers *publishers
 	surveys    gate
 	rates      rates
+	stamps     stamps
+	// kept has a message join its room's history.
+	kept centrifuge.PublishOption
 	// replica is this pod's name.
 	replica string
 	now     func() time.Time
@@ -95,6 +98,7 @@ func New(p *plane.Plane) (*Gateway, error) {
 		heartbeat:  heartbeatInterval,
 		historyTTL: max(time.Second, time.Duration(cfg.History.TTL)),
 	}
+	g.kept = centrifuge.WithHistory(cfg.History.Size, g.historyTTL)
 	g.metaTTL = max(minMetaTTL, 2*g.historyTTL)
 	g.setLimits(cfg.Limits)
 	g.pageSize = int(min(maxPage, max(minPage, pageBytes/max(1, cfg.Limits.MessageBytes))))

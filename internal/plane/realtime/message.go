@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"unsafe"
@@ -27,13 +28,50 @@ type Message struct {
 	Data        json.RawMessage `json:"data" doc:"What was published: any JSON value."`
 }
 
-// MessageList is a list of messages that are encoded already.
-type MessageList []*frame
+// MessageList is a list of messages, from a room's history or encoded already.
+type MessageList struct {
+	room, epoch string
+	history     []*centrifuge.Publication
+	frames      []*frame
+}
 
 // Schema implements huma.SchemaProvider.
 func (MessageList) Schema(r huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeArray, Items: r.Schema(typeOf[Message](), true, "Message")}
 }
+
+// MarshalJSON is the list as JSON.
+func (l MessageList) MarshalJSON() ([]byte, error) { return l.append(nil), nil }
+
+// append writes what encoding/json would of a list of Message.
+func (l MessageList) append(dst []byte) []byte {
+	size := 2
+	for _, pub := range l.history {
+		size += frameRoom + len(l.room) + len(pub.Data)
+	}
+	for _, f := range l.frames {
+		size += len(f.text)
+	}
+	dst = append(slices.Grow(dst, size), '[')
+	begin := len(dst)
+	next := func() {
+		if len(dst) > begin {
+			dst = append(dst, ',')
+		}
+	}
+	for _, pub := range l.history {
+		next()
+		dst = appendMembers(append(dst, '{'), l.room, l.epoch, pub.Offset, pub.Tags, pub.Data)
+	}
+	for _, f := range l.frames {
+		next()
+		dst = f.append(dst)
+	}
+	return append(dst, ']')
+}
+
+// frameRoom is enough for what a frame has beside the room's name and the data.
+const frameRoom = 192
 
 // frameOpen begins a message as a WebSocket frame; without it, and with a brace
 // instead, the same bytes are the message itself.
@@ -60,9 +98,13 @@ func (f *frame) members() []byte { return f.text[len(frameOpen):] }
 
 // encodeFrame writes a Message as encoding/json would, without its cost.
 func encodeFrame(room, epoch string, offset uint64, tags map[string]string, data []byte) *frame {
-	text := make([]byte, 0, len(frameOpen)+len(room)+len(data)+192)
-	text = append(text, frameOpen+`"room":"`...)
-	text = append(text, room...)
+	text := append(make([]byte, 0, len(frameOpen)+len(room)+len(data)+frameRoom), frameOpen...)
+	return &frame{room: room, offset: offset, epoch: epoch, text: appendMembers(text, room, epoch, offset, tags, data)}
+}
+
+// appendMembers writes a Message without its opening brace.
+func appendMembers(text []byte, room, epoch string, offset uint64, tags map[string]string, data []byte) []byte {
+	text = append(append(text, `"room":"`...), room...)
 	text = append(text, `","offset":`...)
 	text = strconv.AppendUint(text, offset, 10)
 	text = append(text, `,"position":"`...)
@@ -72,8 +114,7 @@ func encodeFrame(room, epoch string, offset uint64, tags map[string]string, data
 	text = appendTag(text, tagTraceParent, tags)
 	text = append(text, `,"data":`...)
 	text = append(text, data...)
-	text = append(text, '}')
-	return &frame{room: room, offset: offset, epoch: epoch, text: text}
+	return append(text, '}')
 }
 
 // appendTag adds a tag that planes write: its value never needs escaping.

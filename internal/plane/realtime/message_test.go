@@ -56,8 +56,8 @@ func TestAnswersEncodeThemselves(t *testing.T) {
 	second := encodeFrame("a", "epoch", 2, map[string]string{tagPublishedAt: "2026-01-02T03:04:05.006Z"}, []byte(`"é"`))
 	for _, m := range []*Messages{
 		{Messages: MessageList{}, Next: "epoch:0"},
-		{Messages: MessageList{first}, Next: "epoch:1", More: true},
-		{Messages: MessageList{first, second}, Next: "epoch:2", Gap: true, Reason: gapExceeded},
+		{Messages: MessageList{frames: []*frame{first}}, Next: "epoch:1", More: true},
+		{Messages: MessageList{frames: []*frame{first, second}}, Next: "epoch:2", Gap: true, Reason: gapExceeded},
 	} {
 		var want bytes.Buffer
 		enc := json.NewEncoder(&want)

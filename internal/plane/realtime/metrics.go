@@ -16,7 +16,7 @@ type metrics struct {
 	delivered  *prometheus.CounterVec
 	gaps       *prometheus.CounterVec
 	slow       *prometheus.CounterVec
-	recoveries *prometheus.CounterVec
+	recoveries recoveries
 	// failures counts all failed calls of the engine.
 	failures atomic.Uint64
 }
@@ -33,7 +33,7 @@ func newMetrics(m *plane.Metrics) *metrics {
 		delivered:  counter("trellis_realtime_delivered_total", "Messages written to clients.", "protocol"),
 		gaps:       counter("trellis_realtime_gaps_total", "Gaps announced to clients.", "reason"),
 		slow:       counter("trellis_realtime_slow_consumers_total", "Connections cut because the client read too slowly.", "protocol"),
-		recoveries: counter("trellis_realtime_recoveries_total", "Resumes of a room, by whether the history sufficed.", "result"),
+		recoveries: recoveriesOf(counter("trellis_realtime_recoveries_total", "Resumes of a room, by whether the history sufficed.", "result")),
 	}
 }
 
@@ -47,10 +47,17 @@ func resultsOf(c *prometheus.CounterVec) results {
 // recovered counts a resume by whether the history sufficed.
 func (m *metrics) recovered(gap *Gap) {
 	if gap == nil {
-		m.recoveries.WithLabelValues("complete").Inc()
+		m.recoveries.complete.Inc()
 		return
 	}
-	m.recoveries.WithLabelValues("gap").Inc()
+	m.recoveries.gap.Inc()
+}
+
+// recoveries are the counters of resumed rooms.
+type recoveries struct{ complete, gap prometheus.Counter }
+
+func recoveriesOf(c *prometheus.CounterVec) recoveries {
+	return recoveries{c.WithLabelValues("complete"), c.WithLabelValues("gap")}
 }
 
 // protocolStats are the hot counters of one protocol.

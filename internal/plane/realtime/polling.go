@@ -3,7 +3,6 @@ package realtime
 import (
 	"context"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,18 +29,8 @@ type Messages struct {
 // AppendJSON writes what encoding/json would, which would look at every byte of
 // the messages again.
 func (m *Messages) AppendJSON(dst []byte) []byte {
-	size := 128
-	for _, f := range m.Messages {
-		size += len(f.text)
-	}
-	dst = append(slices.Grow(dst, size), `{"messages":[`...)
-	for i, f := range m.Messages {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = f.append(dst)
-	}
-	dst = append(append(append(dst, `],"next":"`...), m.Next...), '"')
+	dst = m.Messages.append(append(dst, `{"messages":`...))
+	dst = append(append(append(dst, `,"next":"`...), m.Next...), '"')
 	dst = strconv.AppendBool(append(dst, `,"more":`...), m.More)
 	dst = strconv.AppendBool(append(dst, `,"gap":`...), m.Gap)
 	if m.Reason != "" {
@@ -74,8 +63,9 @@ func (g *Gateway) registerMessages() {
 		Summary:     "Poll a room, or wait for its next message",
 		Description: "Regular polling: ask with since=next of the last answer, and with its ETag as If-None-Match. " +
 			"Long polling: add wait; the answer comes with the first message, or without any when the time is over (200, an empty list, the same next).",
-		Tags:   []string{"rooms"},
-		Errors: []int{400, 401, 403, 429, 503},
+		Tags:        []string{"rooms"},
+		Errors:      []int{400, 401, 403, 429, 503},
+		Middlewares: plainly(g.readPlainly),
 	}, g.poll)
 }
 
@@ -103,7 +93,7 @@ func (g *Gateway) poll(ctx context.Context, in *pollInput) (*pollOutput, error) 
 	if from.kind == sincePosition {
 		g.metrics.recovered(p.gap)
 	}
-	out := reading{page: p, frames: framesOf(in.Room, p)}
+	out := reading{page: p, list: MessageList{room: in.Room, epoch: p.next.Epoch, history: p.messages}}
 	if len(p.messages) == 0 && p.gap == nil && wait > 0 {
 		if out, err = g.wait(ctx, in.Room, p.next, in.Limit, wait); err != nil {
 			return nil, plane.Fail(ctx, g.problem(err))
@@ -129,18 +119,10 @@ func (g *Gateway) parseWait(text string) (time.Duration, *plane.Problem) {
 	return wait, nil
 }
 
-// reading is a page with its messages encoded.
+// reading is a page with its messages as they are to be sent.
 type reading struct {
 	page
-	frames []*frame
-}
-
-func framesOf(room string, p page) []*frame {
-	out := make([]*frame, len(p.messages))
-	for i, pub := range p.messages {
-		out[i] = frameOfHistory(room, p.next.Epoch, pub)
-	}
-	return out
+	list MessageList
 }
 
 func answer(in *pollInput, p reading) *pollOutput {
@@ -149,7 +131,7 @@ func answer(in *pollInput, p reading) *pollOutput {
 		out.Status = http.StatusNotModified
 		return out
 	}
-	body := &Messages{Messages: p.frames, Next: p.next.String(), More: p.more}
+	body := &Messages{Messages: p.list, Next: p.next.String(), More: p.more}
 	if p.gap != nil {
 		body.Gap, body.Reason = true, p.gap.Reason
 	}
@@ -160,20 +142,16 @@ func answer(in *pollInput, p reading) *pollOutput {
 // etag names the answer's content: messages never change, so their range, and
 // what is said beside it, is enough.
 func etag(p page) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	b.WriteString(p.from.String())
-	b.WriteByte('-')
-	b.WriteString(strconv.FormatUint(p.next.Offset, 10))
+	var buf [128]byte
+	b := append(p.from.append(append(buf[:0], '"')), '-')
+	b = strconv.AppendUint(b, p.next.Offset, 10)
 	if p.more {
-		b.WriteString("+")
+		b = append(b, '+')
 	}
 	if p.gap != nil {
-		b.WriteString("!")
-		b.WriteString(p.gap.Reason)
+		b = append(append(b, '!'), p.gap.Reason...)
 	}
-	b.WriteByte('"')
-	return b.String()
+	return string(append(b, '"'))
 }
 
 func matches(ifNoneMatch, etag string) bool {

@@ -23,7 +23,8 @@ const maxEpoch = 32
 
 // String is the token: epoch, a colon, the offset.
 func (p Position) String() string {
-	return string(p.append(nil))
+	var buf [maxEpoch + 21]byte
+	return string(p.append(buf[:0]))
 }
 
 func (p Position) append(dst []byte) []byte {

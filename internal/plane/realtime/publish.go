@@ -23,8 +23,6 @@ const (
 	// maxBatch bounds the messages of one request.
 	maxBatch = 100
 	maxKey   = 128
-	// publishedFormat has milliseconds: the clock of a replica is no better than that against another.
-	publishedFormat = "2006-01-02T15:04:05.000Z07:00"
 	// idempotencyTTL is how long a key is remembered.
 	idempotencyTTL = 5 * time.Minute
 )
@@ -68,6 +66,49 @@ type PublishReply struct {
 	Results []Published `json:"results,omitempty" doc:"Of a batch: one result a message, in order."`
 }
 
+// AppendJSON writes what encoding/json would.
+func (p *PublishReply) AppendJSON(dst []byte) []byte {
+	dst = p.appendMembers(append(dst, '{'))
+	if len(p.Results) > 0 {
+		if dst[len(dst)-1] != '{' {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, `"results":[`...)
+		for i, r := range p.Results {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = append(r.appendMembers(append(dst, '{')), '}')
+		}
+		dst = append(dst, ']')
+	}
+	return append(dst, '}')
+}
+
+// appendMembers writes the members that are set. Names of rooms and positions
+// need no escaping.
+func (p *Published) appendMembers(dst []byte) []byte {
+	begin := len(dst)
+	text := func(name, value string) {
+		if value != "" {
+			dst = append(append(append(append(append(dst, `,"`...), name...), `":"`...), value...), '"')
+		}
+	}
+	text("room", p.Room)
+	if p.Offset != 0 {
+		dst = strconv.AppendUint(append(dst, `,"offset":`...), p.Offset, 10)
+	}
+	text("position", p.Position)
+	if p.Replayed {
+		dst = append(dst, `,"replayed":true`...)
+	}
+	if len(dst) == begin {
+		return dst
+	}
+	// The first comma is one too many.
+	return append(dst[:begin], dst[begin+1:]...)
+}
+
 type publishInput struct {
 	Room        string `path:"room" maxLength:"512" doc:"1 to 128 letters, digits or - _ . : ~ @."`
 	Key         string `header:"Idempotency-Key" maxLength:"128" doc:"A key of your own, remembered for 5 minutes: the same key publishes once. Of a batch, it counts for each message by its place."`
@@ -95,6 +136,7 @@ func (g *Gateway) registerPublish() {
 		// The body is read strictly by decodePublish, once and without a generic copy.
 		SkipValidateBody: true,
 		Errors:           []int{400, 401, 403, 413, 415, 422, 429, 503},
+		Middlewares:      plainly(g.publishPlainly),
 	}
 	schema := g.plane.API.OpenAPI().Components.Schemas.Schema(typeOf[PublishRequest](), true, "PublishRequest")
 	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}}
@@ -221,11 +263,11 @@ func (g *Gateway) publish(ctx context.Context, id plane.Identity, room string, m
 	if problem != nil {
 		return Published{}, problem
 	}
-	tags := map[string]string{tagPublishedAt: g.now().UTC().Format(publishedFormat)}
+	tags := g.stamps.tags(g.now())
 	if parent := cmp.Or(plane.TraceParent(ctx), m.traceParent); parent != "" {
-		tags[tagTraceParent] = parent
+		tags = map[string]string{tagPublishedAt: tags[tagPublishedAt], tagTraceParent: parent}
 	}
-	opts := []centrifuge.PublishOption{centrifuge.WithHistory(g.cfg.History.Size, g.historyTTL), centrifuge.WithTags(tags)}
+	opts := append(make([]centrifuge.PublishOption, 0, 4), g.kept, centrifuge.WithTags(tags))
 	if m.IdempotencyKey != "" {
 		// Keys are a client's own: one client cannot use up the keys of another.
 		opts = append(opts, centrifuge.WithIdempotencyKey(id.Subject+"/"+m.IdempotencyKey), centrifuge.WithIdempotentResultTTL(idempotencyTTL))

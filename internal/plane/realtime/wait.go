@@ -35,10 +35,10 @@ func (w *waiter) end() error {
 func (w *waiter) message(f *following, m *frame) error {
 	switch {
 	case w.done:
-	case len(w.got.frames) == w.limit:
+	case len(w.got.list.frames) == w.limit:
 		w.got.more = true
 	default:
-		w.got.frames = append(w.got.frames, m)
+		w.got.list.frames = append(w.got.list.frames, m)
 		w.got.next = f.pos
 	}
 	return nil
@@ -58,7 +58,7 @@ func (w *waiter) failed(_ *following, p *plane.Problem) error {
 
 // flush answers with all that one write brought.
 func (w *waiter) flush() error {
-	if len(w.got.frames) > 0 || w.got.gap != nil {
+	if len(w.got.list.frames) > 0 || w.got.gap != nil {
 		return w.end()
 	}
 	return nil
@@ -90,6 +90,7 @@ func (g *Gateway) wait(ctx context.Context, room string, at Position, limit int,
 	case <-ctx.Done():
 	}
 	s.end()
+	plane.AnswerLater(ctx)
 	if w.problem != nil {
 		return reading{}, w.problem
 	}
