@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -25,17 +26,66 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func command(t *testing.T, args ...string) (*exec.Cmd, *bytes.Buffer) {
+// patience is far longer than any step takes, so that a machine that stalls fails none.
+const patience = 2 * time.Minute
+
+// output is what a process writes, and may be read meanwhile.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// addresses waits for the log to say where a plane serves.
+func (o *output) addresses(t *testing.T) (contract, admin string) {
+	t.Helper()
+	await(t, "the plane to serve", func() bool {
+		for line := range strings.Lines(o.String()) {
+			var entry struct{ Msg, Address, Admin string }
+			if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "serving" {
+				contract, admin = entry.Address, entry.Admin
+			}
+		}
+		return contract != ""
+	})
+	return contract, admin
+}
+
+func await(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("gave up waiting for %s", what)
+		}
+		<-tick.C
+	}
+}
+
+func command(t *testing.T, args ...string) (*exec.Cmd, *output) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Env = append(os.Environ(), asMain+"=1")
-	stderr := &bytes.Buffer{}
+	stderr := &output{}
 	cmd.Stderr = stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return cmd, stderr
 }
 
-func configFile(t *testing.T, change func(map[string]any)) (file, contract, admin string) {
+func configFile(t *testing.T, change func(map[string]any)) string {
 	t.Helper()
 	dir := t.TempDir()
 	write := func(name, content string) string {
@@ -45,13 +95,12 @@ func configFile(t *testing.T, change func(map[string]any)) (file, contract, admi
 		}
 		return path
 	}
-	contract, admin = freeAddress(t), freeAddress(t)
 	cfg := map[string]any{
 		"kind": "RealtimeGateway", "namespace": "ns", "name": "name",
-		"http":   map[string]any{"address": contract, "adminAddress": admin},
+		"http":   map[string]any{"address": "127.0.0.1:0", "adminAddress": "127.0.0.1:0"},
 		"auth":   map[string]any{"tokenFile": write("token", "the-token"), "signingKeyFile": write("key", "the-signing-key-of-32-characters")},
 		"engine": map[string]any{"type": "Memory"},
-		"drain":  map[string]any{"delay": "50ms", "timeout": "5s"},
+		"drain":  map[string]any{"delay": "50ms", "timeout": "2m"},
 		"realtime": map[string]any{
 			"protocols": []string{"Polling", "SSE"}, "history": map[string]any{"size": 10, "ttl": "1m"},
 			"limits": map[string]any{"connectionsPerClient": 0, "roomsPerConnection": 0, "messageBytes": 1024, "publishPerSecond": 0, "connections": 0, "queueBytes": 0},
@@ -64,35 +113,24 @@ func configFile(t *testing.T, change func(map[string]any)) (file, contract, admi
 	if err != nil {
 		t.Fatal(err)
 	}
-	return write("config.json", string(data)), contract, admin
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return write("config.json", string(data))
 }
 
 func TestServesAndEndsOnSIGTERM(t *testing.T) {
-	file, contract, admin := configFile(t, nil)
+	file := configFile(t, nil)
 	cmd, stderr := command(t, "realtime-gateway", "--config", file)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(30 * time.Second)
-	for status := 0; status != http.StatusOK; {
-		if time.Now().After(deadline) {
-			t.Fatalf("not ready:\n%s", stderr)
+	contract, admin := stderr.addresses(t)
+	await(t, "the plane to be ready", func() bool {
+		resp, err := http.Get("http://" + admin + "/readyz")
+		if err != nil {
+			return false
 		}
-		if resp, err := http.Get("http://" + admin + "/readyz"); err == nil {
-			status = resp.StatusCode
-			_ = resp.Body.Close()
-		}
-	}
+		_ = resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
 	req, err := http.NewRequest(http.MethodPost, "http://"+contract+"/v1/rooms/a/messages", strings.NewReader(`{"data":1}`))
 	if err != nil {
 		t.Fatal(err)
@@ -144,7 +182,7 @@ func TestRefusesToStart(t *testing.T) {
 		"an argument too many":  {nil, []string{"realtime-gateway", "now"}, `unknown command "now"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			file, _, _ := configFile(t, c.change)
+			file := configFile(t, c.change)
 			args := c.args
 			if args == nil {
 				args = []string{"realtime-gateway", "--config", file}
@@ -164,7 +202,7 @@ func TestPortInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = l.Close() }()
-	file, _, _ := configFile(t, func(c map[string]any) { c["http"].(map[string]any)["address"] = l.Addr().String() })
+	file := configFile(t, func(c map[string]any) { c["http"].(map[string]any)["address"] = l.Addr().String() })
 	cmd, stderr := command(t, "realtime-gateway", "--config", file)
 	if err := cmd.Run(); err == nil || !strings.Contains(stderr.String(), "address already in use") {
 		t.Errorf("%v: %s", err, stderr)

@@ -23,7 +23,7 @@ type besieged struct {
 // TestMemoryStaysBounded lays siege to a process: whatever is asked of it gets an
 // answer, and its memory neither grows beyond bounds nor stays taken.
 func TestMemoryStaysBounded(t *testing.T) {
-	file, contract, admin := configFile(t, func(c map[string]any) {
+	file := configFile(t, func(c map[string]any) {
 		c["realtime"].(map[string]any)["protocols"] = []string{"Polling", "LongPolling", "SSE", "WebSocket"}
 		limits := c["realtime"].(map[string]any)["limits"].(map[string]any)
 		limits["connections"], limits["roomsPerConnection"] = 300, 100
@@ -38,8 +38,9 @@ func TestMemoryStaysBounded(t *testing.T) {
 			t.Errorf("ended with %v:\n%s", err, stderr)
 		}
 	}()
+	contract, admin := stderr.addresses(t)
 	b := &besieged{t: t, contract: contract, admin: admin}
-	b.await("to be ready", func() bool { return b.status(admin, "/readyz") == http.StatusOK })
+	b.await("the plane to be ready", func() bool { return b.status(admin, "/readyz") == http.StatusOK })
 	before := b.metric("go_memstats_heap_alloc_bytes")
 
 	b.tenThousandRooms()
@@ -63,11 +64,7 @@ func TestMemoryStaysBounded(t *testing.T) {
 
 func (b *besieged) await(what string, ok func() bool) {
 	b.t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); !ok(); {
-		if time.Now().After(deadline) {
-			b.t.Fatalf("gave up waiting for %s", what)
-		}
-	}
+	await(b.t, what, ok)
 }
 
 func (b *besieged) do(method, address, path, contentType, body string) (int, []byte) {
@@ -155,7 +152,7 @@ func (b *besieged) raw(text string, keep func(net.Conn)) string {
 	} else {
 		keep(conn)
 	}
-	_ = conn.SetDeadline(time.Now().Add(60 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(patience))
 	// The server may answer, and close, before all of it is sent.
 	_, _ = io.WriteString(conn, text)
 	first, _ := bufio.NewReader(conn).ReadString('\n')
