@@ -20,11 +20,13 @@ type InFlight struct {
 	slots   chan struct{}
 	waiting chan struct{}
 	metrics *Metrics
+	// wait is the longest a request waits for its turn.
+	wait time.Duration
 }
 
 // NewInFlight bounds to n at once.
 func NewInFlight(n int, m *Metrics) *InFlight {
-	return &InFlight{slots: make(chan struct{}, n), waiting: make(chan struct{}, n), metrics: m}
+	return &InFlight{slots: make(chan struct{}, n), waiting: make(chan struct{}, n), metrics: m, wait: queueWait}
 }
 
 // Serving is how many requests hold a slot.
@@ -78,7 +80,7 @@ func (f *InFlight) acquire(ctx context.Context) bool {
 	default:
 		return false
 	}
-	timer := time.NewTimer(queueWait)
+	timer := time.NewTimer(f.wait)
 	defer timer.Stop()
 	select {
 	case f.slots <- struct{}{}:

@@ -33,7 +33,7 @@ func lingerPair(t *testing.T, l *lingering) (server, client net.Conn) {
 	for _, conn := range []net.Conn{client, server} {
 		t.Cleanup(func() { _ = conn.Close() })
 	}
-	_ = client.SetDeadline(time.Now().Add(2 * time.Minute))
+	_ = client.SetDeadline(time.Now().Add(patience))
 	return server, client
 }
 
@@ -171,7 +171,7 @@ func TestRefusalOfABodyIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(2 * time.Minute))
+	_ = conn.SetDeadline(time.Now().Add(patience))
 	// Or the kernel would take the body, whoever reads it.
 	_ = conn.(*net.TCPConn).SetWriteBuffer(16 << 10)
 	if _, err := fmt.Fprintf(conn, "POST /v1/tokens HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n", testToken, size); err != nil {

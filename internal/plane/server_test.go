@@ -45,6 +45,10 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
+// patience is how long a step may take before a test fails: far longer than any
+// does, so that a machine that stalls fails none.
+const patience = 2 * time.Minute
+
 // served is a plane that runs.
 type served struct {
 	*Plane
@@ -78,7 +82,7 @@ func startPlane(t *testing.T, change func(*planeconfig.Config), service *testSer
 		HTTP:   planeconfig.HTTP{Address: "127.0.0.1:0", AdminAddress: "127.0.0.1:0", MaxBodyBytes: 1 << 10, MaxInFlight: 2},
 		Auth:   planeconfig.Auth{TokenFile: writeFile(t, "token", testToken), SigningKeyFile: writeFile(t, "key", testKey)},
 		Engine: planeconfig.Engine{Type: "Memory"},
-		Drain:  planeconfig.Drain{Timeout: planeconfig.Duration(5 * time.Second)},
+		Drain:  planeconfig.Drain{Timeout: planeconfig.Duration(patience)},
 	}
 	if change != nil {
 		change(&cfg)
@@ -98,7 +102,7 @@ func startPlane(t *testing.T, change func(*planeconfig.Config), service *testSer
 	ctx, stop := context.WithCancel(context.Background())
 	tr := &http.Transport{}
 	s := &served{Plane: p, url: "http://" + contract.Addr().String(), admin: "http://" + admin.Addr().String(), log: log,
-		client: &http.Client{Transport: tr, Timeout: 10 * time.Second}, stop: stop, ended: make(chan error, 1)}
+		client: &http.Client{Transport: tr, Timeout: patience}, stop: stop, ended: make(chan error, 1)}
 	go func() { s.ended <- p.Serve(ctx, service, contract, admin) }()
 	t.Cleanup(func() {
 		stop()
@@ -198,6 +202,8 @@ func TestSecretsAreNotLogged(t *testing.T) {
 func TestInFlight(t *testing.T) {
 	enter, leave, release := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	s := startPlane(t, nil, newService(), func(p *Plane) {
+		// Nobody's turn is to come too late.
+		p.inflight.wait = time.Hour
 		p.Router.Get("/slow", func(w http.ResponseWriter, _ *http.Request) {
 			enter <- struct{}{}
 			<-leave
