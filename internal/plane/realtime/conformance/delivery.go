@@ -115,7 +115,7 @@ func testLongPollWakes(t *testing.T, start Factory) {
 	c := target.client(t)
 	at := c.poll("a").Next
 	woken := make(chan Page, 1)
-	go func() { woken <- c.poll("a", "since", at, "wait", "30s") }()
+	go func() { woken <- c.poll("a", "since", at, "wait", "60s") }()
 	eventually(t, "the poll to wait", func() bool { return target.connections(t, "longpolling") == 1 })
 	want := c.publish("a", "7")
 	page := <-woken

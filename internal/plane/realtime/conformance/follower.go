@@ -85,6 +85,14 @@ func (f *follower) cut() {
 	}
 }
 
+// cutAndAwait is cut, and waits until the follower has connected again.
+func (f *follower) cutAndAwait() {
+	f.t.Helper()
+	before := f.connections()
+	f.cut()
+	eventually(f.t, f.protocol+" to connect again", func() bool { return f.connections() > before })
+}
+
 // turnTo has the follower use another replica from its next connection on.
 func (f *follower) turnTo(base string) {
 	f.mu.Lock()

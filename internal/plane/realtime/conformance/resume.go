@@ -44,6 +44,11 @@ func testResume(t *testing.T, start Factory) {
 		if random.IntN(6) == 0 {
 			followers[random.IntN(len(followers))].cut()
 		}
+		if i%100 == 99 {
+			for _, f := range followers {
+				f.cutAndAwait()
+			}
+		}
 	}
 	for _, f := range followers {
 		f.awaitLast(fmt.Sprint(n - 1))
