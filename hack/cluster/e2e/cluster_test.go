@@ -139,6 +139,41 @@ func testVolumes(t *testing.T, c *tool, first string) {
 	eventually(t, "write to a volume", answers("written", first, "/write", "path", "/data/note", "text", "kept"))
 	c.mustKubectl("", "delete", "pod", "-l", "app=probe-node1", "--wait=true")
 	eventually(t, "read from the volume after the pod's death, by the same forward", answers("kept", first, "/read", "path", "/data/note"))
+	testGrowth(t, c)
+	eventually(t, "read from the volume after its growth", answers("kept", first, "/read", "path", "/data/note"))
+}
+
+// testGrowth has the claim of a running pod grow, once allowed to, and nothing else change.
+func testGrowth(t *testing.T, c *tool) {
+	pods := func() string {
+		return c.mustKubectl("", "get", "pods", "--selector=app=probe-node1", "--output=jsonpath={.items[*].metadata.uid} {.items[*].status.containerStatuses[*].restartCount}")
+	}
+	before := pods()
+	grow := func(args ...string) error {
+		_, err := c.kubectl("", append(args, "patch", "pvc", "data-node1", "--patch",
+			`{"spec": {"resources": {"requests": {"storage": "20Mi"}}}}`)...)
+		return err
+	}
+	c.mustKubectl("", "patch", "storageclass", "standard", "--patch", `{"allowVolumeExpansion": false}`)
+	eventually(t, "a StorageClass that does not allow it", func() error {
+		if err := grow("--dry-run=server"); err == nil || !strings.Contains(err.Error(), "forbidden") {
+			return fmt.Errorf("want forbidden, got: %v", err)
+		}
+		return nil
+	})
+	c.mustKubectl("", "patch", "storageclass", "standard", "--patch", `{"allowVolumeExpansion": true}`)
+	eventually(t, "a StorageClass that allows it", func() error { return grow() })
+	eventually(t, "claim and volume say the new size", func() error {
+		got := c.mustKubectl("", "get", "pvc", "data-node1", "--output=jsonpath={.status.capacity.storage}{.status.conditions[?(@.status=='True')].type}")
+		got += " " + c.mustKubectl("", "get", "pv", "--output=jsonpath={.items[?(@.spec.claimRef.name=='data-node1')].spec.capacity.storage}")
+		if got != "20Mi 20Mi" {
+			return fmt.Errorf("got %s", got)
+		}
+		return nil
+	})
+	if after := pods(); after != before {
+		t.Errorf("the pod was not left alone: %s became %s", before, after)
+	}
 }
 
 // testUnitDies kills a unit as a crash would, and waits for its member to start it again.

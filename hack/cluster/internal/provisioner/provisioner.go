@@ -1,4 +1,4 @@
-// Package provisioner makes and removes the volumes of the default StorageClass: folders of this machine, one below
+// Package provisioner makes, grows and removes the volumes of the default StorageClass: folders of this machine, one below
 // each node's state folder, so that a volume is only seen by pods of the node that it was made for. It runs beside
 // the control plane and serves all nodes, since their files all lie on this machine.
 package provisioner
@@ -10,9 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v13/controller"
@@ -23,7 +25,7 @@ import (
 // Name is what StorageClasses call the provisioner.
 const Name = "cluster.trellis.dev/local"
 
-// Run provisions until ctx ends.
+// Run provisions and resizes until ctx ends.
 func Run(ctx context.Context, c layout.Cluster, kubeconfig string) error {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
@@ -33,8 +35,21 @@ func Run(ctx context.Context, c layout.Cluster, kubeconfig string) error {
 	if err != nil {
 		return fmt.Errorf("making the provisioner's client: %w", err)
 	}
+	shared := informers.NewSharedInformerFactory(client, controller.DefaultResyncPeriod)
+	resizer, err := newResizer(client, shared)
+	if err != nil {
+		return err
+	}
 	// There is one provisioner a cluster, so it elects no leader.
-	ctrl := controller.NewProvisionController(ctx, client, Name, &folders{c}, controller.LeaderElection(false))
+	ctrl := controller.NewProvisionController(ctx, client, Name, &folders{c}, controller.LeaderElection(false),
+		controller.ClaimsInformer(shared.Core().V1().PersistentVolumeClaims().Informer()),
+		controller.VolumesInformer(shared.Core().V1().PersistentVolumes().Informer()))
+	shared.Start(ctx.Done())
+	defer shared.Shutdown()
+	shared.WaitForCacheSync(ctx.Done())
+	var working sync.WaitGroup
+	defer working.Wait()
+	working.Go(func() { resizer.run(ctx) })
 	ctrl.Run(ctx)
 	return nil
 }
