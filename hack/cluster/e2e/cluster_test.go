@@ -150,8 +150,8 @@ func testGrowth(t *testing.T, c *tool) {
 	}
 	before := pods()
 	grow := func(args ...string) error {
-		_, err := c.kubectl("", append(args, "patch", "pvc", "data-node1", "--patch",
-			`{"spec": {"resources": {"requests": {"storage": "20Mi"}}}}`)...)
+		_, err := c.kubectl("", append([]string{"patch", "pvc", "data-node1", "--patch",
+			`{"spec": {"resources": {"requests": {"storage": "20Mi"}}}}`}, args...)...)
 		return err
 	}
 	c.mustKubectl("", "patch", "storageclass", "standard", "--patch", `{"allowVolumeExpansion": false}`)

@@ -60,6 +60,7 @@ type Client struct {
 	connects int
 	address  string
 	events   []history.Event
+	hints    []time.Duration
 	failure  error
 	trouble  error
 }
@@ -114,6 +115,19 @@ func (c *Client) Connects() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.connects
+}
+
+// Hints are the times after which a stopping gateway asked this client's sockets to come back.
+func (c *Client) Hints() []time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.hints)
+}
+
+func (c *Client) hinted(after time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hints = append(c.hints, after)
 }
 
 // IDs are those of the messages received so far.

@@ -88,6 +88,7 @@ func (c *Client) frame(address string, data []byte) error {
 		Type     string          `json:"type"`
 		Position string          `json:"position"`
 		Problem  json.RawMessage `json:"problem"`
+		AfterMs  int64           `json:"afterMs"`
 	}
 	if err := json.Unmarshal(data, &head); err != nil {
 		return err
@@ -109,6 +110,7 @@ func (c *Client) frame(address string, data []byte) error {
 		c.attach(address, head.Position)
 		return nil
 	case "reconnect":
+		c.hinted(time.Duration(head.AfterMs) * time.Millisecond)
 		return errReconnect
 	}
 	return fmt.Errorf("frame %s: %s", head.Type, head.Problem)
