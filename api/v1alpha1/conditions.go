@@ -53,7 +53,7 @@ const (
 	ConditionEngineReady = "EngineReady"
 	// ReasonEngineReady surfaces when the engine answers.
 	ReasonEngineReady = "EngineReady"
-	// ReasonEngineNotReady surfaces while the engine starts or does not answer.
+	// ReasonEngineNotReady surfaces while the engine starts or does not answer; the message says why pods do not start.
 	ReasonEngineNotReady = "EngineNotReady"
 	// ReasonEngineUnreachable surfaces when an external engine was tried and failed; the message says why.
 	ReasonEngineUnreachable = "EngineUnreachable"
@@ -68,7 +68,8 @@ const (
 	ReasonPlaneReady = "PlaneReady"
 	// ReasonPlaneNotReady surfaces while too few pods serve.
 	ReasonPlaneNotReady = "PlaneNotReady"
-	// ReasonPlaneFailing surfaces when the pods can not be started; the message says why.
+	// ReasonPlaneFailing surfaces when the pods do not start; the message says why: an image that can not be had, a
+	// container that ends, no node that takes a pod.
 	ReasonPlaneFailing = "PlaneFailing"
 	// ReasonPlaneRolling surfaces while pods are replaced; the old ones serve.
 	ReasonPlaneRolling = "PlaneRolling"

@@ -34,7 +34,7 @@ func (g *Registration) CacheOptions() cache.Options {
 		&v1alpha1.PatternClass{}: {Label: labels.Everything()},
 		&corev1.Secret{}:         {Label: labels.SelectorFromSet(labels.Set{v1alpha1.LabelWatch: "true"})},
 	}
-	by[&corev1.Pod{}] = cache.ByObject{Transform: podForScaling}
+	by[&corev1.Pod{}] = cache.ByObject{Transform: slimPod}
 	for _, k := range g.kinds {
 		by[k.newObject()] = cache.ByObject{Label: labels.Everything()}
 	}
@@ -44,8 +44,9 @@ func (g *Registration) CacheOptions() cache.Options {
 	}
 }
 
-// podForScaling drops all of a pod that scaling does not ask for: a cluster may run many.
-func podForScaling(obj any) (any, error) {
+// slimPod drops all of a pod that nobody asks for, as a cluster may run many: scaling does for who is ready where, the
+// status for what keeps a pod from starting.
+func slimPod(obj any) (any, error) {
 	pod, ok := obj.(*corev1.Pod)
 	if !ok {
 		return obj, nil
@@ -56,14 +57,18 @@ func podForScaling(obj any) (any, error) {
 			Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
 			Labels: pod.Labels, DeletionTimestamp: pod.DeletionTimestamp,
 		},
-		Status: corev1.PodStatus{Phase: pod.Status.Phase, PodIP: pod.Status.PodIP},
+		Status: corev1.PodStatus{
+			Phase: pod.Status.Phase, PodIP: pod.Status.PodIP,
+			InitContainerStatuses: slimContainers(pod.Status.InitContainerStatuses),
+			ContainerStatuses:     slimContainers(pod.Status.ContainerStatuses),
+		},
 	}
 	if cost, ok := pod.Annotations[corev1.PodDeletionCost]; ok {
 		slim.Annotations = map[string]string{corev1.PodDeletionCost: cost}
 	}
 	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.PodReady {
-			slim.Status.Conditions = []corev1.PodCondition{{Type: c.Type, Status: c.Status}}
+		if c.Type == corev1.PodReady || c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
+			slim.Status.Conditions = append(slim.Status.Conditions, corev1.PodCondition{Type: c.Type, Status: c.Status, Reason: c.Reason})
 		}
 	}
 	return slim, nil

@@ -110,7 +110,7 @@ func (r *Reconciler) canNotGrow(ctx context.Context, claim *corev1.PersistentVol
 	case err != nil:
 		return "", fmt.Errorf("get StorageClass %s: %w", name, err)
 	case !ptr.Deref(class.AllowVolumeExpansion, false):
-		return fmt.Sprintf("StorageClass %q does not let claims grow: set its allowVolumeExpansion where its driver can do it, set the size back, or create another Engine of another StorageClass", name), nil
+		return fmt.Sprintf("StorageClass %q does not let claims grow: set its allowVolumeExpansion where its driver can do it, or create another Engine of another StorageClass", name), nil
 	}
 	return "", nil
 }

@@ -148,6 +148,9 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 		}
 	}
 	s.health = r.kind.observe(s.obj, seen)
+	if err := r.explain(ctx, s); err != nil {
+		return err
+	}
 	s.observed = true
 	r.followLoad(s)
 	r.waitForWords(s)

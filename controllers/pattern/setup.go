@@ -129,7 +129,8 @@ func (r *Reconciler) setup(mgr manager.Manager, o Options) error {
 		For(r.kind.newObject(), builder.WithPredicates(predicate.Or(specOrMarks(), held()))).
 		Watches(&v1alpha1.PatternClass{}, handler.EnqueueRequestsFromMapFunc(r.everyObject), builder.WithPredicates(specOrMarks())).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.bySecret), builder.WithPredicates(notOurs())).
-		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(r.byClaim), builder.WithPredicates(specOrMarks())).
+		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(r.byLabels), builder.WithPredicates(specOrMarks())).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(r.byLabels), builder.WithPredicates(troubleChanges())).
 		WithOptions(controller.Options{MaxConcurrentReconciles: o.Concurrency, SkipNameValidation: &o.SkipNameValidation})
 	if r.kind.scales() {
 		b = b.WatchesRawSource(source.Channel(r.tell, &handler.EnqueueRequestForObject{}))
@@ -232,14 +233,14 @@ func (r *Reconciler) bySecret(ctx context.Context, secret client.Object) []recon
 	})
 }
 
-// byClaim maps a claim to the object whose data it holds, which does not own it: a StatefulSet made it,
-// and it may be seen later than anything else of the StatefulSet.
-func (r *Reconciler) byClaim(_ context.Context, claim client.Object) []reconcile.Request {
-	labels := claim.GetLabels()
+// byLabels maps a claim or a pod to the object that it is for and that does not own it: a StatefulSet or a ReplicaSet
+// made it, and it may be seen later than anything else of theirs.
+func (r *Reconciler) byLabels(_ context.Context, made client.Object) []reconcile.Request {
+	labels := made.GetLabels()
 	if labels[v1alpha1.LabelKind] != r.kind.name() {
 		return nil
 	}
-	return []reconcile.Request{{NamespacedName: client.ObjectKey{Namespace: claim.GetNamespace(), Name: labels[v1alpha1.LabelName]}}}
+	return []reconcile.Request{{NamespacedName: client.ObjectKey{Namespace: made.GetNamespace(), Name: labels[v1alpha1.LabelName]}}}
 }
 
 // names is true when a need names the Secret.
