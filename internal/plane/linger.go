@@ -113,6 +113,15 @@ func (c *lingeringConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Write implements net.Conn.
+func (c *lingeringConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if err != nil && c.isClosed() {
+		err = net.ErrClosed
+	}
+	return n, err
+}
+
 func (c *lingeringConn) beginRead() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

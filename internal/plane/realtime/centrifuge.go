@@ -55,7 +55,7 @@ func (g *Gateway) centrifugeSocket(w http.ResponseWriter, r *http.Request) {
 		plane.WriteProblem(w, problem)
 		return
 	}
-	hijack := &watchedHijacker{ResponseWriter: w, closed: conn.close}
+	hijack := &watchedHijacker{ResponseWriter: w, of: conn}
 	g.core.Load().centrifuge.ServeHTTP(hijack, r.WithContext(context.WithValue(r.Context(), connectionKey{}, conn)))
 	if !hijack.taken {
 		conn.close()
@@ -77,6 +77,13 @@ func (g *Gateway) handle(node *centrifuge.Node) {
 		})
 		if _, ours := client.Context().Value(sessionKey{}).(*session); ours {
 			return
+		}
+		if conn, ok := client.Context().Value(connectionKey{}).(*connection); ok {
+			client.OnDisconnect(func(e centrifuge.DisconnectEvent) {
+				if e.Code == centrifuge.DisconnectSlow.Code {
+					conn.slow(slowQueue)
+				}
+			})
 		}
 		client.OnPublish(func(e centrifuge.PublishEvent, cb centrifuge.PublishCallback) { g.onPublish(client, e, cb) })
 		client.OnHistory(func(e centrifuge.HistoryEvent, cb centrifuge.HistoryCallback) {

@@ -116,8 +116,8 @@ func TestDocumentedCloseCodes(t *testing.T) {
 		"DisconnectBadRequest": centrifuge.DisconnectBadRequest, "DisconnectStale": centrifuge.DisconnectStale,
 		"DisconnectConnectionLimit": centrifuge.DisconnectConnectionLimit,
 	}
-	// These are never said to a client: there is nobody left to hear it.
-	silent := map[string]bool{"DisconnectConnectionClosed": true, "DisconnectWriteError": true}
+	// These are never said to a client: there is nobody left to hear it, or it is no code.
+	silent := map[string]bool{"DisconnectConnectionClosed": true, "DisconnectWriteError": true, "DisconnectEvent": true}
 	// A frame that is too large is refused before it is read.
 	want := map[int]bool{1009: true}
 	for _, d := range []centrifuge.Disconnect{centrifuge.DisconnectExpired, centrifuge.DisconnectSlow, centrifuge.DisconnectInsufficientState, centrifuge.DisconnectStale} {

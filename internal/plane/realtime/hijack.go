@@ -15,6 +15,7 @@ import (
 // the frames of several messages into one write.
 type hijacker struct {
 	http.ResponseWriter
+	of     *connection
 	closed func()
 	// small asks for small buffers.
 	small bool
@@ -30,7 +31,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	h.conn = &gatherConn{Conn: conn, closed: h.closed}
+	h.conn = &gatherConn{Conn: conn, of: h.of, closed: h.closed}
 	return h.conn, h.smaller(rw), nil
 }
 
@@ -62,6 +63,7 @@ func (h *hijacker) smaller(rw *bufio.ReadWriter) *bufio.ReadWriter {
 // frames until flush. Each write of others is sent whole, between frames.
 type gatherConn struct {
 	net.Conn
+	of     *connection
 	closed func()
 	once   sync.Once
 
@@ -90,7 +92,9 @@ func (c *gatherConn) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	c.limit()
-	return c.Conn.Write(p)
+	n, err := c.Conn.Write(p)
+	c.of.wrote(err)
+	return n, err
 }
 
 // frame gathers a WebSocket text frame (RFC 6455, section 5.2), unmasked as a
@@ -132,6 +136,7 @@ func (c *gatherConn) send() error {
 	}
 	c.limit()
 	_, err := c.Conn.Write(c.buf)
+	c.of.wrote(err)
 	if cap(c.buf) <= 2*maxEventBuffer {
 		buf := c.buf[:0]
 		eventBuffers.Put(&buf)
@@ -152,8 +157,8 @@ func (c *gatherConn) Close() error {
 // are closed: to a library that sets time limits and gathers by itself.
 type watchedHijacker struct {
 	http.ResponseWriter
-	closed func()
-	taken  bool
+	of    *connection
+	taken bool
 }
 
 // Unwrap lets http.ResponseController reach the writer below.
@@ -166,19 +171,25 @@ func (h *watchedHijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	h.taken = true
-	watched := &watchedConn{Conn: conn, closed: h.closed}
+	watched := &watchedConn{Conn: conn, of: h.of}
 	rw.Writer.Reset(watched)
 	return watched, rw, nil
 }
 
 type watchedConn struct {
 	net.Conn
-	closed func()
-	once   sync.Once
+	of *connection
+}
+
+// Write implements net.Conn.
+func (c *watchedConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.of.wrote(err)
+	return n, err
 }
 
 // Close implements net.Conn.
 func (c *watchedConn) Close() error {
-	c.once.Do(c.closed)
+	c.of.close()
 	return c.Conn.Close()
 }

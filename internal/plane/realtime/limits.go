@@ -1,10 +1,13 @@
 package realtime
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net"
+	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -72,6 +75,28 @@ type connection struct {
 	protocol string
 	key      string
 	once     sync.Once
+	// wasSlow is true once the connection was counted for being slow.
+	wasSlow atomic.Bool
+}
+
+// Why a client that reads slowly is cut: whichever is full first.
+const (
+	slowQueue = "queue"
+	slowWrite = "write"
+)
+
+// slow counts the connection, once, for being cut as its client reads too slowly.
+func (c *connection) slow(reason string) {
+	if !c.wasSlow.Swap(true) {
+		c.all.metrics.slow.WithLabelValues(c.protocol, reason).Inc()
+	}
+}
+
+// wrote is told how a write went.
+func (c *connection) wrote(err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.slow(slowWrite)
+	}
 }
 
 // open admits a connection, whoever it is of.

@@ -27,12 +27,17 @@ func newMetrics(m *plane.Metrics) *metrics {
 		m.Registerer.MustRegister(c)
 		return c
 	}
+	slow := counter("trellis_realtime_slow_consumers_total", "Connections cut because the client read too slowly, by what was full: the queue, or a write that took too long.", "protocol", "reason")
+	for _, protocol := range []string{labelSSE, labelWebSocket, labelCentrifuge} {
+		slow.WithLabelValues(protocol, slowQueue)
+		slow.WithLabelValues(protocol, slowWrite)
+	}
 	return &metrics{
 		Metrics:    m,
 		published:  resultsOf(counter("trellis_realtime_published_total", "Messages that publishers sent, by what became of them.", "result")),
 		delivered:  counter("trellis_realtime_delivered_total", "Messages written to clients.", "protocol"),
 		gaps:       counter("trellis_realtime_gaps_total", "Gaps announced to clients.", "reason"),
-		slow:       counter("trellis_realtime_slow_consumers_total", "Connections cut because the client read too slowly.", "protocol"),
+		slow:       slow,
 		recoveries: recoveriesOf(counter("trellis_realtime_recoveries_total", "Resumes of a room, by whether the history sufficed.", "result")),
 	}
 }
@@ -62,9 +67,9 @@ func recoveriesOf(c *prometheus.CounterVec) recoveries {
 
 // protocolStats are the hot counters of one protocol.
 type protocolStats struct {
-	delivered, slow prometheus.Counter
+	delivered prometheus.Counter
 }
 
 func (m *metrics) protocol(name string) *protocolStats {
-	return &protocolStats{delivered: m.delivered.WithLabelValues(name), slow: m.slow.WithLabelValues(name)}
+	return &protocolStats{delivered: m.delivered.WithLabelValues(name)}
 }

@@ -57,6 +57,7 @@ type session struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 	protocol string
+	conn     *connection
 	stats    *protocolStats
 
 	// replies hands subscribe replies from the library's writer to the driver.
@@ -77,8 +78,8 @@ type sessionKey struct{}
 
 // newSession connects a client of the library that delivers to out. parent
 // carries the identity.
-func (g *Gateway) newSession(parent context.Context, node *centrifuge.Node, proto string, out sink) (*session, error) {
-	s := &session{gw: g, protocol: proto, stats: g.stats[proto], sink: out, replies: make(chan *protocol.Reply, 1)}
+func (g *Gateway) newSession(parent context.Context, node *centrifuge.Node, conn *connection, out sink) (*session, error) {
+	s := &session{gw: g, protocol: conn.protocol, conn: conn, stats: g.stats[conn.protocol], sink: out, replies: make(chan *protocol.Reply, 1)}
 	out.bind(s)
 	s.ctx, s.cancel = context.WithCancel(context.WithValue(parent, sessionKey{}, s))
 	var err error

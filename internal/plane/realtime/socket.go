@@ -66,7 +66,7 @@ func (g *Gateway) socket(w http.ResponseWriter, r *http.Request) {
 		plane.WriteProblem(w, problem)
 		return
 	}
-	hijack := &hijacker{ResponseWriter: w, small: true}
+	hijack := &hijacker{ResponseWriter: w, of: conn, small: true}
 	// The origin was checked before any handler was reached.
 	ws, err := websocket.Accept(hijack, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
 	if err != nil {
@@ -79,12 +79,12 @@ func (g *Gateway) socket(w http.ResponseWriter, r *http.Request) {
 	g.sockets.Go(func() {
 		defer conn.close()
 		defer func() { _ = ws.CloseNow() }()
-		g.serveSocket(node, id, remote, &socketWriter{ws: ws, conn: hijack.conn})
+		g.serveSocket(node, conn, id, remote, &socketWriter{ws: ws, conn: hijack.conn})
 	})
 }
 
-func (g *Gateway) serveSocket(node *centrifuge.Node, id plane.Identity, remote string, out *socketWriter) {
-	s, err := g.newSession(plane.WithIdentity(context.Background(), id), node, labelWebSocket, out)
+func (g *Gateway) serveSocket(node *centrifuge.Node, conn *connection, id plane.Identity, remote string, out *socketWriter) {
+	s, err := g.newSession(plane.WithIdentity(context.Background(), id), node, conn, out)
 	if err != nil {
 		return
 	}

@@ -51,7 +51,7 @@ func (g *Gateway) stream(w http.ResponseWriter, r *http.Request) {
 		plane.WriteProblem(w, problem)
 		return
 	}
-	hijack := &hijacker{ResponseWriter: w, closed: conn.close}
+	hijack := &hijacker{ResponseWriter: w, of: conn, closed: conn.close}
 	if _, _, err := hijack.Hijack(); err != nil {
 		conn.close()
 		plane.WriteProblem(w, g.problem(err))
@@ -63,13 +63,13 @@ func (g *Gateway) stream(w http.ResponseWriter, r *http.Request) {
 	// server's buffers are given back: a stream has many idle hours.
 	g.sockets.Go(func() {
 		defer func() { _ = out.conn.Close() }()
-		g.serveStream(node, id, out, starts)
+		g.serveStream(node, conn, id, out, starts)
 	})
 }
 
 // serveStream follows the rooms until the client is gone or the stream is ended.
-func (g *Gateway) serveStream(node *centrifuge.Node, id plane.Identity, out *eventWriter, starts []start) {
-	s, err := g.newSession(plane.WithIdentity(context.Background(), id), node, labelSSE, out)
+func (g *Gateway) serveStream(node *centrifuge.Node, conn *connection, id plane.Identity, out *eventWriter, starts []start) {
+	s, err := g.newSession(plane.WithIdentity(context.Background(), id), node, conn, out)
 	if err != nil {
 		return
 	}

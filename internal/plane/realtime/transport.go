@@ -64,7 +64,7 @@ func (t *transport) Close(d centrifuge.Disconnect) error {
 	}
 	t.s.closed = true
 	if d.Code == centrifuge.DisconnectSlow.Code {
-		t.s.stats.slow.Inc()
+		t.s.conn.slow(slowQueue)
 	}
 	t.s.sink.close(d)
 	t.s.cancel()

@@ -75,7 +75,7 @@ func (g *Gateway) wait(ctx context.Context, room string, at Position, limit int,
 	defer conn.close()
 
 	w := &waiter{limit: limit, arrived: make(chan struct{}), got: reading{page: page{from: at, next: at}}}
-	s, err := g.newSession(ctx, node, labelLongPolling, w)
+	s, err := g.newSession(ctx, node, conn, w)
 	if err != nil {
 		return reading{}, err
 	}

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/coder/websocket"
-
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
@@ -39,36 +37,8 @@ func testSlow(t *testing.T, start Factory) {
 	c := target.client(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
 	defer cancel()
-	s, err := c.narrow().openSocket(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.close()
-	if err := s.send(ctx, `{"type":"subscribe","room":"a"}`); err != nil {
-		t.Fatal(err)
-	}
-	if f, err := s.next(ctx); err != nil || f.Type != "subscribed" {
-		t.Fatalf("subscribe: %v %s", err, f.raw)
-	}
-	events, _, err := c.narrow().openEvents(ctx, []string{"a"}, "", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer events.close()
-	if e, err := events.nextNamed(); err != nil || e.Name != "ready" {
-		t.Fatalf("the stream begins with %+v, %v", e, err)
-	}
-	client, _, err := c.narrow().openSDK(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.close()
-	if err := client.subscribe(ctx, "a", ""); err != nil {
-		t.Fatal(err)
-	}
-	if r, err := client.next(ctx); err != nil || r.Subscribe == nil {
-		t.Fatalf("subscribe: %v %+v", err, r)
-	}
+	slow := openSlow(ctx, t, c)
+	defer slow.close()
 
 	quick := c.follow(socketProto, "a", "")
 	data, err := json.Marshal(strings.Repeat("x", 60<<10))
@@ -85,23 +55,77 @@ func testSlow(t *testing.T, start Factory) {
 		open := c.stats().Total.Connections
 		return open["websocket"] == 1 && open["sse"] == 0 && open["centrifuge"] == 0
 	})
+	for _, protocol := range []string{"websocket", "sse", "centrifuge"} {
+		// The queue is full, or a write takes too long: whichever comes first.
+		eventually(t, "the cut over "+protocol+" to be counted", func() bool {
+			n := target.metric(t, "trellis_realtime_slow_consumers_total", `protocol="`+protocol+`"`)
+			return n == 1 || n > 1 && protocol == "websocket" && quick.connections() > 1
+		})
+	}
 	quick.awaitLast(`"end"`)
 	if got := len(check(t, "the quick one", quick.history())); got != published+1 {
 		t.Errorf("a client that reads saw %d messages, want %d", got, published+1)
 	}
-	if code := s.closeCode(ctx); code != 3008 && code != -1 {
+	slow.checkEnds(ctx, t)
+}
+
+// unread are clients that follow room a, one of each protocol that is held open.
+type unread struct {
+	socket *socket
+	events *eventStream
+	sdk    *sdk
+}
+
+func openSlow(ctx context.Context, t *testing.T, c *client) *unread {
+	t.Helper()
+	var u unread
+	var err error
+	if u.socket, err = c.narrow().openSocket(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := u.socket.send(ctx, `{"type":"subscribe","room":"a"}`); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := u.socket.next(ctx); err != nil || f.Type != "subscribed" {
+		t.Fatalf("subscribe: %v %s", err, f.raw)
+	}
+	if u.events, _, err = c.narrow().openEvents(ctx, []string{"a"}, "", ""); err != nil || u.events == nil {
+		t.Fatalf("open a stream: %v", err)
+	}
+	if e, err := u.events.nextNamed(); err != nil || e.Name != "ready" {
+		t.Fatalf("the stream begins with %+v, %v", e, err)
+	}
+	if u.sdk, _, err = c.narrow().openSDK(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := u.sdk.subscribe(ctx, "a", ""); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := u.sdk.next(ctx); err != nil || r.Subscribe == nil {
+		t.Fatalf("subscribe: %v %+v", err, r)
+	}
+	return &u
+}
+
+func (u *unread) close() {
+	u.socket.close()
+	u.events.close()
+	u.sdk.close()
+}
+
+// checkEnds reads at last. What is said of the end is true, if it got through.
+func (u *unread) checkEnds(ctx context.Context, t *testing.T) {
+	t.Helper()
+	if code := u.socket.closeCode(ctx); code != 3008 && code != -1 {
 		t.Errorf("the slow socket was closed with %d, want 3008, or a broken connection", code)
 	}
-	for err == nil {
-		_, err = client.next(ctx)
-	}
-	if code := websocket.CloseStatus(err); code != 3008 && code != -1 {
+	if code := u.sdk.closeCode(ctx); code != 3008 && code != -1 {
 		t.Errorf("the slow SDK was closed with %d, want 3008, or a broken connection", code)
 	}
 	for {
-		e, err := events.next()
+		e, err := u.events.next()
 		if err != nil {
-			break
+			return
 		}
 		if e.Name == "close" && !strings.Contains(e.Data, "3008") {
 			t.Errorf("the slow stream was closed with %s", e.Data)
