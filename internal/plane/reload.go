@@ -84,6 +84,9 @@ func (p *Plane) reload(data []byte) error {
 	if err := p.auth.Apply(c.Auth); err != nil {
 		return err
 	}
+	if unknown := planeconfig.UnknownField(data); unknown != nil {
+		p.Log.Warn("the configuration has a field that this version does not know; it is left out", "error", unknown)
+	}
 	p.Origins.Set(c.HTTP.AllowedOrigins)
 	for _, apply := range p.onReload {
 		apply(c)

@@ -18,26 +18,36 @@ func Encode(c Config) ([]byte, error) {
 	return append(out, '\n'), nil
 }
 
-// Decode reads what Encode wrote. An unknown field is an error, so that a
-// plane older than its operator says so instead of ignoring a setting.
+// Decode reads a configuration and checks it. A field that is not known is left
+// out, as an operator may be newer than the planes that it writes for; UnknownField
+// names it.
 func Decode(data []byte) (Config, error) {
 	var c Config
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&c); err != nil {
+	if err := json.Unmarshal(data, &c); err != nil {
 		return Config{}, fmt.Errorf("decode plane configuration: %w", err)
 	}
 	c.setDefaults()
 	return c, c.Validate()
 }
 
-// Load reads and decodes the file at path.
-func Load(path string) (Config, error) {
+// UnknownField says which field of a configuration Decode left out, if any.
+func UnknownField(data []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	var c Config
+	return dec.Decode(&c)
+}
+
+// Load reads and decodes the file at path. unknown is what UnknownField says of it.
+func Load(path string) (c Config, unknown, err error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return Config{}, fmt.Errorf("read plane configuration: %w", err)
+		return Config{}, nil, fmt.Errorf("read plane configuration: %w", err)
 	}
-	return Decode(data)
+	if c, err = Decode(data); err != nil {
+		return Config{}, nil, err
+	}
+	return c, UnknownField(data), nil
 }
 
 func (c *Config) setDefaults() {

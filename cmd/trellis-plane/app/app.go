@@ -79,7 +79,7 @@ func patternCommand(stderr io.Writer, level func() slog.Level, pat pattern) *cob
 }
 
 func serve(ctx context.Context, stderr io.Writer, level slog.Level, file string, pat pattern) error {
-	cfg, err := planeconfig.Load(file)
+	cfg, unknown, err := planeconfig.Load(file)
 	if err != nil {
 		return err
 	}
@@ -87,6 +87,9 @@ func serve(ctx context.Context, stderr io.Writer, level slog.Level, file string,
 		return fmt.Errorf("the configuration is of kind %q; this subcommand serves %q", cfg.Kind, pat.kind)
 	}
 	log := plane.NewLogger(stderr, level, cfg)
+	if unknown != nil {
+		log.Warn("the configuration has a field that this version does not know; it is left out", "path", file, "error", unknown)
+	}
 	p, err := plane.New(cfg, plane.Options{Title: pat.title, Version: version(), Log: log, ConfigFile: file})
 	if err != nil {
 		return err

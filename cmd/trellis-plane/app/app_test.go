@@ -170,7 +170,6 @@ func TestRefusesToStart(t *testing.T) {
 		says   string
 	}{
 		"another kind":         {func(c map[string]any) { c["kind"] = "JobQueue" }, nil, `kind "JobQueue"`},
-		"an unknown field":     {func(c map[string]any) { c["newer"] = true }, nil, `unknown field "newer"`},
 		"no realtime section":  {func(c map[string]any) { delete(c, "realtime") }, nil, "no realtime section"},
 		"a token that is none": {func(c map[string]any) { c["auth"].(map[string]any)["tokenFile"] = "/nonexistent" }, nil, "binding token"},
 		"an unknown protocol":  {func(c map[string]any) { c["realtime"].(map[string]any)["protocols"] = []string{"Pigeon"} }, nil, `"Pigeon"`},
@@ -193,6 +192,28 @@ func TestRefusesToStart(t *testing.T) {
 				t.Errorf("%v, and says: %s", err, stderr)
 			}
 		})
+	}
+}
+
+// TestTakesTheConfigurationOfANewerOperator leaves out what it does not know, and says so.
+func TestTakesTheConfigurationOfANewerOperator(t *testing.T) {
+	file := configFile(t, func(c map[string]any) {
+		c["newer"] = true
+		c["realtime"].(map[string]any)["newest"] = map[string]any{"a": 1}
+	})
+	cmd, stderr := command(t, "realtime-gateway", "--config", file)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stderr.addresses(t)
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	if log := stderr.String(); !strings.Contains(log, `unknown field \"newer\"`) || !strings.Contains(log, `"level":"WARN"`) {
+		t.Errorf("the log does not name the field:\n%s", log)
 	}
 }
 

@@ -110,7 +110,7 @@ func (l *local) target(t *testing.T, o conformance.Options, engine conformance.E
 
 func (l *local) start(t testing.TB) *conformance.Replica {
 	t.Helper()
-	cfg, err := planeconfig.Load(l.file)
+	cfg, _, err := planeconfig.Load(l.file)
 	if err != nil {
 		t.Fatal(err)
 	}
