@@ -71,9 +71,13 @@ func dieAfter(n int64, died chan<- struct{}) transport {
 }
 
 // pause is a stop of an operator, as a suspended machine makes one: its n-th write and all that it asks after that
-// wait until resume is closed. The writes are carried out then, although their contexts have ended long ago.
+// wait until resume is closed. The writes are carried out then, although their contexts have ended long ago. An
+// operator has a client of its own for its lease, and it stops with the other.
 type pause struct {
-	n int64
+	n      int64
+	writes atomic.Int64
+	asleep atomic.Bool
+	notice sync.Once
 	// begun is closed when it stops, noticed when it has given up what waits.
 	begun, noticed, resume chan struct{}
 }
@@ -83,14 +87,11 @@ func pauseBefore(n int64) *pause {
 }
 
 func (p *pause) wrap(next http.RoundTripper) http.RoundTripper {
-	var writes atomic.Int64
-	var asleep atomic.Bool
-	var notice sync.Once
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
-		if framework.IsWrite(r) && writes.Add(1) >= p.n && asleep.CompareAndSwap(false, true) {
+		if framework.IsWrite(r) && p.writes.Add(1) >= p.n && p.asleep.CompareAndSwap(false, true) {
 			close(p.begun)
 		}
-		if !asleep.Load() {
+		if !p.asleep.Load() {
 			return next.RoundTrip(r)
 		}
 		select {
@@ -99,7 +100,7 @@ func (p *pause) wrap(next http.RoundTripper) http.RoundTripper {
 			if !framework.IsWrite(r) {
 				return nil, r.Context().Err()
 			}
-			notice.Do(func() { close(p.noticed) })
+			p.notice.Do(func() { close(p.noticed) })
 			<-p.resume
 		}
 		if framework.IsWrite(r) {

@@ -130,11 +130,11 @@ func mask(content map[string]any) {
 	if annotations, ok := meta["annotations"].(map[string]any); ok {
 		delete(annotations, annotationInputs)
 	}
-	for _, list := range [][]string{{"metadata", "ownerReferences"}, {"metadata", "managedFields"}, {"status", "conditions"}} {
+	for _, list := range [][]string{{"metadata", "ownerReferences"}, {"metadata", "managedFields"}, {"status", "conditions"}, {"spec", "ports"}} {
 		maskItems(content, list)
 	}
 	for _, field := range [][]string{
-		{"spec", "clusterIP"}, {"spec", "clusterIPs"}, {"status", "observedGeneration"},
+		{"spec", "clusterIP"}, {"spec", "clusterIPs"}, {"spec", "healthCheckNodePort"}, {"status", "observedGeneration"},
 	} {
 		unstructured.RemoveNestedField(content, field...)
 	}
@@ -143,7 +143,7 @@ func mask(content map[string]any) {
 func maskItems(content map[string]any, path []string) {
 	list, _, _ := unstructured.NestedSlice(content, path...)
 	for _, item := range list {
-		for _, field := range []string{"uid", "time", "lastTransitionTime", "observedGeneration"} {
+		for _, field := range []string{"uid", "time", "lastTransitionTime", "observedGeneration", "nodePort"} {
 			delete(item.(map[string]any), field)
 		}
 	}
