@@ -90,12 +90,12 @@ func newRequest(ctx context.Context, method, url, token string, header http.Head
 	return req, nil
 }
 
-// Mint asks for a client token that may subscribe to a room.
+// Mint asks for a client token that may subscribe to a room for as long as a test can last.
 func Mint(ctx context.Context, client *http.Client, address, bindingToken, room string) (string, error) {
 	var reply struct {
 		Token string `json:"token"`
 	}
-	ask := map[string]any{"rooms": []string{room}, "subject": "tester"}
+	ask := map[string]any{"rooms": []string{room}, "subject": "tester", "ttl": "2h"}
 	err := Do(ctx, client, http.MethodPost, "http://"+address+"/v1/tokens", bindingToken, ask, &reply, http.StatusCreated)
 	return reply.Token, err
 }
