@@ -137,12 +137,13 @@ func memberServer(r Request) corev1.Container {
 func memberSentinel(r Request) corev1.Container {
 	live := corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromString("sentinel")}}
 	return corev1.Container{
-		Name:      "sentinel",
-		Image:     r.Image,
-		Command:   script("sentinel.sh"),
-		Env:       memberEnv(r),
-		Ports:     []corev1.ContainerPort{{Name: "sentinel", ContainerPort: sentinelPort, Protocol: corev1.ProtocolTCP}},
-		Resources: specs.Resources("20m", "32Mi", "200m", "64Mi"),
+		Name:    "sentinel",
+		Image:   r.Image,
+		Command: script("sentinel.sh"),
+		Env:     memberEnv(r),
+		Ports:   []corev1.ContainerPort{{Name: "sentinel", ContainerPort: sentinelPort, Protocol: corev1.ProtocolTCP}},
+		// It needs little, and that in time: one that was held up for two seconds does nothing for half a minute.
+		Resources: specs.Resources("50m", "32Mi", "200m", "64Mi"),
 		VolumeMounts: []corev1.VolumeMount{
 			{Name: "config", MountPath: configDir, ReadOnly: true},
 			{Name: "auth", MountPath: authDir, ReadOnly: true},

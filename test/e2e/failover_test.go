@@ -47,7 +47,7 @@ func primaryOf(t *testing.T, e *v1alpha1.Engine) string {
 	t.Helper()
 	named := map[string]bool{}
 	for _, pod := range memberPods(e) {
-		out, err := atSentinel(&pod, "get-master-addr-by-name")
+		out, err := atSentinel(e.Namespace, pod.Name, "get-master-addr-by-name")
 		if err != nil {
 			return ""
 		}
@@ -64,8 +64,8 @@ func primaryOf(t *testing.T, e *v1alpha1.Engine) string {
 }
 
 // atSentinel asks the Sentinel of a member something about the primary.
-func atSentinel(member *corev1.Pod, command string) (string, error) {
-	out, err := exec.CommandContext(ctx, "kubectl", "--namespace", member.Namespace, "exec", member.Name, "-c", "sentinel", "--",
+func atSentinel(namespace, member, command string) (string, error) {
+	out, err := exec.CommandContext(ctx, "kubectl", "--namespace", namespace, "exec", member, "-c", "sentinel", "--",
 		"sh", "-c", ". /etc/valkey/config/members.sh; ask 127.0.0.1 26379 sentinel "+command+" mymaster").Output()
 	return string(out), err
 }
@@ -85,29 +85,52 @@ func together(t *testing.T, e *v1alpha1.Engine) string {
 	return primary
 }
 
-// signal sends a signal to the processes of a pod's server.
-func signal(t *testing.T, pod *corev1.Pod, sig syscall.Signal) {
-	t.Helper()
-	g := NewWithT(t)
-	at := slices.IndexFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.Name == "redis" })
-	g.Expect(at).To(BeNumerically(">=", 0), "the server of %s", pod.Name)
-	g.Expect(signalContainer(t, pod.Status.ContainerStatuses[at].ContainerID, sig)).To(BeNumerically(">", 0), "processes of %s", pod.Name)
-}
+// hangs is how often a primary may hang before another has to take over: a Sentinel that was itself held up for two
+// seconds trusts its clock for half a minute no more (TILT). On a machine that is short of CPU that may last until the
+// kubelet has started the primary again.
+const hangs = 3
 
-// replacePrimary has the primary hang until another has taken over and the storm goes on. Where its processes are out of
-// reach, the Sentinels are asked to replace it.
+// replacePrimary has the primary hang until another has taken over, and the storm goes on. Where its processes are out
+// of reach, the Sentinels are asked to replace it.
 func replacePrimary(t *testing.T, engine *v1alpha1.Engine, s *storm) {
 	t.Helper()
 	g := NewWithT(t)
-	lost := get(t, &corev1.Pod{}, engine.Namespace, together(t, engine))
-	if embedded() {
-		signal(t, lost, syscall.SIGSTOP)
-		s.goOn(25)
-		signal(t, lost, syscall.SIGCONT)
-	} else {
-		g.Eventually(func() (string, error) { return atSentinel(lost, "failover") }, patience, often).Should(HavePrefix("OK"))
+	lost := together(t, engine)
+	primary := lost
+	for n := 0; n < hangs && primary == lost; n++ {
+		if embedded() {
+			hang(t, get(t, &corev1.Pod{}, engine.Namespace, lost), s)
+		} else {
+			g.Eventually(func() (string, error) { return atSentinel(engine.Namespace, lost, "failover") }, patience, often).Should(HavePrefix("OK"))
+			g.Eventually(func() string { return primaryOf(t, engine) }, patience, often).ShouldNot(Or(BeEmpty(), Equal(lost)))
+		}
+		primary = together(t, engine)
 	}
-	g.Eventually(func() string { return together(t, engine) }, patience, often).ShouldNot(Equal(lost.Name), "another is the primary now")
+	g.Expect(primary).NotTo(Equal(lost), "another is the primary now")
+	s.goOn(25)
+}
+
+// hang stops a server until the storm goes on with another, or the kubelet has started it again.
+func hang(t *testing.T, pod *corev1.Pod, s *storm) {
+	t.Helper()
+	g := NewWithT(t)
+	server := serverOf(t, pod)
+	g.Expect(signalContainer(t, server.ContainerID, syscall.SIGSTOP)).To(BeNumerically(">", 0), "processes of %s", pod.Name)
+	one := flat(s.publishers)[0]
+	until := one.Acknowledged() + 25
+	g.Eventually(func() bool {
+		now := reload(pod)()
+		return one.Acknowledged() >= until || now != nil && serverOf(t, now).RestartCount > server.RestartCount
+	}, 2*patience, often).Should(BeTrue(), "another takes over, or %s is started again", pod.Name)
+	signalContainer(t, server.ContainerID, syscall.SIGCONT)
+}
+
+// serverOf is the status of a member's server.
+func serverOf(t *testing.T, pod *corev1.Pod) corev1.ContainerStatus {
+	t.Helper()
+	at := slices.IndexFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.Name == "redis" })
+	NewWithT(t).Expect(at).To(BeNumerically(">=", 0), "the server of %s", pod.Name)
+	return pod.Status.ContainerStatuses[at]
 }
 
 // The primary hangs and comes back when another has taken over; then every member is replaced.
