@@ -85,6 +85,14 @@ func together(t *testing.T, e *v1alpha1.Engine) string {
 	return primary
 }
 
+// settled waits until an engine is done with all its members, of which it takes one after the other.
+func settled(t *testing.T, e *v1alpha1.Engine) *v1alpha1.Engine {
+	t.Helper()
+	NewWithT(t).Eventually(reload(e), 2*patience, often).Should(beCurrent())
+	together(t, e)
+	return ready(t, e)
+}
+
 // hangs is how often a primary may hang before another has to take over: a Sentinel that was itself held up for two
 // seconds trusts its clock for half a minute no more (TILT). On a machine that is short of CPU that may last until the
 // kubelet has started the primary again.
@@ -154,8 +162,7 @@ func TestEngineFailover(t *testing.T) {
 	change(t, engine, func(e *v1alpha1.Engine) {
 		e.Spec.PodTemplate = &v1alpha1.PodTemplate{Annotations: map[string]v1alpha1.AnnotationValue{"example.com/build": "2"}}
 	})
-	ready(t, engine)
-	together(t, engine)
+	settled(t, engine)
 	for life := range lives(memberPods(engine)) {
 		g.Expect(before).NotTo(HaveKey(life), "an engine whose pods are being replaced is not done")
 	}

@@ -50,9 +50,8 @@ func grow(t *testing.T, engine *v1alpha1.Engine, gw *v1alpha1.RealtimeGateway, t
 		planes = again(planes)
 	}
 	change(t, engine, func(e *v1alpha1.Engine) { e.Spec.Provisioned.Replicas = ptr.To(to) })
-	grown := ready(t, engine)
+	grown := settled(t, engine)
 	g.Expect(grown.Status.Replicas).To(Equal(to))
-	together(t, engine)
 	nodes := get(t, &corev1.Secret{}, engine.Namespace, grown.Status.Binding.Name).Data["sentinel.nodes"]
 	g.Expect(strings.Split(string(nodes), ",")).To(HaveLen(int(to)))
 	g.Eventually(func() map[string]int32 { return lives(readyOnes(planePods(gw))) }, patience, often).Should(Equal(planes))
