@@ -58,8 +58,7 @@ func (g *Gateway) readPlainly(w http.ResponseWriter, r *http.Request) bool {
 	}
 	h := w.Header()
 	h["Etag"] = []string{out.ETag}
-	h["Cache-Control"] = []string{out.CacheControl}
-	h["Vary"] = []string{out.Vary}
+	h["Cache-Control"], h["Vary"] = pollCacheControl, pollVary
 
 	if out.Status == http.StatusNotModified {
 		// As the typed layer has it, which says of what type the answer would be.
@@ -150,7 +149,15 @@ func (g *Gateway) publishPlainly(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-var jsonType = []string{"application/json"}
+// Values of headers that are the same in every answer. Nobody writes to them.
+var (
+	jsonType         = []string{"application/json"}
+	pollCacheControl = []string{pollCached}
+	pollVary         = []string{pollVaries}
+)
+
+// countedBody is the longest body whose length the server finds out by itself.
+const countedBody = 2 << 10
 
 // writePlainly writes what the typed layer would.
 func writePlainly(w http.ResponseWriter, status int, body plane.Encoded) {
@@ -159,7 +166,9 @@ func writePlainly(w http.ResponseWriter, status int, body plane.Encoded) {
 	*buf = append(body.AppendJSON((*buf)[:0]), '\n')
 	h := w.Header()
 	h["Content-Type"] = jsonType
-	h["Content-Length"] = []string{strconv.Itoa(len(*buf))}
+	if len(*buf) > countedBody {
+		h["Content-Length"] = []string{strconv.Itoa(len(*buf))}
+	}
 	w.WriteHeader(status)
 	_, _ = w.Write(*buf)
 }

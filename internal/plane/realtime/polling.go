@@ -15,6 +15,9 @@ import (
 const (
 	defaultLimit = 100
 	maxWait      = 60 * time.Second
+
+	pollCached = "private, no-cache"
+	pollVaries = "Authorization"
 )
 
 // Messages are part of a room's order.
@@ -126,7 +129,7 @@ type reading struct {
 }
 
 func answer(in *pollInput, p reading) *pollOutput {
-	out := &pollOutput{Status: http.StatusOK, ETag: etag(p.page), CacheControl: "private, no-cache", Vary: "Authorization"}
+	out := &pollOutput{Status: http.StatusOK, ETag: etag(p.page), CacheControl: pollCached, Vary: pollVaries}
 	if matches(in.IfNoneMatch, out.ETag) {
 		out.Status = http.StatusNotModified
 		return out

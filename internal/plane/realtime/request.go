@@ -23,7 +23,7 @@ func (g *Gateway) mayUse(id plane.Identity, right, room string) *plane.Problem {
 }
 
 func checkContentType(value string) *plane.Problem {
-	if value == "" {
+	if value == "" || value == "application/json" {
 		return nil
 	}
 	if t, _, err := mime.ParseMediaType(value); err == nil && t == "application/json" {

@@ -44,8 +44,11 @@ const (
 		"longer than the library's; what both write is the library's work."
 	whyRequests = "per message, the plane checks a token and rights, reads the body strictly as JSON and compacts it, stamps and counts it, " +
 		"bounds the request in bytes and time, and answers by a typed contract; the peer stores the body unread. Spans and their metrics are " +
-		"made only where they are collected, and contexts and wrappers were cut down. A batch, or a socket, has that cost once for many messages."
+		"made only where they are collected, contexts and wrappers were cut down, and requests in their plain form pass the typed layer by. A batch, or a socket, has that cost once for many messages."
 )
+
+// aboutCollector is what the two sides differ in beside their code.
+const aboutCollector = "The plane's program has Go's collector count the heap from 16 MiB on, as it does everywhere; the peer has Go's own setting."
 
 func flows() []flow {
 	one := func(name, engine string, ours, peer flowProtocols) flow {
@@ -77,7 +80,7 @@ func FanOut(p Programs) harness.Part {
 			"command; with the same engine and history, and without tokens, limits, checks of the JSON, times of publication, metrics and traces. " +
 			"*rate* is deliveries a second with as much on the way as the server takes; *cpu* the server's own CPU time a delivery, meanwhile. " +
 			"*p50* and *p99* are from when a message was due to each delivery, at a steady 20 (one room) or 2,000 (many rooms) messages a second. " +
-			"Clients and server share the cores. *lost* are deliveries that never came.",
+			"Clients and server share the cores. *lost* are deliveries that never came. " + aboutCollector,
 		Run: func(ctx context.Context, e *harness.Env) ([]harness.Row, error) { return fanOut(ctx, e, p) },
 	}
 }
