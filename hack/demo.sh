@@ -95,7 +95,7 @@ printf '  %5ds  in all\n' "$SECONDS"
 cat <<EOF
 
 Look around:
-  export KUBECONFIG=$KUBECONFIG
+  export KUBECONFIG=$KUBECONFIG PATH=$PWD/bin:$(dirname "$(command -v kubectl)"):\$PATH
   kubectl get patterns -A
   kubectl describe rtg -n $namespace $gateway
   curl $TRELLIS_URL/openapi.json

@@ -2,9 +2,13 @@
 # Installs the Debian packages that Trellis needs and this machine lacks, and
 # checks the version of Go. With nothing missing it changes nothing and takes
 # no time. TRELLIS_SKIP_DEPS=1 leaves the packages to you.
+#   hack/deps.sh        all: to build, run and test
+#   hack/deps.sh run    only what a cluster needs, with Trellis in it
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 policy=/usr/sbin/policy-rc.d
+lists=("$root/hack/cluster/debian-packages.txt")
+[[ ${1:-} == run ]] || lists+=("$root/hack/debian-packages.txt")
 
 die() {
   printf 'deps: %s\n' "$@" >&2
@@ -12,10 +16,7 @@ die() {
 }
 
 wanted() {
-  local list
-  for list in "$root/hack/debian-packages.txt" "$root/hack/cluster/debian-packages.txt"; do
-    [[ ! -f $list ]] || sed -e 's/#.*//' "$list"
-  done | tr -s '[:space:]' '\n' | sed '/^$/d' | sort -u
+  sed -e 's/#.*//' "${lists[@]}" | tr -s '[:space:]' '\n' | sed '/^$/d' | sort -u
 }
 
 # missing prints the wanted packages that are not installed.

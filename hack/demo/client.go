@@ -20,9 +20,10 @@ import (
 type client struct{ base, token, room string }
 
 type message struct {
-	Type   string `json:"type"`
-	Offset uint64 `json:"offset"`
-	Data   struct {
+	Type     string `json:"type"`
+	Offset   uint64 `json:"offset"`
+	Position string `json:"position"`
+	Data     struct {
 		Text string `json:"text"`
 	} `json:"data"`
 }
@@ -32,17 +33,19 @@ type page struct {
 	Next     string    `json:"next"`
 }
 
-// receiver is a way to get messages: it says when it listens, and hands on each that comes.
+// receiver is a way to get messages after a position, until something breaks: it says when it listens, and
+// hands on each that comes.
 type receiver struct {
 	name    string
-	receive func(ctx context.Context, c client, since string, ready chan<- string, got func(message)) error
+	receive func(ctx context.Context, c client, since string, ready func(), got func(message)) error
 }
 
 var receivers = []receiver{
 	{"Polling", poll}, {"LongPolling", longPoll}, {"SSE", stream}, {"WebSocket", socket},
 }
 
-func (c client) do(ctx context.Context, method, path string, body any) (*http.Response, error) {
+// do sends a request; one with a key may be sent again, and is carried out once.
+func (c client) do(ctx context.Context, method, path, key string, body any) (*http.Response, error) {
 	var in io.Reader
 	if body != nil {
 		data, err := json.Marshal(body)
@@ -57,6 +60,9 @@ func (c client) do(ctx context.Context, method, path string, body any) (*http.Re
 	}
 	req.Header.Set("Authorization", "Bearer "+c.token)
 	req.Header.Set("Content-Type", "application/json")
+	if key != "" {
+		req.Header.Set("Idempotency-Key", key)
+	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return nil, err
@@ -69,8 +75,8 @@ func (c client) do(ctx context.Context, method, path string, body any) (*http.Re
 	return resp, nil
 }
 
-func (c client) call(ctx context.Context, method, path string, body, out any) error {
-	resp, err := c.do(ctx, method, path, body)
+func (c client) call(ctx context.Context, method, path, key string, body, out any) error {
+	resp, err := c.do(ctx, method, path, key, body)
 	if err != nil {
 		return err
 	}
@@ -78,9 +84,10 @@ func (c client) call(ctx context.Context, method, path string, body, out any) er
 	return json.NewDecoder(resp.Body).Decode(out)
 }
 
-func (c client) publish(ctx context.Context, text string) (uint64, error) {
+func (c client) publish(ctx context.Context, text, key string) (uint64, error) {
 	var out message
-	err := c.call(ctx, http.MethodPost, "/v1/rooms/"+c.room+"/messages", map[string]any{"data": map[string]string{"text": text}}, &out)
+	body := map[string]any{"data": map[string]string{"text": text}}
+	err := c.call(ctx, http.MethodPost, "/v1/rooms/"+c.room+"/messages", key, body, &out)
 	return out.Offset, err
 }
 
@@ -105,13 +112,13 @@ func (c client) page(ctx context.Context, since, wait string) (page, error) {
 		q.Set("wait", wait)
 	}
 	var p page
-	return p, c.call(ctx, http.MethodGet, "/v1/rooms/"+c.room+"/messages?"+q.Encode(), nil, &p)
+	return p, c.call(ctx, http.MethodGet, "/v1/rooms/"+c.room+"/messages?"+q.Encode(), "", nil, &p)
 }
 
-func poll(ctx context.Context, c client, since string, ready chan<- string, got func(message)) error {
+func poll(ctx context.Context, c client, since string, ready func(), got func(message)) error {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
-	ready <- "Polling"
+	ready()
 	for {
 		p, err := c.page(ctx, since, "")
 		if err != nil {
@@ -129,8 +136,8 @@ func poll(ctx context.Context, c client, since string, ready chan<- string, got 
 	}
 }
 
-func longPoll(ctx context.Context, c client, since string, ready chan<- string, got func(message)) error {
-	ready <- "LongPolling"
+func longPoll(ctx context.Context, c client, since string, ready func(), got func(message)) error {
+	ready()
 	for {
 		p, err := c.page(ctx, since, "20s")
 		if err != nil {
@@ -143,8 +150,8 @@ func longPoll(ctx context.Context, c client, since string, ready chan<- string, 
 	}
 }
 
-func stream(ctx context.Context, c client, _ string, ready chan<- string, got func(message)) error {
-	resp, err := c.do(ctx, http.MethodGet, "/v1/stream?"+url.Values{"room": {c.room}}.Encode(), nil)
+func stream(ctx context.Context, c client, since string, ready func(), got func(message)) error {
+	resp, err := c.do(ctx, http.MethodGet, "/v1/stream?"+url.Values{"room": {c.room}, "since": {since}}.Encode(), "", nil)
 	if err != nil {
 		return err
 	}
@@ -158,7 +165,7 @@ func stream(ctx context.Context, c client, _ string, ready chan<- string, got fu
 		case name == "event":
 			event = value
 		case name == "data" && event == "ready":
-			ready <- "SSE"
+			ready()
 		case name == "data" && (event == "" || event == "message"):
 			var m message
 			if err := json.Unmarshal([]byte(value), &m); err != nil {
@@ -170,7 +177,7 @@ func stream(ctx context.Context, c client, _ string, ready chan<- string, got fu
 	return ctx.Err()
 }
 
-func socket(ctx context.Context, c client, since string, ready chan<- string, got func(message)) error {
+func socket(ctx context.Context, c client, since string, ready func(), got func(message)) error {
 	conn, _, err := websocket.Dial(ctx, strings.Replace(c.base, "http", "ws", 1)+"/v1/ws", &websocket.DialOptions{
 		HTTPHeader: http.Header{"Authorization": {"Bearer " + c.token}},
 	})
@@ -188,7 +195,7 @@ func socket(ctx context.Context, c client, since string, ready chan<- string, go
 		}
 		switch m.Type {
 		case "subscribed":
-			ready <- "WebSocket"
+			ready()
 		case "message":
 			got(m)
 		}

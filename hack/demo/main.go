@@ -1,18 +1,25 @@
 // Command demo publishes to a room of a RealtimeGateway and shows the message
 // arrive at clients that poll, long-poll, stream over SSE and hold a WebSocket.
+// What breaks on the way is tried again, as any client of the contract would.
 // TRELLIS_URL and TRELLIS_TOKEN say where and as whom.
 package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 )
 
-// patience bounds the whole exchange.
-const patience = 30 * time.Second
+const (
+	// patience bounds the whole exchange.
+	patience = time.Minute
+	// pause before something that failed is tried again.
+	pause = 200 * time.Millisecond
+)
 
 // texts are what is published, in this order.
 var texts = []string{"hello", "from one publisher", "to four kinds of client"}
@@ -32,48 +39,69 @@ type arrival struct {
 	protocol string
 	message  message
 	at       time.Time
-	err      error
 }
 
 func run(ctx context.Context, c client) error {
+	var clients sync.WaitGroup
+	defer clients.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	since, err := c.position(ctx)
-	if err != nil {
+	since := ""
+	if err := again(ctx, func() (err error) { since, err = c.position(ctx); return err }); err != nil {
 		return fmt.Errorf("ask for the room's position: %w", err)
 	}
 	arrivals := make(chan arrival, 64)
-	ready := make(chan string, len(receivers))
+	ready, failed := make(chan string, len(receivers)), make(chan error, len(receivers))
 	for _, r := range receivers {
-		go func() {
-			err := r.receive(ctx, c, since, ready, func(m message) {
-				arrivals <- arrival{protocol: r.name, message: m, at: time.Now()}
-			})
-			if ctx.Err() == nil {
-				arrivals <- arrival{protocol: r.name, err: errors.Join(errors.New("the client ended"), err)}
-			}
-		}()
+		clients.Go(func() { failed <- follow(ctx, c, r, since, ready, arrivals) })
 	}
 	for range receivers {
 		select {
 		case name := <-ready:
 			fmt.Printf("  %-12s is connected\n", name)
-		case a := <-arrivals:
-			return fmt.Errorf("%s: %w", a.protocol, a.err)
-		case <-ctx.Done():
-			return ctx.Err()
+		case err := <-failed:
+			return err
 		}
 	}
-	return exchange(ctx, c, arrivals)
+	return exchange(ctx, c, arrivals, failed)
+}
+
+// follow receives until ctx ends, and resumes after the last message whenever something broke.
+func follow(ctx context.Context, c client, r receiver, since string, ready chan<- string, arrivals chan<- arrival) error {
+	var first sync.Once
+	err := again(ctx, func() error {
+		err := r.receive(ctx, c, since, func() { first.Do(func() { ready <- r.name }) }, func(m message) {
+			since = m.Position
+			arrivals <- arrival{protocol: r.name, message: m, at: time.Now()}
+		})
+		return errors.Join(errors.New("the connection ended"), err)
+	})
+	return fmt.Errorf("%s: %w", r.name, err)
+}
+
+// again repeats what fails until it succeeds or ctx ends, and says then what it failed of.
+func again(ctx context.Context, do func() error) error {
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for {
+		err := do()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		case <-tick.C:
+		}
+	}
 }
 
 // exchange publishes each text and waits until every client has it.
-func exchange(ctx context.Context, c client, arrivals <-chan arrival) error {
+func exchange(ctx context.Context, c client, arrivals <-chan arrival, failed <-chan error) error {
 	last := map[string]uint64{}
 	for _, text := range texts {
-		sent := time.Now()
-		offset, err := c.publish(ctx, text)
-		if err != nil {
+		sent, key, offset := time.Now(), rand.Text(), uint64(0)
+		if err := again(ctx, func() (err error) { offset, err = c.publish(ctx, text, key); return err }); err != nil {
 			return fmt.Errorf("publish: %w", err)
 		}
 		fmt.Printf("\n  published #%d %q\n", offset, text)
@@ -84,8 +112,8 @@ func exchange(ctx context.Context, c client, arrivals <-chan arrival) error {
 					return err
 				}
 				fmt.Printf("    %-12s #%d %q after %4d ms\n", a.protocol, a.message.Offset, a.message.Data.Text, max(0, a.at.Sub(sent).Milliseconds()))
-			case <-ctx.Done():
-				return fmt.Errorf("message #%d did not reach everyone: %w", offset, ctx.Err())
+			case err := <-failed:
+				return fmt.Errorf("message #%d did not reach everyone: %w", offset, err)
 			}
 		}
 	}
@@ -95,9 +123,6 @@ func exchange(ctx context.Context, c client, arrivals <-chan arrival) error {
 
 // check refuses what is lost, doubled or out of order.
 func check(a arrival, want uint64, last map[string]uint64) error {
-	if a.err != nil {
-		return fmt.Errorf("%s: %w", a.protocol, a.err)
-	}
 	if a.message.Offset != want || last[a.protocol] >= want {
 		return fmt.Errorf("%s got message #%d where #%d was due", a.protocol, a.message.Offset, want)
 	}

@@ -1,17 +1,20 @@
 ##@ Run
 
 .PHONY: demo
-demo: deps ## From nothing to a served RealtimeGateway, shown step by step
+demo: deps-run ## From nothing to a served RealtimeGateway, shown step by step
 	hack/demo.sh
 
 ##@ Test
 
-.PHONY: test test-unit fuzz test-browser test-chart test-integration test-laws test-cluster test-e2e bench deps
+.PHONY: test test-unit fuzz test-browser test-chart test-integration test-laws test-cluster test-e2e bench deps deps-run
 test: ## Everything below, ending in a summary
 	@hack/test.sh
 
 deps: ## Install the Debian packages that this machine lacks
 	@hack/deps.sh
+
+deps-run: ## Of them only those that a cluster needs: no browser, no engine
+	@hack/deps.sh run
 
 test-unit: $(call tools,gotestsum) ## Plans, contracts, policies, and the embedded cluster's own tests
 	hack/gotest.sh test-unit -race $$(go list ./... | grep -vE "/test/(integration|e2e)")
