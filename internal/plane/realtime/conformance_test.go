@@ -6,6 +6,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/trellis-dev/trellis/internal/plane/realtime"
 	"github.com/trellis-dev/trellis/internal/plane/realtime/conformance"
 )
 
@@ -15,6 +16,8 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "6"); err != nil {
 		panic(err)
 	}
+	// A call that a stalled machine held up is answered, and no test has the engine hang.
+	realtime.SetEngineIOTimeout(patience)
 	goleak.VerifyTestMain(m,
 		// The library's workers sleep out up to a second after its node was shut down.
 		goleak.IgnoreAnyFunction("github.com/centrifugal/centrifuge/internal/dissolve.(*Dissolver).runWorker"))
