@@ -42,6 +42,10 @@ func (h holding) hold(u *unstructured.Unstructured, child, live client.Object) (
 	if live == nil {
 		return false, nil
 	}
+	decided := h.decide(live, planned)
+	if _, hasClaims := child.(*appsv1.StatefulSet); decided == goes && !hasClaims {
+		return false, nil
+	}
 	applied, err := appliedFields(live)
 	if err != nil {
 		return false, err
@@ -50,7 +54,7 @@ func (h holding) hold(u *unstructured.Unstructured, child, live client.Object) (
 		return false, err
 	}
 	stripClaims(u)
-	switch h.decide(live, planned) {
+	switch decided {
 	case waitsForTurn:
 		copyAnnotations(u, live, annotationInputs, annotationShape, annotationPlanned, annotationOffered)
 		return false, keep(u, applied, path...)
