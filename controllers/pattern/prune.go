@@ -54,7 +54,7 @@ func (r *Reconciler) pruneOne(ctx context.Context, s *scope, obj client.Object) 
 func (r *Reconciler) owned(ctx context.Context, from client.Reader, owner v1alpha1.Pattern) ([]client.Object, error) {
 	var out []client.Object
 	for _, list := range r.ownedLists() {
-		if err := from.List(ctx, list, r.inventory(owner)...); err != nil {
+		if err := from.List(ctx, list, r.inventory(from, list, owner)...); err != nil {
 			return nil, fmt.Errorf("list %T: %w", list, err)
 		}
 		if err := meta.EachListItem(list, func(o runtimeObject) error {

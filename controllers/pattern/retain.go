@@ -93,19 +93,11 @@ func (r *Reconciler) adoptClaims(ctx context.Context, s *scope) error {
 
 func (r *Reconciler) listClaims(ctx context.Context, from client.Reader, owner v1alpha1.Pattern) ([]corev1.PersistentVolumeClaim, error) {
 	var claims corev1.PersistentVolumeClaimList
-	if err := from.List(ctx, &claims, r.inventory(owner)...); err != nil {
+	if err := from.List(ctx, &claims, r.inventory(from, &claims, owner)...); err != nil {
 		return nil, fmt.Errorf("list claims: %w", err)
 	}
 	slices.SortFunc(claims.Items, func(a, b corev1.PersistentVolumeClaim) int {
 		return compareNames(&a, &b)
 	})
 	return claims.Items, nil
-}
-
-// inventory selects what was made for an object.
-func (r *Reconciler) inventory(owner v1alpha1.Pattern) []client.ListOption {
-	return []client.ListOption{
-		client.InNamespace(owner.GetNamespace()),
-		client.MatchingLabels{v1alpha1.LabelKind: r.kind.name(), v1alpha1.LabelName: owner.GetName()},
-	}
 }

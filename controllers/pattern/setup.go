@@ -79,6 +79,9 @@ func (g *Registration) Setup(mgr manager.Manager, o Options) error {
 	if err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
+	if err := indexChildren(mgr); err != nil {
+		return err
+	}
 	scaler, err := newAutoscaler(mgr, o)
 	if err != nil {
 		return err
