@@ -53,18 +53,21 @@ func (r *Reconciler) report(s *scope) {
 
 var objectsDesc = prometheus.NewDesc("trellis_objects", "Objects by kind and by their condition Ready.", []string{"kind", "ready"}, nil)
 
+// countWithin is how long a collection waits for the cache, which answers at once when it is filled.
+const countWithin = 500 * time.Millisecond
+
 // objectCollector counts the objects of every kind from the cache, when asked.
 type objectCollector []*Reconciler
 
 // Describe implements prometheus.Collector.
 func (c objectCollector) Describe(out chan<- *prometheus.Desc) { out <- objectsDesc }
 
-// Collect implements prometheus.Collector.
+// Collect implements prometheus.Collector. While the cache is not filled yet there is nothing to tell, which is no
+// failure of the other metrics.
 func (c objectCollector) Collect(out chan<- prometheus.Metric) {
 	for _, r := range c {
 		counts, err := r.countObjects()
 		if err != nil {
-			out <- prometheus.NewInvalidMetric(objectsDesc, err)
 			continue
 		}
 		for value, n := range counts {
@@ -79,7 +82,7 @@ func (r *Reconciler) countObjects() (map[metav1.ConditionStatus]float64, error) 
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), countWithin)
 	defer cancel()
 	if err := r.client.List(ctx, list); err != nil {
 		return nil, err
