@@ -76,7 +76,7 @@ func ServeOperator(ctx context.Context, kubeconfig string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- mgr.Start(ctx) }()
-	// Before that its metrics cannot be read.
+	// Before that its metrics say nothing of the objects.
 	if !mgr.GetCache().WaitForCacheSync(ctx) {
 		cancel()
 		return errors.Join(errors.New("the caches were not filled"), <-done)
