@@ -12,22 +12,23 @@ import (
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 )
 
-// madeFor is the name of an index of the cache: children, and claims, by the kind and the name of what they were made
+// madeFor is the name of an index of the cache: children, claims and pods, by the kind and the name of what they were made
 // for. Without it each look for an object's children would go through all of its namespace.
 const madeFor = "madeFor"
 
 // indexChildren builds the index of all kinds of children that every cluster serves.
 func indexChildren(mgr manager.Manager) error {
-	for _, obj := range append(ownedKinds(), &v1alpha1.Engine{}, &corev1.PersistentVolumeClaim{}) {
-		err := mgr.GetFieldIndexer().IndexField(context.Background(), obj, madeFor, func(o client.Object) []string {
-			labels := o.GetLabels()
-			return []string{maker(labels[v1alpha1.LabelKind], labels[v1alpha1.LabelName])}
-		})
-		if err != nil {
+	for _, obj := range append(ownedKinds(), &v1alpha1.Engine{}, &corev1.PersistentVolumeClaim{}, &corev1.Pod{}) {
+		if err := mgr.GetFieldIndexer().IndexField(context.Background(), obj, madeFor, makerOf); err != nil {
 			return fmt.Errorf("index %T: %w", obj, err)
 		}
 	}
 	return nil
+}
+
+func makerOf(obj client.Object) []string {
+	labels := obj.GetLabels()
+	return []string{maker(labels[v1alpha1.LabelKind], labels[v1alpha1.LabelName])}
 }
 
 func maker(kind, name string) string { return kind + "/" + name }

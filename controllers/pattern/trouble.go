@@ -22,7 +22,7 @@ func (r *Reconciler) explain(ctx context.Context, s *scope) error {
 		return nil
 	}
 	var pods corev1.PodList
-	if err := r.client.List(ctx, &pods, r.inventory(s.obj)...); err != nil {
+	if err := r.client.List(ctx, &pods, r.inventory(r.client, &pods, s.obj)...); err != nil {
 		return fmt.Errorf("list pods: %w", err)
 	}
 	trouble := firstTrouble(pods.Items)

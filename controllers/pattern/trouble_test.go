@@ -169,7 +169,7 @@ func TestExplain(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			b := fake.NewClientBuilder().WithScheme(scheme)
+			b := fake.NewClientBuilder().WithScheme(scheme).WithIndex(&corev1.Pod{}, madeFor, makerOf)
 			for _, p := range tc.pods {
 				b = b.WithObjects(p.DeepCopy())
 			}
