@@ -124,6 +124,18 @@ const (
 	ReasonExpansionNotAllowed = "ExpansionNotAllowed"
 )
 
+// CredentialsRotated says what became of the last value of the annotation rotate-credentials, and is absent
+// without it.
+const (
+	ConditionCredentialsRotated = "CredentialsRotated"
+	// ReasonCredentialsRotated surfaces when the credentials were made anew.
+	ReasonCredentialsRotated = "CredentialsRotated"
+	// ReasonRotationWaiting surfaces while the credentials can not be made anew yet; the message says why.
+	ReasonRotationWaiting = "RotationWaiting"
+	// ReasonRotatedElsewhere surfaces for credentials that Trellis did not make; the message says what to do.
+	ReasonRotatedElsewhere = "RotatedElsewhere"
+)
+
 // Annotations that users set.
 const (
 	// AnnotationDefaultClass marks a PatternClass as the default with the value "true".

@@ -18,12 +18,13 @@ const Kind = "Engine"
 // Definition of the kind Engine.
 func Definition() pattern.Definition[*v1alpha1.Engine] {
 	return pattern.Definition[*v1alpha1.Engine]{
-		Kind:    Kind,
-		New:     func() *v1alpha1.Engine { return &v1alpha1.Engine{} },
-		Needs:   needs,
-		Plan:    plan,
-		Observe: observe,
-		Probe:   probe,
+		Kind:      Kind,
+		New:       func() *v1alpha1.Engine { return &v1alpha1.Engine{} },
+		Needs:     needs,
+		Plan:      plan,
+		Observe:   observe,
+		Probe:     probe,
+		Rotatable: rotatable,
 	}
 }
 

@@ -2,7 +2,9 @@ package engine
 
 import (
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -35,21 +37,23 @@ func (redisDriver) Provision(r Request) []pattern.Child {
 		return provisionSentinel(r)
 	}
 	o := r.Owner
-	config := redisConfig(r)
+	files := map[string]string{
+		"valkey.conf": redisConfig(r), "members.sh": membersScript, "rotate.sh": rotateScript, "ready.sh": readyScript,
+	}
 	port := specs.Port("redis", redisPort)
 	return []pattern.Child{
 		{Object: specs.ServiceAccount(o, o.Base)},
 		{
 			Object:   redisBinding(r),
 			Retain:   true,
-			Generate: map[string]pattern.Generator{"password": {Bytes: 24}},
+			Generate: redisPassword(),
 		},
-		{Object: specs.ConfigMap(o, o.Base, map[string]string{"valkey.conf": config})},
+		{Object: specs.ConfigMap(o, o.Base, files)},
 		{Object: specs.NetworkPolicy(o, o.Base, specs.Ingress(specs.SameNamespace(), "redis"))},
 		{Object: specs.HeadlessService(o, o.Base+"-pods", port)},
 		{Object: specs.Service(o, o.Base, corev1.ServiceTypeClusterIP, port)},
 		{Object: specs.DisruptionBudget(o, o.Base)},
-		{Object: redisStatefulSet(r, redisPod(r, config))},
+		{Object: redisStatefulSet(r, redisPod(r, redisContainer(r), files))},
 	}
 }
 
@@ -60,7 +64,8 @@ func redisBinding(r Request) *corev1.Secret {
 		"port":      fmt.Sprint(redisPort),
 		"username":  "default",
 		"uri":       fmt.Sprintf("redis://default:${password}@%s:%d/0", host, redisPort),
-		"auth.conf": "requirepass ${password}\n",
+		"auth.conf": acceptBoth,
+		"passwords": bothPasswords,
 	})
 }
 
@@ -90,20 +95,27 @@ func redisResources(r Request) corev1.ResourceRequirements {
 	return specs.Resources("50m", "64Mi", "1", "256Mi", r.Resources...)
 }
 
-func redisPod(r Request, config string) specs.Pod {
+// redisPod is restarted when one of its files changes; a password is taken up without.
+func redisPod(r Request, server corev1.Container, files map[string]string) specs.Pod {
 	o := r.Owner
+	var contents []string
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		contents = append(contents, files[name])
+	}
 	return specs.Pod{
 		Owner:          o,
-		Container:      redisContainer(r),
+		Container:      server,
 		ServiceAccount: o.Base,
 		UserID:         redisUser,
 		GraceSeconds:   60,
-		Annotations:    map[string]string{specs.AnnotationConfig: specs.Checksum(config)},
+		Annotations:    map[string]string{specs.AnnotationConfig: specs.Checksum(contents...)},
 		Overrides:      r.Overrides,
 		Volumes: []corev1.Volume{
 			specs.ConfigMapVolume("config", o.Base),
 			specs.SecretVolume("auth", pattern.BindingSecretName(o.Base),
-				corev1.KeyToPath{Key: "auth.conf", Path: "auth.conf"}),
+				corev1.KeyToPath{Key: "auth.conf", Path: "auth.conf"},
+				corev1.KeyToPath{Key: "passwords", Path: "passwords"}),
+			specs.MemoryVolume(runVolume, "1Mi"),
 		},
 	}
 }
@@ -136,30 +148,19 @@ func redisStatefulSet(r Request, pod specs.Pod) *appsv1.StatefulSet {
 }
 
 func redisContainer(r Request) corev1.Container {
-	server, cli := redisCommands(r.Image)
-	ping := corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{cli, "-e", "ping"}}}
+	server, _ := redisCommands(r.Image)
+	ready := corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: script("ready.sh")}}
 	return corev1.Container{
-		Name:    "redis",
-		Image:   r.Image,
-		Command: []string{server, "/etc/valkey/config/valkey.conf"},
-		Env: []corev1.EnvVar{{
-			// Read by the probes' client.
-			Name: "REDISCLI_AUTH",
-			ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
-				LocalObjectReference: corev1.LocalObjectReference{Name: pattern.BindingSecretName(r.Owner.Base)},
-				Key:                  "password",
-			}},
-		}},
-		Ports:     []corev1.ContainerPort{{Name: "redis", ContainerPort: redisPort, Protocol: corev1.ProtocolTCP}},
-		Resources: redisResources(r),
-		VolumeMounts: []corev1.VolumeMount{
-			{Name: "config", MountPath: "/etc/valkey/config", ReadOnly: true},
-			{Name: "auth", MountPath: "/etc/valkey/auth", ReadOnly: true},
-			{Name: "data", MountPath: "/data"},
-		},
+		Name:         "redis",
+		Image:        r.Image,
+		Command:      []string{server, configDir + "/valkey.conf"},
+		Env:          memberEnv(r),
+		Ports:        []corev1.ContainerPort{{Name: "redis", ContainerPort: redisPort, Protocol: corev1.ProtocolTCP}},
+		Resources:    redisResources(r),
+		VolumeMounts: memberMounts(),
 		// Loading a large file answers an error until it is done: half an hour is allowed for it.
-		StartupProbe:   &corev1.Probe{ProbeHandler: ping, PeriodSeconds: 2, TimeoutSeconds: 5, FailureThreshold: 900},
-		ReadinessProbe: &corev1.Probe{ProbeHandler: ping, PeriodSeconds: 10, TimeoutSeconds: 5, FailureThreshold: 3},
+		StartupProbe:   &corev1.Probe{ProbeHandler: ready, PeriodSeconds: 2, TimeoutSeconds: 5, FailureThreshold: 900},
+		ReadinessProbe: &corev1.Probe{ProbeHandler: ready, PeriodSeconds: 10, TimeoutSeconds: 5, FailureThreshold: 3},
 		LivenessProbe: &corev1.Probe{
 			ProbeHandler:  corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromString("redis")}},
 			PeriodSeconds: 10, TimeoutSeconds: 5, FailureThreshold: 6,

@@ -31,6 +31,8 @@ var (
 	serverScript string
 	//go:embed scripts/sentinel.sh
 	sentinelScript string
+	//go:embed scripts/rotate.sh
+	rotateScript string
 	//go:embed scripts/ready.sh
 	readyScript string
 	//go:embed scripts/handover.sh
@@ -44,7 +46,7 @@ func provisionSentinel(r Request) []pattern.Child {
 	files := map[string]string{
 		"valkey.conf": sentinelServerConfig(r),
 		"members.sh":  membersScript, "server.sh": serverScript, "sentinel.sh": sentinelScript,
-		"ready.sh": readyScript, "handover.sh": handoverScript,
+		"rotate.sh": rotateScript, "ready.sh": readyScript, "handover.sh": handoverScript,
 	}
 	redis, sentinel := specs.Port("redis", redisPort), specs.Port("sentinel", sentinelPort)
 	return []pattern.Child{
@@ -52,7 +54,7 @@ func provisionSentinel(r Request) []pattern.Child {
 		{
 			Object:   sentinelBinding(r),
 			Retain:   true,
-			Generate: map[string]pattern.Generator{"password": {Bytes: 24}},
+			Generate: redisPassword(),
 		},
 		{Object: specs.ConfigMap(o, o.Base, files)},
 		{Object: specs.NetworkPolicy(o, o.Base, specs.Ingress(specs.SameNamespace(), "redis", "sentinel"))},
@@ -90,9 +92,9 @@ func sentinelBinding(r Request) *corev1.Secret {
 		"sentinel.master": masterName,
 		"sentinel.nodes":  list,
 		"uri":             fmt.Sprintf("%s://default:${password}@%s/%s/0", planeconfig.SentinelScheme, list, masterName),
-		"auth.conf":       "requirepass ${password}\nmasterauth ${password}\n",
-		"sentinel.conf": fmt.Sprintf("requirepass ${password}\nsentinel sentinel-pass ${password}\nsentinel auth-pass %s ${password}\n",
-			masterName),
+		"auth.conf":       acceptBoth + "masterauth ${previousPassword}\n",
+		"sentinel.conf":   acceptBoth + "sentinel sentinel-pass ${previousPassword}\nsentinel auth-pass " + masterName + " ${previousPassword}\n",
+		"passwords":       bothPasswords,
 	})
 }
 
@@ -104,32 +106,19 @@ func sentinelServerConfig(r Request) string {
 }
 
 func sentinelPod(r Request, files map[string]string) specs.Pod {
-	var contents []string
-	for _, name := range []string{"valkey.conf", "members.sh", "server.sh", "sentinel.sh", "ready.sh", "handover.sh"} {
-		contents = append(contents, files[name])
-	}
-	pod := redisPod(r, "")
-	pod.Annotations = map[string]string{specs.AnnotationConfig: specs.Checksum(contents...)}
-	pod.Container = memberServer(r)
+	pod := redisPod(r, memberServer(r), files)
 	pod.Sidecars = []corev1.Container{memberSentinel(r)}
-	pod.Volumes = []corev1.Volume{
-		specs.ConfigMapVolume("config", r.Owner.Base),
-		specs.SecretVolume("auth", pattern.BindingSecretName(r.Owner.Base),
-			corev1.KeyToPath{Key: "auth.conf", Path: "auth.conf"},
-			corev1.KeyToPath{Key: "sentinel.conf", Path: "sentinel.conf"},
-			corev1.KeyToPath{Key: "password", Path: "password"}),
+	for i := range pod.Volumes {
+		if auth := pod.Volumes[i].Secret; auth != nil {
+			auth.Items = append(auth.Items, corev1.KeyToPath{Key: "sentinel.conf", Path: "sentinel.conf"})
+		}
 	}
 	return pod
 }
 
 func memberServer(r Request) corev1.Container {
 	c := redisContainer(r)
-	ready := corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: script("ready.sh")}}
 	c.Command = script("server.sh")
-	c.Env = memberEnv(r)
-	c.StartupProbe.Exec = ready.Exec
-	// A replica is ready once it follows the primary: before that, the next member must not be stopped.
-	c.ReadinessProbe.Exec = ready.Exec
 	c.Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: script("handover.sh")}}}
 	return c
 }
@@ -143,12 +132,8 @@ func memberSentinel(r Request) corev1.Container {
 		Env:     memberEnv(r),
 		Ports:   []corev1.ContainerPort{{Name: "sentinel", ContainerPort: sentinelPort, Protocol: corev1.ProtocolTCP}},
 		// It needs little, and that in time: one that was held up for two seconds does nothing for half a minute.
-		Resources: specs.Resources("50m", "32Mi", "200m", "64Mi"),
-		VolumeMounts: []corev1.VolumeMount{
-			{Name: "config", MountPath: configDir, ReadOnly: true},
-			{Name: "auth", MountPath: authDir, ReadOnly: true},
-			{Name: "data", MountPath: "/data"},
-		},
+		Resources:    specs.Resources("50m", "32Mi", "200m", "64Mi"),
+		VolumeMounts: memberMounts(),
 		// It waits for a primary to watch.
 		StartupProbe:   &corev1.Probe{ProbeHandler: live, PeriodSeconds: 2, TimeoutSeconds: 5, FailureThreshold: 900},
 		ReadinessProbe: &corev1.Probe{ProbeHandler: live, PeriodSeconds: 10, TimeoutSeconds: 5, FailureThreshold: 3},

@@ -44,6 +44,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	if err := r.takeTurn(ctx, s, alive); err != nil {
 		return err
 	}
+	decideRotation(r.kind, s, alive)
 	for i, child := range s.plan.Children {
 		live, err := r.applyChild(ctx, s, child, alive[i])
 		switch {
@@ -152,14 +153,6 @@ func (r *Reconciler) send(ctx context.Context, s *scope, desired *unstructured.U
 	return out, nil
 }
 
-// tellRotated tells that a Secret's values were made anew.
-func (r *Reconciler) tellRotated(s *scope, desired, live client.Object) {
-	if live == nil || desired.GetAnnotations()[annotationRotated] == live.GetAnnotations()[annotationRotated] {
-		return
-	}
-	r.event(s.obj, corev1.EventTypeNormal, eventRotated, "rotated the credentials; those before are accepted until the next rotation")
-}
-
 // ensureShared makes an object that belongs to nobody, and leaves it alone when it is there.
 func (r *Reconciler) ensureShared(ctx context.Context, child Child, live client.Object) (client.Object, error) {
 	if live != nil {
@@ -186,9 +179,10 @@ func (r *Reconciler) desired(s *scope, child Child, live client.Object) (*unstru
 		setAnnotation(obj, annotationRetain, "true")
 	}
 	if child.Generate != nil {
-		if err := generate(obj, live, child.Generate, rotationOf(s.obj)); err != nil {
+		if err := generate(obj, live, child.Generate, s.rotation.value); err != nil {
 			return nil, err
 		}
+		markRotatedAt(obj, live, child.Generate, s.now)
 	}
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -28,6 +29,9 @@ type Definition[T v1alpha1.Pattern] struct {
 	// Probe, when set, asks something outside the cluster's API whether it works, every
 	// ProbeInterval. It returns nil where there is nothing to ask.
 	Probe func(ctx context.Context, obj T, in Inputs, seen Observed) *ProbeResult
+	// Rotatable, when set, says whether generated credentials can be made anew now, with what is alive of
+	// the children; without it they always can.
+	Rotatable func(obj T, in Inputs, alive []client.Object) Verdict
 	// Scaling says how the object scales by itself, nil where it does not or can not now. The
 	// children of the plan that bear the load are marked Scaled.
 	Scaling func(obj T) *scaling.Spec
@@ -135,8 +139,11 @@ type Generator struct {
 	// Bytes of randomness; the value is its unpadded base64url text.
 	Bytes int
 	// Previous is the key that keeps the value before when the credentials are rotated, until they are
-	// the next time. Without it, the value is never made anew.
+	// the next time. Without it, the value is never made anew. In the Secret's other values ${Previous} is
+	// that value too or, before the first rotation, the one of now.
 	Previous string
+	// Settle is how long it takes until everybody has read a new value: so long the next rotation waits.
+	Settle time.Duration
 }
 
 // Observed is what the pipeline found alive.
@@ -186,6 +193,7 @@ type kind interface {
 	plan(v1alpha1.Pattern, Inputs) (Plan, error)
 	observe(v1alpha1.Pattern, Observed) Health
 	probe(context.Context, v1alpha1.Pattern, Inputs, Observed) *ProbeResult
+	rotatable(v1alpha1.Pattern, Inputs, []client.Object) Verdict
 	scaling(v1alpha1.Pattern) *scaling.Spec
 	scales() bool
 }
@@ -210,6 +218,13 @@ func (d Definition[T]) probe(ctx context.Context, obj v1alpha1.Pattern, in Input
 		return nil
 	}
 	return d.Probe(ctx, obj.(T), in, seen)
+}
+
+func (d Definition[T]) rotatable(obj v1alpha1.Pattern, in Inputs, alive []client.Object) Verdict {
+	if d.Rotatable == nil {
+		return Verdict{OK: true}
+	}
+	return d.Rotatable(obj.(T), in, alive)
 }
 
 func (d Definition[T]) scales() bool { return d.Scaling != nil }

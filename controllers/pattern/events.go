@@ -13,7 +13,8 @@ const (
 	eventReady    = "Ready"
 	eventNotReady = "NotReady"
 
-	eventRotated = "CredentialsRotated"
+	eventRotated    = "CredentialsRotated"
+	eventNotRotated = "CredentialsNotRotated"
 
 	eventScaledUp   = "ScaledUp"
 	eventScaledDown = "ScaledDown"

@@ -1,6 +1,7 @@
 package pattern
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
@@ -10,8 +11,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/trellis-dev/trellis/api/v1alpha1"
 )
 
 // annotationRotated on a Secret is the last value of the annotation rotate-credentials that its
@@ -31,14 +30,19 @@ func generate(obj, live client.Object, generators map[string]Generator, rotation
 	old, _ := live.(*corev1.Secret)
 	rotate := markRotated(secret, old, rotation)
 	values, before := map[string]string{}, map[string]string{}
+	both := map[string]string{}
 	for _, key := range slices.Sorted(maps.Keys(generators)) {
 		g := generators[key]
 		var err error
 		if values[key], before[g.Previous], err = generated(key, g, old, rotate); err != nil {
 			return err
 		}
+		both[key] = values[key]
+		if g.Previous != "" {
+			both[g.Previous] = cmp.Or(before[g.Previous], values[key])
+		}
 	}
-	fill(secret, values)
+	fill(secret, values, both)
 	for key, value := range before {
 		if key != "" && value != "" {
 			secret.Data[key] = []byte(value)
@@ -83,13 +87,14 @@ func generated(key string, g Generator, old *corev1.Secret, rotate bool) (value,
 	return base64.RawURLEncoding.EncodeToString(random), before, nil
 }
 
-// fill puts the values into the Secret's data and in place of ${key} in its other values.
-func fill(secret *corev1.Secret, values map[string]string) {
+// fill puts the values into the Secret's data, and what named values are in place of ${key} in its other
+// ones. Before the first rotation, the value before is named too: it is the value itself.
+func fill(secret *corev1.Secret, values, named map[string]string) {
 	if secret.Data == nil {
 		secret.Data = map[string][]byte{}
 	}
 	var placeholders []string
-	for key, value := range values {
+	for key, value := range named {
 		placeholders = append(placeholders, "${"+key+"}", value)
 	}
 	replace := strings.NewReplacer(placeholders...)
@@ -99,9 +104,4 @@ func fill(secret *corev1.Secret, values map[string]string) {
 	for key, value := range values {
 		secret.Data[key] = []byte(value)
 	}
-}
-
-// rotationOf is what the user last asked for, empty for nothing.
-func rotationOf(obj v1alpha1.Pattern) string {
-	return obj.GetAnnotations()[v1alpha1.AnnotationRotateCredentials]
 }

@@ -183,5 +183,6 @@ func (r *Reconciler) patchStatus(ctx context.Context, s *scope) error {
 	}
 	r.written.note(target)
 	r.report(s)
+	r.tellNotRotated(s)
 	return nil
 }

@@ -38,6 +38,8 @@ type scope struct {
 	// nil until it was looked at.
 	scales bool
 	load   *scaling.Decision
+	// rotation of the credentials that is asked for.
+	rotation rotation
 	// growth of the claims, nil where they are as planned.
 	growth *Verdict
 

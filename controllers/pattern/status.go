@@ -31,6 +31,7 @@ func summarise(s *scope) {
 	summariseReady(s)
 	summariseUpdate(s, status)
 	summariseGrowth(s, status)
+	summariseRotation(s, status)
 	if s.inputs.Class != nil && !s.turn.queued {
 		status.ObservedClassGeneration = s.inputs.Class.Generation
 	}

@@ -23,6 +23,7 @@ const (
 const (
 	KeyPreviousToken      = "previousToken"
 	KeyPreviousSigningKey = "previousSigningKey"
+	KeyPreviousPassword   = "previousPassword"
 )
 
 // EventsPath is where a plane receives CloudEvents, as the pattern's status.address says.
@@ -105,7 +106,8 @@ type Grant struct {
 type Engine struct {
 	// Type is "Memory" or the type of an Engine, e.g. "Redis".
 	Type string `json:"type"`
-	// URIFile holds the connection URI; empty for Memory.
+	// URIFile holds the connection URI; empty for Memory. A file KeyPreviousPassword beside it holds the
+	// password before a rotation: it is used where the URI's is refused.
 	URIFile string `json:"uriFile,omitempty"`
 	// CAFile holds PEM certificates that the engine's TLS certificate is checked against. Where it
 	// is empty or there is no such file, the system's are used.

@@ -55,7 +55,7 @@ func metaProblems(kind, name string, child pattern.Child) []string {
 }
 
 // placeholder is what Generate replaces; a script's ${name%%…} is none.
-var placeholder = regexp.MustCompile(`\$\{[a-z-]+\}`)
+var placeholder = regexp.MustCompile(`\$\{[a-zA-Z-]+\}`)
 
 // secrecyProblems finds secret values, or their placeholders, in what is no Secret.
 func secrecyProblems(child pattern.Child, source map[string][]byte) []string {

@@ -3,14 +3,24 @@
 me=$POD_NAME.$DOMAIN
 first=${MEMBERS%% *}
 state=/data/sentinel/sentinel.conf
-export REDISCLI_AUTH
-REDISCLI_AUTH=$(cat /etc/valkey/auth/password)
+# What this pod's server, and its Sentinel, accept; which password they authenticate with at others.
+taken=/run/valkey/taken
+offered=/run/valkey/offered
+# After a rotation the password before is good as well: a member may not have heard of the newer one.
+read -r password previous </etc/valkey/auth/passwords
+known="$password $previous $(cat "$taken" 2>/dev/null || true)"
 
 # ask HOST PORT COMMAND… prints the answer, and nothing where there is none in time.
 ask() {
   host=$1 port=$2
   shift 2
-  timeout 3 "$CLI" -e --raw -h "$host" -p "$port" "$@" 2>/dev/null || true
+  for key in $known; do
+    if answer=$(REDISCLI_AUTH=$key timeout 3 "$CLI" -e --raw -h "$host" -p "$port" "$@" 2>&1); then
+      printf '%s\n' "$answer"
+      return
+    fi
+    case $answer in *WRONGPASS* | *NOAUTH*) ;; *) return 0 ;; esac
+  done
 }
 
 # role HOST prints master, slave or nothing.

@@ -1,8 +1,11 @@
 # shellcheck shell=sh source=controllers/engine/scripts/members.sh
 # shellcheck disable=SC2317
-# Succeeds for a primary, and for a replica that follows it.
+# Succeeds for a primary, and for a replica that follows it. Being run every few seconds, it also has
+# this member take up a password that the mounted Secret has anew.
 set -eu
 . /etc/valkey/config/members.sh
+. /etc/valkey/config/rotate.sh
+[ "$(cat "$offered" 2>/dev/null)" = "$password" ] || rotate || echo "the new password is not taken up everywhere yet"
 answer=$(ask 127.0.0.1 6379 role)
 case $answer in
 master*) exit 0 ;;

@@ -4,6 +4,7 @@
 # ours, and the passwords, are put in anew at each start.
 set -eu
 . /etc/valkey/config/members.sh
+rm -f "$offered"
 mkdir -p /data/sentinel
 
 # A Sentinel that watched a primary that never was would have nothing to promote.

@@ -3,6 +3,7 @@
 # Starts the server as the primary, or as a replica of it.
 set -eu
 . /etc/valkey/config/members.sh
+rm -f "$offered"
 
 # Nobody else has anything either: every other member answers, and holds no key.
 othersEmpty() {
