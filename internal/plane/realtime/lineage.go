@@ -52,8 +52,8 @@ type mark struct {
 }
 
 // credentials implements centrifuge.RedisShardConfig.AuthCredentialsFn. It is called for each new
-// connection, to a server or to a Sentinel, before anything is sent on it. The file is read each
-// time, so that a rotated password applies without a restart.
+// connection, to a server or to a Sentinel, before anything is sent on it. The files are read each
+// time, so that a rotated password applies without a restart, as soon as the server accepts it.
 func (l *lineage) credentials(c centrifuge.RedisAuthCredentialsContext) (centrifuge.RedisAuthCredentials, error) {
 	t, err := l.target()
 	if err != nil {
@@ -61,45 +61,43 @@ func (l *lineage) credentials(c centrifuge.RedisAuthCredentialsContext) (centrif
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lineageTimeout)
 	defer cancel()
-	isSentinel, err := l.check(ctx, t, c.Address.String())
+	accepted, err := l.check(ctx, t, c.Address.String())
 	if err != nil {
 		return centrifuge.RedisAuthCredentials{}, fmt.Errorf("the engine is not used: %w", err)
 	}
-	if isSentinel {
-		return centrifuge.RedisAuthCredentials{Username: t.sentinelUser, Password: t.sentinelPassword}, nil
-	}
-	return centrifuge.RedisAuthCredentials{Username: t.user, Password: t.password}, nil
+	return centrifuge.RedisAuthCredentials{Username: accepted.user, Password: accepted.password}, nil
 }
 
-// check asks the server at address what it is, and renews its rooms' epochs where they must be.
-func (l *lineage) check(ctx context.Context, t target, address string) (isSentinel bool, err error) {
-	c, err := l.dial(address, t.user, t.password, t.database)
+// check asks the server at address what it is, and renews its rooms' epochs where they must be. It
+// returns the credentials that were accepted.
+func (l *lineage) check(ctx context.Context, t target, address string) (login, error) {
+	c, accepted, err := l.dial(address, t.servers, t.database)
 	if err != nil {
 		if t.master == "" || !refused(err) {
-			return false, err
+			return login{}, err
 		}
 		// A Sentinel with credentials of its own, or one that knows no databases.
-		s, sentinelErr := l.dial(address, t.sentinelUser, t.sentinelPassword, 0)
+		s, itsOwn, sentinelErr := l.dial(address, t.sentinels, 0)
 		if sentinelErr != nil {
-			return false, err
+			return login{}, err
 		}
 		s.Close()
-		return true, nil
+		return itsOwn, nil
 	}
 	defer c.Close()
 	info, err := readInfo(ctx, c)
 	switch {
 	case err != nil:
-		return false, err
+		return login{}, err
 	case info.mode == "sentinel":
-		return true, nil
+		return accepted, nil
 	case info.mode == "cluster":
 		// Its nodes fail over one by one; that is not followed.
-		return false, nil
+		return accepted, nil
 	case info.role != "master":
-		return false, errors.New("it is a replica, and not to be written to")
+		return login{}, errors.New("it is a replica, and not to be written to")
 	}
-	return false, l.follow(ctx, c, t, info)
+	return accepted, l.follow(ctx, c, t, info)
 }
 
 // refused is true for an answer of a server that is an error.
@@ -108,14 +106,27 @@ func refused(err error) bool {
 	return ok
 }
 
-func (l *lineage) dial(address, user, password string, database int) (rueidis.Client, error) {
-	options := rueidis.ClientOption{
-		InitAddress: []string{address}, Username: user, Password: password, SelectDB: database,
-		TLSConfig: l.tls, ClientName: "trellis-plane-check", ConnWriteTimeout: engineIOTimeout,
-		ForceSingleClient: true, DisableCache: true, DisableRetry: true, RingScaleEachConn: 6,
+// dial connects with the first credentials that are accepted, and returns them.
+func (l *lineage) dial(address string, logins []login, database int) (c rueidis.Client, accepted login, err error) {
+	for _, accepted = range logins {
+		options := rueidis.ClientOption{
+			InitAddress: []string{address}, Username: accepted.user, Password: accepted.password, SelectDB: database,
+			TLSConfig: l.tls, ClientName: "trellis-plane-check", ConnWriteTimeout: engineIOTimeout,
+			ForceSingleClient: true, DisableCache: true, DisableRetry: true, RingScaleEachConn: 6,
+		}
+		options.Dialer.Timeout = engineConnectTimeout
+		if c, err = rueidis.NewClient(options); err == nil || !wrongPassword(err) {
+			break
+		}
 	}
-	options.Dialer.Timeout = engineConnectTimeout
-	return rueidis.NewClient(options)
+	return c, accepted, err
+}
+
+// wrongPassword is true for an answer that other credentials may change.
+func wrongPassword(err error) bool {
+	answer, ok := rueidis.IsRedisErr(err)
+	return ok && (strings.HasPrefix(answer.Error(), "WRONGPASS") || strings.HasPrefix(answer.Error(), "NOAUTH") ||
+		strings.HasPrefix(answer.Error(), "ERR invalid password"))
 }
 
 // follow brings the mark to what is true of the server, trying again where another plane was faster.
@@ -254,7 +265,7 @@ func (l *lineage) failover(ctx context.Context, t target) (string, bool) {
 
 // askSentinel returns nil where the Sentinel does not answer.
 func (l *lineage) askSentinel(ctx context.Context, t target, address string) map[string]string {
-	c, err := l.dial(address, t.sentinelUser, t.sentinelPassword, 0)
+	c, _, err := l.dial(address, t.sentinels, 0)
 	if err != nil {
 		return nil
 	}

@@ -196,8 +196,10 @@ func redis(t *testing.T, o conformance.Options) *conformance.Target {
 // redisServer is a Redis or Valkey process with its data in a folder.
 type redisServer struct {
 	binary, dir string
-	// password is this server's own, so that none is taken for another.
+	// password is this server's own, so that none is taken for another; before are those that were
+	// rotated away, the last one first.
 	password string
+	before   []string
 	port     int
 	// extra arguments of a server; arguments replace all where they are set.
 	extra, arguments []string

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -23,18 +24,37 @@ type target struct {
 	addresses []string
 	master    string
 
-	database                       int
-	user, password                 string
-	sentinelUser, sentinelPassword string
+	database int
+	// servers and sentinels are the credentials to try there, one after the other.
+	servers, sentinels []login
 }
 
-// readTarget reads the file that holds the engine's URI.
+// login is a user and a password; both may be empty.
+type login struct{ user, password string }
+
+// readTarget reads the file that holds the engine's URI and, where there is one, the file beside it
+// with the password before the last rotation: the engine may not have heard of the newer one yet.
 func readTarget(path string) (target, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return target{}, fmt.Errorf("read the engine's URI: %w", err)
 	}
-	text := strings.TrimSpace(string(data))
+	t, err := parseTarget(strings.TrimSpace(string(data)))
+	if err != nil {
+		return target{}, err
+	}
+	previous, err := os.ReadFile(filepath.Join(filepath.Dir(path), planeconfig.KeyPreviousPassword))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return target{}, fmt.Errorf("read the engine's password before: %w", err)
+	}
+	if password := strings.TrimSpace(string(previous)); password != "" {
+		t.servers = append(t.servers, login{t.servers[0].user, password})
+		t.sentinels = append(t.sentinels, login{t.sentinels[0].user, password})
+	}
+	return t, nil
+}
+
+func parseTarget(text string) (target, error) {
 	if !planeconfig.IsSentinelURI(text) {
 		return serverTarget(text)
 	}
@@ -43,8 +63,9 @@ func readTarget(path string) (target, error) {
 		return target{}, fmt.Errorf("read the engine's URI: %w", err)
 	}
 	return target{
-		addresses: s.Addresses, master: s.Master, database: s.Database, user: s.Username, password: s.Password,
-		sentinelUser: s.SentinelUsername, sentinelPassword: s.SentinelPassword,
+		addresses: s.Addresses, master: s.Master, database: s.Database,
+		servers:   []login{{s.Username, s.Password}},
+		sentinels: []login{{s.SentinelUsername, s.SentinelPassword}},
 	}, nil
 }
 
@@ -54,8 +75,8 @@ func serverTarget(text string) (target, error) {
 	if err != nil || u.Host == "" || u.Scheme != "redis" && u.Scheme != "rediss" {
 		return target{}, errors.New("the engine's URI must be redis://[user:password@]host:port[/db], rediss://… for TLS, or " + planeconfig.SentinelForm)
 	}
-	out := target{user: u.User.Username()}
-	out.password, _ = u.User.Password()
+	password, _ := u.User.Password()
+	out := target{servers: []login{{u.User.Username(), password}}, sentinels: []login{{}}}
 	if number := strings.TrimPrefix(u.Path, "/"); number != "" {
 		if out.database, err = strconv.Atoi(number); err != nil {
 			return target{}, errors.New("the engine's URI ends in a database that is not a number: use redis://host:port/0")

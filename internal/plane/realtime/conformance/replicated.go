@@ -14,6 +14,7 @@ import (
 var replicatedTests = []test{
 	{"FailoverAnnouncesEveryLoss", testFailover},
 	{"LostTailIsAGap", testLostTail},
+	{"PasswordRotatesWithoutLoss", testPasswordRotates},
 }
 
 // Lagging is an engine whose replicas can be made to fall behind.

@@ -22,6 +22,7 @@ var sharedTests = []test{
 	{"DrainHandsOver", testDrainHandsOver},
 	{"StartsBeforeItsEngine", testEngineLate},
 	{"ReplicasAnswerTogether", testReplicasTogether},
+	{"PasswordRotatesWithoutLoss", testPasswordRotates},
 }
 
 func bigHistory(c *planeconfig.Config) { c.Realtime.History.Size = 10000 }
