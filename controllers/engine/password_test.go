@@ -7,6 +7,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/controllers/pattern"
 )
 
 // primary is the member that all running ones follow by one of the passwords, nil while they do not.
@@ -219,5 +228,43 @@ func TestServerAlone(t *testing.T) {
 	var got string
 	if err := m.client(t, g.port, "third").Get(t.Context(), "a").Scan(&got); err != nil || got != "1" {
 		t.Errorf("the data: %q, %v", got, err)
+	}
+}
+
+func TestRotatable(t *testing.T) {
+	set := func(change func(*appsv1.StatefulSet)) []client.Object {
+		s := &appsv1.StatefulSet{}
+		s.Generation = 2
+		s.Spec.Replicas = ptr.To[int32](3)
+		s.Spec.Template.Spec.Volumes = []corev1.Volume{{Name: "config"}, {Name: runVolume}}
+		s.Status = appsv1.StatefulSetStatus{ObservedGeneration: 2, Replicas: 3, UpdatedReplicas: 3, ReadyReplicas: 3}
+		change(s)
+		return []client.Object{&corev1.Secret{}, nil, s}
+	}
+	waits := pattern.Verdict{Reason: "RotationWaiting", Message: "waits until every member is up to date and ready"}
+	ok := pattern.Verdict{OK: true}
+	tests := []struct {
+		name   string
+		engine *v1alpha1.Engine
+		alive  []client.Object
+		want   pattern.Verdict
+	}{
+		{"all are ready", makeEngine(), set(func(*appsv1.StatefulSet) {}), ok},
+		{"there are none yet", makeEngine(), []client.Object{&corev1.Secret{}, nil, nil}, ok},
+		{"it is suspended", makeEngine(), set(func(s *appsv1.StatefulSet) { s.Spec.Replicas, s.Status.ReadyReplicas = ptr.To[int32](0), 0 }), ok},
+		{"one is not ready", makeEngine(), set(func(s *appsv1.StatefulSet) { s.Status.ReadyReplicas = 2 }), waits},
+		{"one is old", makeEngine(), set(func(s *appsv1.StatefulSet) { s.Status.UpdatedReplicas = 2 }), waits},
+		{"a change is not observed", makeEngine(), set(func(s *appsv1.StatefulSet) { s.Generation = 3 }), waits},
+		{"of an older version", makeEngine(), set(func(s *appsv1.StatefulSet) { s.Spec.Template.Spec.Volumes = s.Spec.Template.Spec.Volumes[:1] }),
+			pattern.Verdict{Reason: "RotationWaiting", Message: "the pods are of a version of Trellis that could not rotate: let their update go first (condition UpdateAvailable)"}},
+		{"external", makeEngine(elsewhere("mine")), nil, pattern.Verdict{Reason: "RotatedElsewhere", Message: "the credentials of this engine are its owner's, and are not rotated here: " +
+			"have it accept a new password beside the old one, put the new one into the Secret that secretRef names, and end the old one two minutes later"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, rotatable(tt.engine, pattern.Inputs{Class: makeClass()}, tt.alive)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
 	}
 }

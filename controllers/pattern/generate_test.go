@@ -1,10 +1,11 @@
 package pattern
 
 import (
+	"cmp"
 	"encoding/base64"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -46,7 +47,7 @@ func TestGenerateKeepsWhatThereIs(t *testing.T) {
 				t.Fatal(err)
 			}
 			// The version makes the write fail when somebody else was faster.
-			if diff := cmp.Diff(secretOf("42", tt.want), got); diff != "" {
+			if diff := gocmp.Diff(secretOf("42", tt.want), got); diff != "" {
 				t.Errorf("Secret (-want +got):\n%s", diff)
 			}
 		})
@@ -104,7 +105,7 @@ func TestRotate(t *testing.T) {
 	var live *corev1.Secret
 	reconcile := func(rotation string) (changed, kept bool) {
 		t.Helper()
-		next := secretOf("", map[string]string{"uri": "x://${token}@h"})
+		next := secretOf("", map[string]string{"uri": "x://${token}@h", "both": "${token} ${previousToken}"})
 		var old client.Object
 		if live != nil {
 			old = live
@@ -114,6 +115,11 @@ func TestRotate(t *testing.T) {
 		}
 		if string(next.Data["uri"]) != "x://"+string(next.Data["token"])+"@h" {
 			t.Errorf("uri is %s", next.Data["uri"])
+		}
+		// Before the first rotation there is one only.
+		before := cmp.Or(string(next.Data["previousToken"]), string(next.Data["token"]))
+		if string(next.Data["both"]) != string(next.Data["token"])+" "+before {
+			t.Errorf("both are %s", next.Data["both"])
 		}
 		if live != nil {
 			changed = string(next.Data["token"]) != string(live.Data["token"])

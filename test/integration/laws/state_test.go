@@ -26,8 +26,11 @@ type state map[string]any
 // hashes are over texts that hold the name of the namespace, or identities.
 var hashes = regexp.MustCompile(`("patterns\.trellis\.dev/(?:applied|planned|config)"):"[0-9a-f]{16}"`)
 
-// annotationInputs holds generations.
-const annotationInputs = "patterns.trellis.dev/inputs"
+// annotationInputs holds generations, and annotationRotatedAt a time.
+const (
+	annotationInputs    = "patterns.trellis.dev/inputs"
+	annotationRotatedAt = "patterns.trellis.dev/rotated-at"
+)
 
 func snapshot(namespace string) (state, error) {
 	objects, err := everything(namespace)
@@ -94,7 +97,7 @@ func decoded(obj client.Object) client.Object {
 var random = regexp.MustCompile(`^[A-Za-z0-9_-]{12,64}$`)
 
 // generatedKeys of Secrets are random.
-var generatedKeys = []string{"password", "token", "signing-key", "instance"}
+var generatedKeys = []string{"password", "previousPassword", "token", "previousToken", "signing-key", "instance"}
 
 // generatedValues pairs every generated secret value with a name for it.
 func generatedValues(objects []client.Object) []string {
@@ -129,6 +132,9 @@ func mask(content map[string]any) {
 	}
 	if annotations, ok := meta["annotations"].(map[string]any); ok {
 		delete(annotations, annotationInputs)
+		if _, ok := annotations[annotationRotatedAt]; ok {
+			annotations[annotationRotatedAt] = "TIME"
+		}
 	}
 	for _, list := range [][]string{{"metadata", "ownerReferences"}, {"metadata", "managedFields"}, {"status", "conditions"}, {"spec", "ports"}} {
 		maskItems(content, list)

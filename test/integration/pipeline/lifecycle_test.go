@@ -46,7 +46,8 @@ func TestGatewayBecomesReady(t *testing.T) {
 	engineBinding, err := get(&corev1.Secret{}, ns, class.Name+"-redis-eng-binding")
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(string(engineBinding.Data["uri"])).To(ContainSubstring(string(engineBinding.Data["password"])))
-	g.Expect(string(engineBinding.Data["auth.conf"])).To(Equal("requirepass " + string(engineBinding.Data["password"]) + "\n"))
+	password := string(engineBinding.Data["password"])
+	g.Expect(string(engineBinding.Data["auth.conf"])).To(Equal("user default on >" + password + " >" + password + " ~* &* +@all\n"))
 }
 
 func TestEveryChildIsAppliedByTrellis(t *testing.T) {

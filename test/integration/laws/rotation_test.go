@@ -1,0 +1,135 @@
+//go:build integration
+
+package laws
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/test/integration/framework"
+)
+
+// TestRotationDiesAfterEveryWrite: whenever the operator dies in a rotation, it is carried out once.
+func TestRotationDiesAfterEveryWrite(t *testing.T) {
+	for _, e := range some(t, "engine-redis", "engine-rotation", "realtimegateway-minimal") {
+		t.Run(e.name, func(t *testing.T) {
+			want, writes, err := trellis.rotation(t, e, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("n = %d writes", writes)
+			for n := int64(1); n <= writes; n++ {
+				check(t, fmt.Sprintf("write=%d", n), func(t *testing.T) error {
+					got, _, err := trellis.rotation(t, e, n)
+					if err != nil {
+						return err
+					}
+					return differ(want, got)
+				})
+			}
+		})
+	}
+}
+
+// rotation settles an example, rotates its credentials under an operator that dies after n writes (0
+// for never), and returns the end state and how many writes the rotation took.
+func (s subject) rotation(t testing.TB, e example, n int64) (state, int64, error) {
+	ns := framework.NewNamespace(t)
+	op := s.start(t, ns)
+	if err := e.apply(ns); err != nil {
+		return nil, 0, err
+	}
+	if err := settle(op, ns, quietFirst); err != nil {
+		return nil, 0, err
+	}
+	op.Stop()
+	before := passwords(ns)
+
+	faults, died := []transport(nil), make(chan struct{})
+	if n > 0 {
+		faults = append(faults, dieAfter(n, died))
+	}
+	op = s.start(t, ns, faults...)
+	for _, p := range e.patterns(ns) {
+		patch := client.MergeFrom(p.DeepCopy())
+		p.SetAnnotations(map[string]string{v1alpha1.AnnotationRotateCredentials: "now"})
+		if err := framework.Admin.Patch(ctx, p, patch); err != nil {
+			return nil, 0, err
+		}
+	}
+	if n > 0 {
+		if err := waitFor(op, ns, died); err != nil {
+			return nil, 0, err
+		}
+		op.Stop()
+		op = s.start(t, ns)
+	}
+	defer op.Stop()
+	if err := reach(op, ns, func() error { return rotatedOnce(e, ns, before) }); err != nil {
+		return nil, 0, err
+	}
+	if err := settle(op, ns, quietFirst); err != nil {
+		return nil, 0, err
+	}
+	if err := rotatedOnce(e, ns, before); err != nil {
+		return nil, 0, err
+	}
+	end, err := snapshot(ns)
+	return end, op.Writes.Load(), err
+}
+
+// rotating are the keys that a rotation makes anew, and where it keeps what they were.
+var rotating = map[string]string{"password": "previousPassword", "token": "previousToken", "signing-key": "previousSigningKey"}
+
+// passwords are the values of those keys, by Secret and key.
+func passwords(ns string) map[string]string {
+	out := map[string]string{}
+	for name, secret := range secretsOf(ns) {
+		for key := range rotating {
+			if value := secret.Data[key]; len(value) > 0 {
+				out[name+"/"+key] = string(value)
+			}
+		}
+	}
+	return out
+}
+
+// secretsOf are those that Trellis made, by name.
+func secretsOf(ns string) map[string]*corev1.Secret {
+	out := map[string]*corev1.Secret{}
+	for _, obj := range framework.Children(ctx, ns) {
+		if secret, ok := obj.(*corev1.Secret); ok {
+			out[secret.Name] = secret
+		}
+	}
+	return out
+}
+
+// rotatedOnce: each value that was is the one before now; the Secrets of Engines that nobody asked to
+// rotate are as they were.
+func rotatedOnce(e example, ns string, before map[string]string) error {
+	asked := map[string]bool{}
+	for _, p := range e.patterns(ns) {
+		asked[p.GetKind()+"/"+p.GetName()] = true
+	}
+	var open []error
+	for name, secret := range secretsOf(ns) {
+		whose := secret.Labels[v1alpha1.LabelKind] + "/" + secret.Labels[v1alpha1.LabelName]
+		for key, previous := range rotating {
+			was := before[name+"/"+key]
+			switch now, kept := string(secret.Data[key]), string(secret.Data[previous]); {
+			case was == "":
+			case !asked[whose] && (now != was || kept != ""):
+				open = append(open, fmt.Errorf("%s of Secret %s, of %s, is rotated and nobody asked for it", key, name, whose))
+			case asked[whose] && (now == was || kept != was):
+				open = append(open, fmt.Errorf("%s of Secret %s is not rotated once: it is the one before %t, and that is kept %t", key, name, now == was, kept == was))
+			}
+		}
+	}
+	return errors.Join(open...)
+}
