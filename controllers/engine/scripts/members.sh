@@ -6,9 +6,13 @@ state=/data/sentinel/sentinel.conf
 # What this pod's server, and its Sentinel, accept; which password they authenticate with at others.
 taken=/run/valkey/taken
 offered=/run/valkey/offered
-# After a rotation the password before is good as well: a member may not have heard of the newer one.
-read -r password previous </etc/valkey/auth/passwords
-known="$password $previous $(cat "$taken" 2>/dev/null || true)"
+
+# Sets the password, and the one before the last rotation: a member may not have heard of the newer one.
+readPasswords() {
+  read -r password previous </etc/valkey/auth/passwords
+  known="$password $previous $(cat "$taken" 2>/dev/null || true)"
+}
+readPasswords
 
 # ask HOST PORT COMMAND… prints the answer, and nothing where there is none in time.
 ask() {

@@ -8,7 +8,7 @@ rm -f "$offered"
 mkdir -p /data/sentinel
 
 # A Sentinel that watched a primary that never was would have nothing to promote.
-known() {
+knowPrimary() {
   remembered
   [ -z "$primary" ] || return 0
   askSentinels
@@ -22,8 +22,9 @@ known() {
   return 1
 }
 
-until known; do
+until knowPrimary; do
   sleep 1
+  readPasswords
 done
 
 settings() {

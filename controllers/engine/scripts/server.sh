@@ -32,6 +32,7 @@ decide() {
 until decide; do
   echo "no primary to be, or to follow: trying again"
   sleep 1
+  readPasswords
 done
 echo "the primary is $primary"
 set -- /etc/valkey/config/valkey.conf --replica-announce-ip "$me"
