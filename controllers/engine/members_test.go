@@ -76,6 +76,11 @@ func startMembers(t *testing.T, n int, password string) *memberGroup {
 		m.mount(t, password, password)
 		m.start(t)
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(g.describe())
+		}
+	})
 	return g
 }
 
@@ -240,6 +245,22 @@ func (m *member) refuses(t *testing.T, password string) bool {
 		}
 	}
 	return true
+}
+
+// describe says how each member is, for a failure.
+func (g *memberGroup) describe() string {
+	var out strings.Builder
+	for _, m := range g.members {
+		probe := m.command("sh", "ready.sh")
+		probe.Args = []string{"sh", "-x", probe.Args[1]}
+		said, err := probe.CombinedOutput()
+		fmt.Fprintf(&out, "%s: the probe ends with %v and says\n%s", m.host, err, said)
+		for _, file := range []string{"auth/passwords", fmt.Sprintf("run/taken.%d", g.port), fmt.Sprintf("run/taken.%d", g.sentinel), "run/offered"} {
+			text, _ := os.ReadFile(filepath.Join(m.dir, file))
+			fmt.Fprintf(&out, "%s: %s", file, text)
+		}
+	}
+	return out.String()
 }
 
 // soon waits for a condition.

@@ -3,16 +3,19 @@
 me=$POD_NAME.$DOMAIN
 first=${MEMBERS%% *}
 state=/data/sentinel/sentinel.conf
-# What this pod's server, and its Sentinel, accept; which password they authenticate with at others.
+# What this pod's server and its Sentinel accept, by port; which password they authenticate with at others.
 taken=/run/valkey/taken
 offered=/run/valkey/offered
 
 # Sets the password, and the one before the last rotation: a member may not have heard of the newer one.
 readPasswords() {
   read -r password previous </etc/valkey/auth/passwords
-  known="$password $previous $(cat "$taken" 2>/dev/null || true)"
+  known="$password $previous $(cat "$taken".* 2>/dev/null || true)"
 }
 readPasswords
+
+# note FILE TEXT
+note() { (umask 077 && printf '%s\n' "$2" >"$1.new" && mv "$1.new" "$1"); }
 
 # ask HOST PORT COMMAND… prints the answer, and nothing where there is none in time.
 ask() {

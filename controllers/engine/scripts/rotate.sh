@@ -32,8 +32,8 @@ accept() {
     if [ "$(heard 127.0.0.1 "$port")" != yes ]; then
       tell "$port" "ACL SETUSER default resetpass >$password >$previous" || return 1
     fi
+    note "$taken.$port" "$password $previous"
   done
-  note "$taken" "$password $previous"
 }
 
 # refused is true while another member answers and does not accept the password.
@@ -54,9 +54,6 @@ offer() {
     tell 26379 "SENTINEL SET mymaster auth-pass $password" &&
     tell 26379 "SENTINEL CONFIG SET sentinel-pass $password"
 }
-
-# note FILE TEXT
-note() { (umask 077 && printf '%s\n' "$2" >"$1.new" && mv "$1.new" "$1"); }
 
 # rotate has this member accept the password, and use it at others once all of them accept it.
 rotate() { accept && ! refused && offer && note "$offered" "$password"; }

@@ -47,4 +47,6 @@ END
   [ ! -s "$state" ] || grep -E '^sentinel (myid|current-epoch|config-epoch|leader-epoch|known-replica|known-slave|known-sentinel) ' "$state" || true
 } >"$state.new"
 mv "$state.new" "$state"
+readPasswords
+note "$taken.26379" "$password $previous"
 exec "$SERVER" "$state" --sentinel

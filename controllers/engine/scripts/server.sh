@@ -37,4 +37,6 @@ done
 echo "the primary is $primary"
 set -- /etc/valkey/config/valkey.conf --replica-announce-ip "$me"
 [ "$primary" = "$me" ] || set -- "$@" --replicaof "$primary" 6379
+readPasswords
+note "$taken.6379" "$password $previous"
 exec "$SERVER" "$@"
