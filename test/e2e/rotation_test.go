@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -49,8 +50,7 @@ func rotate(t *testing.T, e *v1alpha1.Engine, value string) (now string) {
 func answers(e *v1alpha1.Engine, password string) []string {
 	var out []string
 	for _, pod := range memberPods(e) {
-		answer, err := tryKubectl("--namespace", e.Namespace, "exec", pod.Name, "-c", "redis", "--", "sh", "-c",
-			fmt.Sprintf(`. /etc/valkey/config/members.sh; . /etc/valkey/config/rotate.sh
+		answer, err := inMember(e, pod.Name, fmt.Sprintf(`. /etc/valkey/config/members.sh; . /etc/valkey/config/rotate.sh
 for port in $ports; do REDISCLI_AUTH=%s "$CLI" -p $port ping 2>&1; echo END; done`, password))
 		if err != nil {
 			return []string{err.Error()}
@@ -58,6 +58,12 @@ for port in $ports; do REDISCLI_AUTH=%s "$CLI" -p $port ping 2>&1; echo END; don
 		out = append(out, strings.Split(strings.TrimSuffix(strings.TrimSpace(answer), "END"), "END")...)
 	}
 	return out
+}
+
+// inMember runs a script beside a member's server.
+func inMember(e *v1alpha1.Engine, pod, script string) (string, error) {
+	out, err := exec.CommandContext(ctx, "kubectl", "--namespace", e.Namespace, "exec", pod, "-c", "redis", "--", "sh", "-c", script).Output()
+	return string(out), err
 }
 
 // The password is rotated twice, so that the first one is dead, and a plane is killed in between. Nothing
@@ -130,8 +136,7 @@ func failovers(e *v1alpha1.Engine) string {
 	if e.Name == "solo" {
 		return ""
 	}
-	out, err := tryKubectl("--namespace", e.Namespace, "exec", e.Name+"-eng-0", "-c", "sentinel", "--", "sh", "-c",
-		`. /etc/valkey/config/members.sh; ask 127.0.0.1 26379 sentinel master mymaster | grep -A 1 config-epoch`)
+	out, err := inMember(e, e.Name+"-eng-0", `. /etc/valkey/config/members.sh; ask 127.0.0.1 26379 sentinel master mymaster | grep -A 1 config-epoch`)
 	if err != nil {
 		return err.Error()
 	}
