@@ -114,18 +114,12 @@ func loseEngine(t *testing.T, e *v1alpha1.Engine) {
 	gw := applied(t, gateway(e.Namespace, "later", replicas(2), onEngine(e.Name)))
 	s := startStorm(t, open(t, gw))
 	if e.Name == "solo" {
-		signal(t, &memberPods(e)[0], syscall.SIGKILL)
+		g.Expect(signalContainer(t, serverOf(t, &memberPods(e)[0]).ContainerID, syscall.SIGKILL)).To(BeNumerically(">", 0))
 		s.goOn(25)
 		s.end()
 		return
 	}
-	lost := together(t, e)
-	hung := get(t, &corev1.Pod{}, e.Namespace, lost)
-	signal(t, hung, syscall.SIGSTOP)
-	s.goOn(25)
-	signal(t, hung, syscall.SIGKILL)
-	g.Eventually(func() string { return together(t, e) }, patience, often).ShouldNot(Equal(lost), "another is the primary now")
-	s.goOn(25)
+	replacePrimary(t, e, s)
 	for name, report := range s.judge() {
 		g.Expect(report.Gaps).To(BeNumerically(">=", 1), name)
 	}
