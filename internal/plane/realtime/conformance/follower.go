@@ -106,7 +106,7 @@ func (f *follower) history() []Seen {
 	return slices.Clone(f.seen)
 }
 
-// connections is how many times the follower has connected.
+// connections is how many times the follower has connected, from the first time that it got a position on.
 func (f *follower) connections() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -152,14 +152,14 @@ func (f *follower) at() string {
 	return f.since
 }
 
-// start records the position that a connection begins at.
+// start records the position that a connection begins at. What was tried before the first one counts for nothing.
 func (f *follower) start(position string) {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.since == "" || f.since == "oldest" {
 		f.since = position
 	}
-	f.mu.Unlock()
-	f.once.Do(func() { close(f.ready) })
+	f.once.Do(func() { f.conns = 1; close(f.ready) })
 }
 
 func (f *follower) message(m Message) {
