@@ -6,6 +6,8 @@ set -eu
 . /etc/valkey/config/members.sh
 . /etc/valkey/config/rotate.sh
 [ "$(cat "$offered" 2>/dev/null)" = "$password" ] || rotate || echo "the new password is not taken up everywhere yet"
+# Without a note of what the server accepts, it could not be told of a password after the next.
+[ -s "$taken.6379" ] || exit 1
 answer=$(ask 127.0.0.1 6379 role)
 case $answer in
 master*) exit 0 ;;
