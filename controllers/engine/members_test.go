@@ -18,8 +18,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// long is how long a condition may take on a machine that others use too.
-const long = 2 * time.Minute
+// long is how long a condition may take on a machine that others use too: a Sentinel that is held up for 2 s
+// promotes nobody for the next 30, each time.
+const long = 5 * time.Minute
 
 // member is a pod of an Engine as processes of this machine: what its containers run, by the
 // scripts and files of the plan, at an address of its own.

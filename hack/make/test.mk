@@ -17,7 +17,7 @@ deps-run: ## Of them only those that a cluster needs: no browser, no engine
 	@hack/deps.sh run
 
 test-unit: $(call tools,gotestsum) ## Plans, contracts, policies, and the embedded cluster's own tests
-	hack/gotest.sh test-unit -race $$(go list ./... | grep -vE "/test/(integration|e2e)")
+	hack/gotest.sh test-unit -race -timeout=20m $$(go list ./... | grep -vE "/test/(integration|e2e)")
 	cd hack/cluster && ../gotest.sh test-unit-cluster ./...
 
 test-browser: $(call tools,gotestsum) ## What runs in browsers, in a real Chromium against real planes
