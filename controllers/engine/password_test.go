@@ -64,13 +64,35 @@ func (g *memberGroup) together(t *testing.T, passwords ...string) *member {
 	t.Helper()
 	var primary *member
 	soon(t, "the members to be together", func() bool {
-		if !g.probe() {
+		if !g.probe() || !g.known(t, passwords) {
 			return false
 		}
 		primary = g.primary(t, passwords...)
 		return primary != nil
 	})
 	return primary
+}
+
+// known is true when every Sentinel has heard of all members, which takes it up to 10 s: until then it
+// promotes none that it has not heard of.
+func (g *memberGroup) known(t *testing.T, passwords []string) bool {
+	t.Helper()
+	others := fmt.Sprint(len(g.members) - 1)
+	for _, m := range g.members {
+		said := map[string]string{}
+		for _, password := range passwords {
+			if fields, err := m.client(t, g.sentinel, password).Do(t.Context(), "SENTINEL", "MASTER", "mymaster").StringSlice(); err == nil {
+				for i := 0; i+1 < len(fields); i += 2 {
+					said[fields[i]] = fields[i+1]
+				}
+				break
+			}
+		}
+		if said["num-slaves"] != others || said["num-other-sentinels"] != others {
+			return false
+		}
+	}
+	return true
 }
 
 // reconnect breaks the replicas' links, so that they authenticate anew, and waits until they are back.
@@ -143,6 +165,27 @@ func TestMembersTakeUpPasswords(t *testing.T) {
 	}
 	g.reconnect(t, "third")
 	secretsAreNoArguments(t, g)
+}
+
+// TestAReplicaThatIsNotToldFollows has a replica follow nobody, while no Sentinel would tell it whom to follow.
+func TestAReplicaThatIsNotToldFollows(t *testing.T) {
+	t.Parallel()
+	g := startMembers(t, 3, "first")
+	primary := g.together(t, "first")
+	for _, m := range g.members {
+		if err := m.client(t, g.sentinel, "first").Do(t.Context(), "SENTINEL", "SET", "mymaster", "failover-timeout", "36000000").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	i := slices.IndexFunc(g.members, func(m *member) bool { return m != primary })
+	lost := g.members[i]
+	nobody := lost.host[:strings.LastIndex(lost.host, ".")] + ".200"
+	if err := lost.client(t, g.port, "first").Do(t.Context(), "REPLICAOF", nobody, g.port).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if got := g.together(t, "first"); got != primary {
+		t.Errorf("all follow %s, want %s", got.host, primary.host)
+	}
 }
 
 // failover waits until the members that are left follow another than the lost one.
