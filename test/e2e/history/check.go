@@ -1,6 +1,9 @@
 package history
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Check compares what a client received with what was published.
 func Check(h History, published Ledger) Report {
@@ -111,17 +114,32 @@ func (m *model) expect(ack Acknowledged) {
 	}
 }
 
-// announced is true when a gap was told that the place lies in.
+// announced is true when a gap was told that the place lies in. A client that was told that the epoch
+// changed may have slept through more than one change: what was acknowledged in an epoch that came
+// and went meanwhile, and did not live on in a later one, lies in that gap.
 func (m *model) announced(p Position) bool {
+	visited := m.visited(p.Epoch)
 	for _, g := range m.gaps {
 		after := p.Epoch == g.Since.Epoch && p.Offset > g.Since.Offset
 		before := p.Epoch == g.At.Epoch && p.Offset <= g.At.Offset
 		sameEpoch := g.Since.Epoch == g.At.Epoch
-		if sameEpoch && after && before || !sameEpoch && (after || before) {
+		if sameEpoch && after && before || !sameEpoch && (after || before || !visited) {
 			return true
 		}
 	}
 	return false
+}
+
+// visited is true when the client was in an epoch at any time.
+func (m *model) visited(epoch string) bool {
+	for place := range m.places {
+		if place.Epoch == epoch {
+			return true
+		}
+	}
+	return m.at.Epoch == epoch || slices.ContainsFunc(m.gaps, func(g Event) bool {
+		return g.Since.Epoch == epoch || g.At.Epoch == epoch
+	})
 }
 
 // Agree compares what several clients of one room saw, by the clients' names:

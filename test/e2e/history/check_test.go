@@ -19,6 +19,7 @@ var abc = Ledger{Acknowledged: []Acknowledged{{"a", at(1)}, {"b", at(2)}, {"c", 
 
 func TestCheck(t *testing.T) {
 	other := func(offset uint64) Position { return Position{Epoch: "other", Offset: offset} }
+	third := func(offset uint64) Position { return Position{Epoch: "third", Offset: offset} }
 	for name, tc := range map[string]struct {
 		from      uint64
 		events    []Event
@@ -92,6 +93,19 @@ func TestCheck(t *testing.T) {
 		"an announced new epoch": {
 			events:    []Event{message(1, "a"), gap(at(1), other(1)), {At: other(2), ID: "e"}},
 			published: Ledger{Acknowledged: []Acknowledged{{"a", at(1)}, {"b", at(2)}, {"d", other(1)}, {"e", other(2)}}}, missed: 2,
+		},
+		"an epoch that came and went while the client slept": {
+			events:    []Event{message(1, "a"), gap(at(1), third(1)), {At: third(2), ID: "e"}},
+			published: Ledger{Acknowledged: []Acknowledged{{"a", at(1)}, {"b", other(2)}, {"e", third(2)}}}, missed: 1,
+		},
+		"a loss in an epoch that the client was in, among others": {
+			events:    []Event{message(1, "a"), gap(at(1), other(1)), {At: other(2), ID: "b"}, gap(other(3), third(3)), {At: third(4), ID: "e"}},
+			published: Ledger{Acknowledged: []Acknowledged{{"a", at(1)}, {"b", other(2)}, {"c", other(3)}, {"e", third(4)}}},
+			want:      []Fault{Unannounced, Lost},
+		},
+		"another epoch, and no change of epochs was told": {
+			events:    []Event{message(1, "a"), gap(at(1), at(2)), message(3, "c")},
+			published: Ledger{Acknowledged: []Acknowledged{{"a", at(1)}, {"c", at(3)}, {"d", other(1)}}}, want: []Fault{Lost},
 		},
 		"stored again after the engine lost all": {
 			events:    []Event{message(1, "a"), gap(at(1), other(0)), {At: other(1), ID: "a"}},
