@@ -17,7 +17,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	// A call that a stalled machine held up is answered, and no test has the engine hang.
-	realtime.SetEngineIOTimeout(patience)
+	realtime.SetEngineTimeouts(patience)
 	goleak.VerifyTestMain(m,
 		// The library's workers sleep out up to a second after its node was shut down.
 		goleak.IgnoreAnyFunction("github.com/centrifugal/centrifuge/internal/dissolve.(*Dissolver).runWorker"))

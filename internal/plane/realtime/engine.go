@@ -13,11 +13,12 @@ import (
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
-const engineConnectTimeout = 2 * time.Second
-
-// engineIOTimeout is how long a call of the engine may take. It is a variable for
-// the tests alone.
-var engineIOTimeout = 4 * time.Second
+// engineConnectTimeout is how long a new connection may take, with what is said on it at first, and
+// engineIOTimeout a call of the engine. They are variables for the tests alone.
+var (
+	engineConnectTimeout = 2 * time.Second
+	engineIOTimeout      = 4 * time.Second
+)
 
 // errEngine is what clients of the Centrifuge protocol are told while the engine
 // does not answer; being temporary, their SDK tries again.

@@ -5,5 +5,5 @@ import "time"
 // SetHeartbeat shortens the heartbeat for tests; it is to be called before Run.
 func (g *Gateway) SetHeartbeat(d time.Duration) { g.heartbeat = d }
 
-// SetEngineIOTimeout changes how long a call of an engine may take, before any is made.
-func SetEngineIOTimeout(d time.Duration) { engineIOTimeout = d }
+// SetEngineTimeouts changes how long a connection to an engine and a call of it may take, before any is made.
+func SetEngineTimeouts(d time.Duration) { engineConnectTimeout, engineIOTimeout = d, d }
