@@ -158,9 +158,10 @@ func redisContainer(r Request) corev1.Container {
 		Ports:        []corev1.ContainerPort{{Name: "redis", ContainerPort: redisPort, Protocol: corev1.ProtocolTCP}},
 		Resources:    redisResources(r),
 		VolumeMounts: memberMounts(),
-		// Loading a large file answers an error until it is done: half an hour is allowed for it.
-		StartupProbe:   &corev1.Probe{ProbeHandler: ready, PeriodSeconds: 2, TimeoutSeconds: 5, FailureThreshold: 900},
-		ReadinessProbe: &corev1.Probe{ProbeHandler: ready, PeriodSeconds: 10, TimeoutSeconds: 5, FailureThreshold: 3},
+		// Loading a large file answers an error until it is done: half an hour is allowed for it. One probe
+		// may ask every member, and one that is gone takes 3 s: a probe that is cut short gets nowhere.
+		StartupProbe:   &corev1.Probe{ProbeHandler: ready, PeriodSeconds: 2, TimeoutSeconds: 15, FailureThreshold: 900},
+		ReadinessProbe: &corev1.Probe{ProbeHandler: ready, PeriodSeconds: 10, TimeoutSeconds: 15, FailureThreshold: 3},
 		LivenessProbe: &corev1.Probe{
 			ProbeHandler:  corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromString("redis")}},
 			PeriodSeconds: 10, TimeoutSeconds: 5, FailureThreshold: 6,
