@@ -64,4 +64,4 @@ fi
 say "e2e: installing the chart"
 supervised hack/install.sh
 say "e2e: running the tests"
-supervised hack/gotest.sh test-e2e -count=1 -timeout=30m -parallel=6 -tags=e2e ./test/e2e/... "$@"
+supervised hack/gotest.sh test-e2e -count=1 -timeout=30m -parallel=4 -tags=e2e ./test/e2e/... "$@"
