@@ -22,7 +22,7 @@ const (
 	quietFor   = 300 * time.Millisecond
 	quietFirst = 1500 * time.Millisecond
 	// stuckAfter is how long an operator that writes nothing may be in a wrong state before it is given up.
-	stuckAfter = 8 * time.Second
+	stuckAfter = 20 * time.Second
 	// patience is how long a state may take altogether on a busy machine.
 	patience = 2 * framework.Patience
 )
