@@ -58,8 +58,8 @@ type OperatorOptions struct {
 
 // Times of the lease: a leader that is gone is noticed within Lease.
 const (
-	Lease        = 3 * time.Second
-	leaseRenewal = 2 * time.Second
+	Lease        = 8 * time.Second
+	leaseRenewal = 6 * time.Second
 	leaseRetry   = 250 * time.Millisecond
 )
 
