@@ -90,10 +90,6 @@ func container(g *v1alpha1.RealtimeGateway, class *v1alpha1.PatternClass) corev1
 			{Name: "http", ContainerPort: planeconfig.PortHTTP, Protocol: corev1.ProtocolTCP},
 			{Name: "admin", ContainerPort: planeconfig.PortAdmin, Protocol: corev1.ProtocolTCP},
 		},
-		// Has the heap stay below the container's limit, instead of being killed at it.
-		Env: []corev1.EnvVar{{Name: "GOMEMLIMIT", ValueFrom: &corev1.EnvVarSource{
-			ResourceFieldRef: &corev1.ResourceFieldSelector{Resource: "limits.memory"},
-		}}},
 		Resources: specs.Resources("50m", "64Mi", "1", "512Mi",
 			specs.ResourcesOf(g.Spec.PodTemplate), class.Spec.Plane.Resources, specs.ResourcesOf(class.Spec.PodDefaults)),
 		VolumeMounts: []corev1.VolumeMount{

@@ -29,8 +29,6 @@ func TestMemoryStaysBounded(t *testing.T) {
 		limits["connections"], limits["roomsPerConnection"] = 300, 100
 	})
 	cmd, stderr := command(t, "realtime-gateway", "--config", file)
-	// Pods have their limit of memory there, 512 MiB by default: half of it is enough, on a busy machine too.
-	cmd.Env = append(cmd.Env, "GOMEMLIMIT=256MiB")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -52,6 +50,7 @@ func TestMemoryStaysBounded(t *testing.T) {
 		strings.Repeat("10000\r\n"+strings.Repeat("[", 64<<10)+"\r\n", 32), " 413 ")
 	b.connectionFlood()
 
+	// Half of what a plane's container may have by default. On a busy machine the collector comes late.
 	const most = 256 << 20
 	if taken := b.metric("go_memstats_heap_sys_bytes"); taken > most {
 		t.Errorf("the heap grew to %.0f MiB", taken/(1<<20))
