@@ -11,7 +11,10 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -100,9 +103,18 @@ func (c *Clients) Follow(ctx context.Context, p FollowParams) error {
 	}
 }
 
+// lateport has the kernel choose the port when it knows the other end too: ports of connections to a
+// server before, which are not forgotten yet, may be used again.
+func lateport(_, _ string, conn syscall.RawConn) (err error) {
+	failed := conn.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+	})
+	return errors.Join(failed, err)
+}
+
 func (c *Clients) open(ctx context.Context, p FollowParams, i int) error {
 	source := net.IPv4(127, 0, 0, byte(2+i/perSource))
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: source}, Timeout: openTimeout, KeepAlive: -1}
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: source}, Timeout: openTimeout, KeepAlive: -1, Control: lateport}
 	conn, err := dialer.DialContext(ctx, "tcp", p.Address)
 	if err != nil {
 		return err
