@@ -116,7 +116,8 @@ func (m *model) expect(ack Acknowledged) {
 
 // announced is true when a gap was told that the place lies in. A client that was told that the epoch
 // changed may have slept through more than one change: what was acknowledged in an epoch that came
-// and went meanwhile, and did not live on in a later one, lies in that gap.
+// and went meanwhile, and did not live on in a later one, lies in that gap. That no such epoch came
+// after the client's last one is not known here: a history is taken when its client is in the room's epoch.
 func (m *model) announced(p Position) bool {
 	visited := m.visited(p.Epoch)
 	for _, g := range m.gaps {
