@@ -10,11 +10,13 @@ import (
 // +kubebuilder:validation:XValidation:rule="!has(self.external) || !has(self.provisioned)",message="an Engine is either provisioned or external: remove one of them"
 // +kubebuilder:validation:XValidation:rule="has(self.external) == has(oldSelf.external)",message="an Engine can not change between provisioned and external: create another Engine and point your patterns at it"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.provisioned) || !has(oldSelf.provisioned.storage) || (has(self.provisioned) && has(self.provisioned.storage))",message="storage can grow and not be taken away: set it as it was, or larger"
+// +kubebuilder:validation:XValidation:rule="self.type == 'PostgreSQL' || !has(self.provisioned) || !has(self.provisioned.replicas) || self.provisioned.replicas in [1, 3, 5]",message="replicas must be 1, 3 or 5: a fail-over needs the majority of an odd number"
+// +kubebuilder:validation:XValidation:rule="self.type == 'PostgreSQL' || !has(self.provisioned) || !has(self.provisioned.replicas) || !has(oldSelf.provisioned) || !has(oldSelf.provisioned.replicas) || self.provisioned.replicas >= oldSelf.provisioned.replicas",message="replicas can not be lowered, as the primary may be on any of them: create another Engine and point your patterns at it"
 // +kubebuilder:validation:XValidation:rule="!has(self.sinks) || size(self.sinks) == 0",message="an Engine sends no events: remove sinks"
 type EngineSpec struct {
 	PatternSpec `json:",inline"`
 
-	// type of the engine: Redis (Redis or Valkey). It can not be changed.
+	// type of the engine: NATS (with JetStream), PostgreSQL, or Redis (Redis or Valkey). It can not be changed.
 	// +required
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="type can not be changed: create another Engine and point your patterns at it"
 	Type EngineType `json:"type,omitempty"`
@@ -37,11 +39,12 @@ type ProvisionedEngine struct {
 	// +kubebuilder:validation:MaxLength=512
 	Image string `json:"image,omitempty"`
 
-	// replicas of the engine: 1, or 3 or 5 with automatic fail-over, of which 1 or 2 may be lost at
-	// once. It can be raised, and not lowered. Default: the class's.
+	// replicas of the engine, 1 to 7. Of NATS and Redis 1, or 3 or 5 with automatic fail-over, of which 1 or 2
+	// may be lost at once; they can be raised, and not lowered. Of PostgreSQL the primary and its read
+	// replicas. Default: the class's.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="self in [1, 3, 5]",message="replicas must be 1, 3 or 5: a fail-over needs the majority of an odd number"
-	// +kubebuilder:validation:XValidation:rule="self >= oldSelf",message="replicas can not be lowered, as the primary may be on any of them: create another Engine and point your patterns at it"
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=7
 	Replicas *int32 `json:"replicas,omitempty"`
 
 	// storage of each replica. Default: the class's. Its size can grow, where the StorageClass allows
@@ -59,9 +62,11 @@ type ProvisionedEngine struct {
 // ExternalEngine points at an engine by a Secret of the same namespace.
 type ExternalEngine struct {
 	// secretRef names the Secret whose key uri is the engine's connection URI, e.g.
-	// rediss://user:password@host:6380/0 or
-	// redis+sentinel://user:password@host:26379,host2:26379/mymaster/0. The optional key ca.crt holds
-	// PEM certificates.
+	// rediss://user:password@host:6380/0,
+	// redis+sentinel://user:password@host:26379,host2:26379/mymaster/0,
+	// postgres://user:password@host:5432/database?sslmode=verify-full or
+	// tls://user:password@host:4222 of NATS, whose credentials may be in the key user.creds instead.
+	// The optional key ca.crt holds PEM certificates.
 	// +required
 	SecretRef SecretReference `json:"secretRef,omitzero"`
 }

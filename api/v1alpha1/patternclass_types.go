@@ -8,11 +8,17 @@ import (
 
 // EngineType is a kind of engine.
 //
-// +kubebuilder:validation:Enum=Redis
+// +kubebuilder:validation:Enum=NATS;PostgreSQL;Redis
 type EngineType string
 
-// EngineRedis is Redis or Valkey.
-const EngineRedis EngineType = "Redis"
+const (
+	// EngineNATS is NATS with JetStream.
+	EngineNATS EngineType = "NATS"
+	// EnginePostgreSQL is PostgreSQL.
+	EnginePostgreSQL EngineType = "PostgreSQL"
+	// EngineRedis is Redis or Valkey.
+	EngineRedis EngineType = "Redis"
+)
 
 // UpdatePolicy says when a new operator may change running pods.
 //
@@ -64,9 +70,9 @@ type PatternClassSpec struct {
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.external) || (!has(self.image) && !has(self.replicas) && !has(self.storage) && !has(self.resources))",message="an external engine is not run by Trellis: remove image, replicas, storage and resources, or remove external"
 // +kubebuilder:validation:XValidation:rule="has(self.external) || has(self.image)",message="set image to have this engine run in the pattern's namespace, or external to point at one that runs elsewhere"
-// +kubebuilder:validation:XValidation:rule="self.type != 'Redis' || !has(self.replicas) || self.replicas in [1, 3, 5]",message="replicas must be 1, 3 or 5: a fail-over needs the majority of an odd number"
+// +kubebuilder:validation:XValidation:rule="self.type == 'PostgreSQL' || !has(self.replicas) || self.replicas in [1, 3, 5]",message="replicas must be 1, 3 or 5: a fail-over needs the majority of an odd number"
 type EngineClass struct {
-	// type of the engine: Redis.
+	// type of the engine: NATS, PostgreSQL or Redis.
 	// +required
 	Type EngineType `json:"type,omitempty"`
 
@@ -76,8 +82,8 @@ type EngineClass struct {
 	// +kubebuilder:validation:MaxLength=512
 	Image string `json:"image,omitempty"`
 
-	// replicas of the engine, 1 to 7; of Redis 1, or 3 or 5 with automatic fail-over. Engines that run
-	// are given more, and never fewer. Default: 1.
+	// replicas of the engine, 1 to 7: of NATS and Redis 1, or 3 or 5 with automatic fail-over; of PostgreSQL the
+	// primary and its read replicas. Engines of NATS and Redis that run are given more, and never fewer. Default: 1.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=7
@@ -195,7 +201,7 @@ type ClassLimits struct {
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=8
-	// +kubebuilder:validation:items:Enum=Memory;Redis
+	// +kubebuilder:validation:items:Enum=Memory;NATS;PostgreSQL;Redis
 	// +kubebuilder:validation:items:MaxLength=63
 	AllowedEngines []string `json:"allowedEngines,omitempty"`
 }
