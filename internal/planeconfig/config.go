@@ -48,6 +48,8 @@ type Config struct {
 
 	// Realtime is set when Kind is RealtimeGateway.
 	Realtime *Realtime `json:"realtime,omitempty"`
+	// Jobs is set when Kind is JobQueue.
+	Jobs *Jobs `json:"jobs,omitempty"`
 }
 
 // HTTP bounds the contract's server.
@@ -74,6 +76,8 @@ type Auth struct {
 	PreviousTokenFile string `json:"previousTokenFile,omitempty"`
 	// SigningKeyFile holds the key (HS256) for client tokens that this plane mints.
 	SigningKeyFile string `json:"signingKeyFile"`
+	// WorkerTokenFile, where set, holds the token of a queue's own workers: they lease and end jobs, and no more.
+	WorkerTokenFile string `json:"workerTokenFile,omitempty"`
 	// PreviousSigningKeyFile, where there is such a file, holds the key before: tokens signed with it are accepted;
 	// KeyPreviousSigningKey beside SigningKeyFile by default.
 	PreviousSigningKeyFile string `json:"previousSigningKeyFile,omitempty"`
