@@ -42,14 +42,16 @@ type Store interface {
 	// List returns jobs that match, the newest first, without attempts and results. cursor is "" or what the page before gave.
 	List(ctx context.Context, f jobs.Filter, cursor string, limit int) (jobs.Page, error)
 
-	// Lease hands out at most q.Max jobs that are due, and does not wait. Priorities share by their weights; of one
-	// ordering key the oldest job that is not at its end goes first and alone. Where the settings bound the rate of
-	// starts, all replicas together keep to it.
-	Lease(ctx context.Context, now time.Time, q LeaseQuery) ([]Leased, error)
+	// Lease hands out jobs that are due, and does not wait: leased[i], at most queries[i].Max, belongs to queries[i], and
+	// earlier queries go first. Priorities share by their weights; of one ordering key the oldest job that is not at its
+	// end goes first and alone. Where the settings bound the rate of starts, all replicas together keep to it; again is
+	// then when more may start, and zero where only a Change that is Due brings more.
+	Lease(ctx context.Context, now time.Time, queries []LeaseQuery) (leased [][]Leased, again time.Time, err error)
 	// Extend keeps a lease until now + the lease's length, notes progress, and tells whether to stop.
 	Extend(ctx context.Context, now time.Time, c Claim, p *jobs.Progress) (expires time.Time, cancelled bool, err error)
-	// Complete ends a job as succeeded. A second one with the same claim returns the job as it is, as its answer may have been lost.
-	Complete(ctx context.Context, now time.Time, c Claim, result Body) (jobs.Job, error)
+	// Complete ends jobs as succeeded: results[i] belongs to batch[i]. A second one with the same claim returns the job as it
+	// is, as its answer may have been lost. The jobs come without attempts and results.
+	Complete(ctx context.Context, now time.Time, batch []Completion) (results []CompleteResult, err error)
 	// Fail ends an attempt: the job is tried again at verdict.RetryAt, or dead, or cancelled. As with Complete, again is no fault.
 	Fail(ctx context.Context, now time.Time, c Claim, f Failure) (jobs.Job, error)
 	// Release hands a job back as it was before the lease: the attempt does not count.
@@ -164,6 +166,18 @@ type Leased struct {
 type Claim struct {
 	ID    string
 	Token int64
+}
+
+// Completion ends an attempt with a result.
+type Completion struct {
+	Claim
+	Result Body
+}
+
+// CompleteResult is the job that was completed, or why it was not: ErrNotFound, ErrFenced or ErrState.
+type CompleteResult struct {
+	Job jobs.Job
+	Err error
 }
 
 // Failure is why an attempt ended.
