@@ -174,6 +174,8 @@ const (
 	LabelName = "patterns.trellis.dev/name"
 	// LabelComponent is the part it plays: plane, worker or engine.
 	LabelComponent = "app.kubernetes.io/component"
+	// ComponentWorker is the value of LabelComponent of what runs a queue's jobs.
+	ComponentWorker = "worker"
 	// LabelRetained marks, with the value "true", what a deletion kept.
 	LabelRetained = "patterns.trellis.dev/retained"
 	// LabelWatch on a Secret of a user, with the value "true", makes a change of it noticed at once.

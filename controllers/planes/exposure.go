@@ -60,3 +60,10 @@ func Endpoints(host string, e *v1alpha1.Exposure) []v1alpha1.Endpoint {
 
 // Address is where a plane takes CloudEvents.
 func Address(host string) string { return "http://" + host + planeconfig.EventsPath }
+
+// Receiver is where the plane of an object takes events.
+func Receiver(o specs.Owner, clusterDomain string) pattern.Receiver {
+	return pattern.Receiver{
+		URL: Address(specs.Host(o.Base, o.Namespace, clusterDomain)), BindingSecret: pattern.BindingSecretName(o.Base),
+	}
+}

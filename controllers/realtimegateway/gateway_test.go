@@ -77,7 +77,7 @@ func TestNeeds(t *testing.T) {
 func TestPlaneConfig(t *testing.T) {
 	base := planeconfig.Config{
 		Kind: "RealtimeGateway", Namespace: "apps", Name: "rooms",
-		HTTP: planeconfig.HTTP{Address: ":8080", AdminAddress: ":8081", MaxBodyBytes: 1 << 20, MaxInFlight: 1024},
+		HTTP: planeconfig.HTTP{Address: ":8080", AdminAddress: ":8081", MaxBodyBytes: 1 << 20, MaxBodyBytesInFlight: 64 << 20, MaxInFlight: 1024},
 		Auth: planeconfig.Auth{
 			TokenFile: "/etc/trellis/binding/token", PreviousTokenFile: "/etc/trellis/binding/previousToken",
 			SigningKeyFile: "/etc/trellis/keys/signing-key", PreviousSigningKeyFile: "/etc/trellis/keys/previousSigningKey",

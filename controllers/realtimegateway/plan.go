@@ -25,6 +25,9 @@ func Definition() pattern.Definition[*v1alpha1.RealtimeGateway] {
 		Plan:    plan,
 		Scaling: scale,
 		Observe: observe,
+		Receiver: func(key pattern.ReceiverKey) pattern.Receiver {
+			return planes.Receiver(ownerOf(key.Namespace, key.Name), key.ClusterDomain)
+		},
 	}
 }
 
@@ -52,8 +55,10 @@ func jwtSecret(g *v1alpha1.RealtimeGateway) *v1alpha1.SecretKeyReference {
 	return g.Spec.Auth.JWT.SecretRef
 }
 
-func owner(g *v1alpha1.RealtimeGateway) specs.Owner {
-	return specs.Owner{Kind: Kind, Namespace: g.Namespace, Name: g.Name, Base: g.Name + "-rtg", Component: "plane"}
+func owner(g *v1alpha1.RealtimeGateway) specs.Owner { return ownerOf(g.Namespace, g.Name) }
+
+func ownerOf(namespace, name string) specs.Owner {
+	return specs.Owner{Kind: Kind, Namespace: namespace, Name: name, Base: name + "-rtg", Component: "plane"}
 }
 
 func plan(g *v1alpha1.RealtimeGateway, in pattern.Inputs) (pattern.Plan, error) {

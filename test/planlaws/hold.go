@@ -16,11 +16,12 @@ import (
 var update = flag.Bool("update", false, "write testdata/golden anew")
 
 // Hold plans every object of a kind in examples/valid and testdata/cases, holds each plan to the
-// laws, and compares it with its golden file. T is the struct of the kind, P its pointer.
+// laws, and compares it with its golden file. T is the struct of the kind, P its pointer; kinds are those that the
+// objects' sinks name, nil for none but its own.
 func Hold[T any, P interface {
 	*T
 	v1alpha1.Pattern
-}](t *testing.T, d pattern.Definition[P]) {
+}](t *testing.T, d pattern.Definition[P], kinds *pattern.Registration) {
 	t.Helper()
 	files, err := readFiles(filepath.Join("..", "..", "examples", "valid"), filepath.Join("testdata", "cases"))
 	if err != nil {
@@ -43,6 +44,7 @@ func Hold[T any, P interface {
 				if err != nil {
 					t.Fatal(err)
 				}
+				p.Kinds = kinds
 				plan := purePlan(t, d, P(obj), p)
 				for _, problem := range Problems(d.Kind, P(obj).GetName(), plan, p.Source) {
 					t.Errorf("%s: %s", P(obj).GetName(), problem)
