@@ -42,11 +42,10 @@ func request(e *v1alpha1.Engine, in pattern.Inputs) Request {
 		own = &v1alpha1.ProvisionedEngine{}
 	}
 	r := Request{
-		Owner:  owner(e),
-		Image:  entry.Image,
-		Wanted: wantedReplicas(own, entry),
-		// The primary may be on any member, so that none is taken away.
-		Replicas: max(wantedReplicas(own, entry), e.Status.Replicas),
+		Owner:    owner(e),
+		Image:    entry.Image,
+		Wanted:   wantedReplicas(own, entry),
+		Replicas: wantedReplicas(own, entry),
 		Storage:  mergedStorage(own.Storage, entry.Storage),
 		Resources: []*corev1.ResourceRequirements{
 			specs.ResourcesOf(e.Spec.PodTemplate), own.Resources, entry.Resources, specs.ResourcesOf(in.Class.Spec.PodDefaults),
@@ -58,8 +57,15 @@ func request(e *v1alpha1.Engine, in pattern.Inputs) Request {
 	if own.Image != "" {
 		r.Image = own.Image
 	}
+	if !mayShrink(e.Spec.Type) {
+		r.Replicas = max(r.Replicas, e.Status.Replicas)
+	}
 	return r
 }
+
+// mayShrink is true where the members that are taken away are none but read replicas. Elsewhere the primary may
+// be on any member, so that none is taken away.
+func mayShrink(t v1alpha1.EngineType) bool { return t == v1alpha1.EnginePostgreSQL }
 
 func wantedReplicas(own *v1alpha1.ProvisionedEngine, entry *v1alpha1.EngineClass) int32 {
 	return ptr.Deref(own.Replicas, ptr.Deref(entry.Replicas, defaultReplicas))
