@@ -130,6 +130,6 @@ func jobsDetail(policy v1alpha1.DeletionPolicy, engine *pattern.EngineInput) str
 	case engine.Dedicated:
 		return jobs + ": they go with Engine " + engine.Name
 	default:
-		return jobs + ": no JobQueue finds them any more"
+		return jobs + ": no JobQueue finds them any more, and Engine " + engine.Name + " keeps their space"
 	}
 }

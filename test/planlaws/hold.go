@@ -16,9 +16,17 @@ import (
 var update = flag.Bool("update", false, "write testdata/golden anew")
 
 // Hold plans every object of a kind in examples/valid and testdata/cases, holds each plan to the
-// laws, and compares it with its golden file. T is the struct of the kind, P its pointer; kinds are those that the
-// objects' sinks name, nil for none but its own.
+// laws, and compares it with its golden file. T is the struct of the kind, P its pointer.
 func Hold[T any, P interface {
+	*T
+	v1alpha1.Pattern
+}](t *testing.T, d pattern.Definition[P]) {
+	t.Helper()
+	HoldAmong[T](t, d, nil)
+}
+
+// HoldAmong is Hold for a kind whose sinks name others.
+func HoldAmong[T any, P interface {
 	*T
 	v1alpha1.Pattern
 }](t *testing.T, d pattern.Definition[P], kinds *pattern.Registration) {
