@@ -6,6 +6,7 @@ import (
 
 // JobWorker runs jobs: by one of exec, http and pull.
 //
+// +kubebuilder:validation:MinProperties=1
 // +kubebuilder:validation:XValidation:rule="(has(self.exec) ? 1 : 0) + (has(self.http) ? 1 : 0) + (has(self.pull) ? 1 : 0) == 1",message="set exactly one of worker.exec (a command for each job), worker.http (each job is posted to the container) and worker.pull (workers of yours lease jobs over the contract)"
 // +kubebuilder:validation:XValidation:rule="has(self.pull) || has(self.image)",message="worker.image is needed with exec and http: name the image that runs the jobs"
 // +kubebuilder:validation:XValidation:rule="!has(self.pull) || (!has(self.image) && !has(self.env) && !has(self.resources) && !has(self.podTemplate) && (!has(self.replicas) || self.replicas == 1))",message="with worker.pull no worker is run here: remove image, env, resources, podTemplate and replicas"
@@ -100,7 +101,7 @@ type JobEnvVar struct {
 	// value of the variable, 4096 characters at most. Default: empty.
 	// +optional
 	// +kubebuilder:validation:MaxLength=4096
-	Value string `json:"value,omitempty"`
+	Value *string `json:"value,omitempty"`
 
 	// valueFrom a Secret or a ConfigMap, read when a pod starts.
 	// +optional

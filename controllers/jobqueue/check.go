@@ -3,8 +3,7 @@ package jobqueue
 import (
 	"fmt"
 	"time"
-	// The operator's image has no time zones of its own.
-	_ "time/tzdata"
+	_ "time/tzdata" // The operator's image has no time zones of its own.
 
 	"github.com/robfig/cron/v3"
 

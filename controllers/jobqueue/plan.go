@@ -101,7 +101,7 @@ func plane(q *v1alpha1.JobQueue, in pattern.Inputs, fixed string) planes.Plane {
 	if isSuspended(q) {
 		p.Replicas = 0
 	}
-	if volume, any := sinkTokens(q, in); any {
+	if volume, some := sinkTokens(q, in); some {
 		p.Mounts = append(p.Mounts, planes.Mount{Dir: sinksDir, Volume: volume})
 	}
 	return p

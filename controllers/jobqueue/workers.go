@@ -197,7 +197,7 @@ func userContainer(q *v1alpha1.JobQueue, in pattern.Inputs) corev1.Container {
 func env(vars []v1alpha1.JobEnvVar) []corev1.EnvVar {
 	var out []corev1.EnvVar
 	for _, v := range vars {
-		e := corev1.EnvVar{Name: v.Name, Value: v.Value}
+		e := corev1.EnvVar{Name: v.Name, Value: ptr.Deref(v.Value, "")}
 		switch from := v.ValueFrom; {
 		case from == nil:
 		case from.SecretKeyRef != nil:
