@@ -1,0 +1,60 @@
+package account
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nkeys"
+)
+
+// NATSConfigFile is what NATSConfig writes, for a server's configuration to include.
+const NATSConfigFile = "accounts.conf"
+
+// NATSConfig writes the part of a server's configuration that says whom it trusts, made of the seeds in the
+// engine's Secret: the operator and the system account, whose tokens need a signature, and where the accounts
+// are kept. The folder store is the server's, on its claim.
+func NATSConfig(secretDir, outDir, store string) error {
+	operator, err := readKey(secretDir, keyOperatorSeed, nkeys.PrefixByteOperator)
+	if err != nil {
+		return err
+	}
+	system, err := readKey(secretDir, keySystemSeed, nkeys.PrefixByteAccount)
+	if err != nil {
+		return err
+	}
+	systemID, err := system.PublicKey()
+	if err != nil {
+		return err
+	}
+	operatorToken, err := operatorClaims(operator, systemID)
+	if err != nil {
+		return fmt.Errorf("sign the operator: %w", err)
+	}
+	claims := jwt.NewAccountClaims(systemID)
+	claims.Name = "SYS"
+	systemToken, err := claims.Encode(operator)
+	if err != nil {
+		return fmt.Errorf("sign the system account: %w", err)
+	}
+	text := fmt.Sprintf(`operator: %s
+system_account: %s
+resolver { type: full, dir: %q, allow_delete: false, interval: "1m", timeout: "2s" }
+resolver_preload { %s: %s }
+`, operatorToken, systemID, store, systemID, systemToken)
+	if err := os.WriteFile(filepath.Join(outDir, NATSConfigFile), []byte(text), 0o440); err != nil {
+		return fmt.Errorf("write the configuration: %w", err)
+	}
+	return nil
+}
+
+func operatorClaims(operator nkeys.KeyPair, systemID string) (string, error) {
+	id, err := operator.PublicKey()
+	if err != nil {
+		return "", err
+	}
+	claims := jwt.NewOperatorClaims(id)
+	claims.Name, claims.SystemAccount = "trellis", systemID
+	return claims.Encode(operator)
+}
