@@ -14,8 +14,15 @@ const NATSConfigFile = "accounts.conf"
 
 // NATSConfig writes the part of a server's configuration that says whom it trusts, made of the seeds in the
 // engine's Secret: the operator and the system account, whose tokens need a signature, and where the accounts
-// are kept. The folder store is the server's, on its claim.
-func NATSConfig(secretDir, outDir, store string) error {
+// are kept. The folder store is the server's, on its claim. The folder unless, which may be empty, is of a server
+// that this one is not to replace: where it is, nothing is written.
+func NATSConfig(secretDir, outDir, store, unless string) error {
+	if unless != "" {
+		if _, err := os.Stat(unless); err == nil {
+			return fmt.Errorf("the volume has the data of a server by itself or of a cluster, whichever this is not to be (%s), "+
+				"and neither can take over the other's: set replicas as they were, or create an Engine of another name", filepath.Base(unless))
+		}
+	}
 	operator, err := readKey(secretDir, keyOperatorSeed, nkeys.PrefixByteOperator)
 	if err != nil {
 		return err
@@ -43,7 +50,7 @@ system_account: %s
 resolver { type: full, dir: %q, allow_delete: false, interval: "1m", timeout: "2s" }
 resolver_preload { %s: %s }
 `, operatorToken, systemID, store, systemID, systemToken)
-	if err := os.WriteFile(filepath.Join(outDir, NATSConfigFile), []byte(text), 0o440); err != nil {
+	if err := os.WriteFile(filepath.Join(outDir, NATSConfigFile), []byte(text), 0o640); err != nil {
 		return fmt.Errorf("write the configuration: %w", err)
 	}
 	return nil

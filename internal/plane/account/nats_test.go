@@ -32,7 +32,7 @@ type natsEngine struct {
 func startNATS(t *testing.T, members int) *natsEngine {
 	t.Helper()
 	admin, out := secret(t, map[string]string{keyOperatorSeed: seed(), keySystemSeed: seed()}), t.TempDir()
-	if err := NATSConfig(admin, out, "${folder}/accounts"); err != nil {
+	if err := NATSConfig(admin, out, "${folder}/accounts", ""); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(filepath.Join(out, NATSConfigFile))
@@ -290,4 +290,22 @@ func contents(t *testing.T, dir, name string) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// TestNATSConfigKeepsData of a server by itself from a cluster, and the other way round.
+func TestNATSConfigKeepsData(t *testing.T) {
+	admin, out := secret(t, map[string]string{keyOperatorSeed: seed(), keySystemSeed: seed()}), t.TempDir()
+	err := NATSConfig(admin, out, "accounts", t.TempDir())
+	if err == nil || !strings.Contains(err.Error(), "set replicas as they were") {
+		t.Errorf("error is %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(out, NATSConfigFile)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file is written all the same: %v", err)
+	}
+	// A pod may be started anew with what it wrote before.
+	for range 2 {
+		if err := NATSConfig(admin, out, "accounts", filepath.Join(out, "none")); err != nil {
+			t.Error(err)
+		}
+	}
 }
