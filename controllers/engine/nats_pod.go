@@ -51,7 +51,7 @@ func natsSigner(r Request) corev1.Container {
 		VolumeMounts: []corev1.VolumeMount{
 			{Name: "seeds", MountPath: natsFolder + "/seeds", ReadOnly: true},
 			{Name: "accounts", MountPath: natsFolder + "/accounts"},
-			{Name: "data", MountPath: "/data"},
+			{Name: "data", MountPath: "/data", ReadOnly: true},
 		},
 	}
 }

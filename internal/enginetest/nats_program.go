@@ -19,7 +19,7 @@ const natsPackage = "github.com/nats-io/nats-server/v2"
 var natsProgram = sync.OnceValues(buildNATS)
 
 // NATSProgram is the path of a nats-server. It is built at the first use, which takes the better part of a
-// minute, and kept in the tree's folder bin.
+// minute, and kept in the user's cache, as the tools are.
 func NATSProgram(t testing.TB) string {
 	t.Helper()
 	path, err := natsProgram()
@@ -45,7 +45,11 @@ func buildNATS() (string, error) {
 		return "", err
 	}
 	hash := sha256.Sum256(append(mod, sum...))
-	program := filepath.Join(root, "bin", "engines", "nats-server-"+hex.EncodeToString(hash[:6]))
+	cache, err := cacheFolder()
+	if err != nil {
+		return "", err
+	}
+	program := filepath.Join(cache, "engines", "nats-server-"+hex.EncodeToString(hash[:6]))
 	if err := os.MkdirAll(filepath.Dir(program), 0o755); err != nil {
 		return "", err
 	}
@@ -59,6 +63,15 @@ func buildNATS() (string, error) {
 		return program, nil
 	}
 	return program, compile(mod, sum, program)
+}
+
+// cacheFolder is where hack/tools/build.sh keeps what it built too.
+func cacheFolder() (string, error) {
+	if dir := os.Getenv("TRELLIS_CACHE"); dir != "" {
+		return dir, nil
+	}
+	dir, err := os.UserCacheDir()
+	return filepath.Join(dir, "trellis"), err
 }
 
 func lock(path string) (unlock func(), err error) {
