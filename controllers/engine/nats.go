@@ -13,6 +13,7 @@ import (
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 	"github.com/trellis-dev/trellis/controllers/pattern"
 	"github.com/trellis-dev/trellis/controllers/specs"
+	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
 const (
@@ -64,7 +65,11 @@ func (natsDriver) Provision(r Request) []pattern.Child {
 
 // natsSecrets are never made anew: the seeds are who the operator and the servers are.
 func natsSecrets() map[string]pattern.Generator {
-	return map[string]pattern.Generator{"operatorSeed": {Bytes: 32}, "systemSeed": {Bytes: 32}, "routePassword": {Bytes: 24}}
+	return map[string]pattern.Generator{
+		planeconfig.KeyOperatorSeed: {Bytes: planeconfig.NATSSeedBytes},
+		planeconfig.KeySystemSeed:   {Bytes: planeconfig.NATSSeedBytes},
+		"routePassword":             {Bytes: 24},
+	}
 }
 
 func natsBinding(r Request) *corev1.Secret {
@@ -100,7 +105,7 @@ func natsConfig(r Request) string {
 		// The rest is for logs of the consensus, and for what is being rewritten.
 		fmt.Sprintf("  max_file_store: %d", r.Storage.Size.Value()/10*8),
 		"}",
-		`include "../accounts/accounts.conf"`,
+		fmt.Sprintf("include %q", "../accounts/"+planeconfig.NATSAccountsFile),
 	}
 	if r.Replicas > 1 {
 		lines = append(lines, "cluster {", fmt.Sprintf("  name: %q", r.Owner.Base), fmt.Sprintf("  port: %d", natsRoutePort),

@@ -18,6 +18,7 @@ import (
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 	"github.com/trellis-dev/trellis/controllers/pattern"
+	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
 const natsURIForm = "use nats://user:password@host:4222 or tls://host:4222, several with commas between, with special characters of the password percent-encoded"
@@ -42,7 +43,7 @@ func (natsDriver) Binding(source map[string][]byte) (map[string]string, error) {
 		data["username"] = user.Username()
 		data["password"], _ = user.Password()
 	}
-	for _, key := range []string{"user.creds", "ca.crt"} {
+	for _, key := range []string{planeconfig.KeyCredentials, planeconfig.KeyAuthority} {
 		if value := source[key]; len(value) > 0 {
 			data[key] = string(value)
 		}
@@ -64,13 +65,13 @@ func natsTargetOf(source map[string][]byte) (natsTarget, error) {
 		}
 		target.servers = append(target.servers, server)
 	}
-	if creds := source["user.creds"]; len(creds) > 0 {
+	if creds := source[planeconfig.KeyCredentials]; len(creds) > 0 {
 		if _, err := nkeys.ParseDecoratedUserNKey(creds); err != nil {
 			return target, errors.New("the Secret's key user.creds holds no credentials of a user: put the file there that nsc generate creds writes")
 		}
 		target.options = append(target.options, nats.UserCredentialBytes(creds))
 	}
-	if ca := source["ca.crt"]; len(ca) > 0 {
+	if ca := source[planeconfig.KeyAuthority]; len(ca) > 0 {
 		pool := x509.NewCertPool()
 		if !pool.AppendCertsFromPEM(ca) {
 			return target, errors.New("the Secret's key ca.crt holds no PEM certificate")

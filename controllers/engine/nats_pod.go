@@ -8,6 +8,7 @@ import (
 
 	"github.com/trellis-dev/trellis/controllers/pattern"
 	"github.com/trellis-dev/trellis/controllers/specs"
+	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
 // natsPod is a member: an init container signs what the server is to trust, out of the server's reach.
@@ -18,7 +19,8 @@ func natsPod(r Request, config string) specs.Pod {
 		specs.ConfigMapVolume("config", o.Base),
 		specs.MemoryVolume("accounts", "1Mi"),
 		specs.SecretVolume("seeds", binding,
-			corev1.KeyToPath{Key: "operatorSeed", Path: "operatorSeed"}, corev1.KeyToPath{Key: "systemSeed", Path: "systemSeed"}),
+			corev1.KeyToPath{Key: planeconfig.KeyOperatorSeed, Path: planeconfig.KeyOperatorSeed},
+			corev1.KeyToPath{Key: planeconfig.KeySystemSeed, Path: planeconfig.KeySystemSeed}),
 	}
 	if r.Replicas > 1 {
 		volumes = append(volumes, specs.SecretVolume("routes", binding, corev1.KeyToPath{Key: "routes.conf", Path: "routes.conf"}))

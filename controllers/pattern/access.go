@@ -7,6 +7,7 @@ import (
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 	"github.com/trellis-dev/trellis/controllers/specs"
+	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
 const (
@@ -68,7 +69,7 @@ func accountOf(o specs.Owner, in Inputs) (account, bool) {
 		// The account is its seed: one that is made anew has another, and finds nothing of the one before.
 		return account{
 			data:     map[string]string{"uri": NATSURI(EngineBase(in.Engine.Name), o.Namespace, in.ClusterDomain)},
-			generate: map[string]Generator{"seed": {Bytes: 32}},
+			generate: map[string]Generator{planeconfig.KeySeed: {Bytes: planeconfig.NATSSeedBytes}},
 		}, true
 	case v1alpha1.EnginePostgreSQL:
 		database := o.Base + ".${instance}"

@@ -30,11 +30,13 @@ type NATSMember struct {
 	t testing.TB
 	// Folder is the member's own.
 	Folder string
-	// Port for clients; monitor answers /healthz.
-	Port, monitor, route int
-	cmd                  *exec.Cmd
-	ended                chan struct{}
-	log                  *bytes.Buffer
+	// Port for clients, Monitor of /healthz, and Route for the other members.
+	Port, Monitor, Route int
+	// arguments of the server.
+	arguments []string
+	cmd       *exec.Cmd
+	ended     chan struct{}
+	log       *bytes.Buffer
 }
 
 // NATS starts a server, or three or five that are a cluster, and waits until they are one. The client is
@@ -48,13 +50,26 @@ func NATS(t testing.TB, members int) *NATSCluster {
 // The credentials are the URI's, with an @ at their end.
 func NATSWith(t testing.TB, members int, credentials, extra string) *NATSCluster {
 	t.Helper()
-	c := &NATSCluster{credentials: credentials}
+	c := NATSFrom(t, members, func(c *NATSCluster, i int) []string {
+		m := c.Members[i]
+		m.Write("nats.conf", c.configuration(i)+strings.ReplaceAll(extra, "${folder}", m.Folder))
+		return []string{"-c", filepath.Join(m.Folder, "nats.conf")}
+	})
+	c.credentials = credentials
+	return c
+}
+
+// NATSFrom has the configuration of each member written by its caller, who returns the arguments of the server.
+// Ports and folders are given.
+func NATSFrom(t testing.TB, members int, configure func(c *NATSCluster, i int) []string) *NATSCluster {
+	t.Helper()
+	c := &NATSCluster{}
 	for range members {
-		m := &NATSMember{t: t, Folder: t.TempDir(), Port: Port(t, natsHost), monitor: Port(t, natsHost), route: Port(t, natsHost)}
+		m := &NATSMember{t: t, Folder: t.TempDir(), Port: Port(t, natsHost), Monitor: Port(t, natsHost), Route: Port(t, natsHost)}
 		c.Members = append(c.Members, m)
 	}
 	for i, m := range c.Members {
-		m.write("nats.conf", c.configuration(i)+strings.ReplaceAll(extra, "${folder}", m.Folder))
+		m.arguments = configure(c, i)
 		m.launch()
 		t.Cleanup(func() { m.end(syscall.SIGKILL) })
 	}
@@ -69,17 +84,17 @@ func (c *NATSCluster) configuration(i int) string {
 	lines := []string{
 		fmt.Sprintf("server_name: member-%d", i),
 		fmt.Sprintf("listen: %q", fmt.Sprintf("%s:%d", natsHost, m.Port)),
-		fmt.Sprintf("http: %q", fmt.Sprintf("%s:%d", natsHost, m.monitor)),
+		fmt.Sprintf("http: %q", fmt.Sprintf("%s:%d", natsHost, m.Monitor)),
 		"max_payload: 8MB",
 		fmt.Sprintf("jetstream { store_dir: %q, max_mem: 64MB, max_file: 1GB }", filepath.Join(m.Folder, "data")),
 	}
 	if len(c.Members) > 1 {
 		var routes []string
 		for _, other := range c.Members {
-			routes = append(routes, fmt.Sprintf("%q", fmt.Sprintf("nats://%s:%d", natsHost, other.route)))
+			routes = append(routes, fmt.Sprintf("%q", fmt.Sprintf("nats://%s:%d", natsHost, other.Route)))
 		}
 		lines = append(lines, fmt.Sprintf("cluster { name: test, listen: %q, routes: [%s] }",
-			fmt.Sprintf("%s:%d", natsHost, m.route), strings.Join(routes, ", ")))
+			fmt.Sprintf("%s:%d", natsHost, m.Route), strings.Join(routes, ", ")))
 	}
 	return strings.Join(lines, "\n") + "\n"
 }
@@ -96,9 +111,14 @@ func (c *NATSCluster) URI() string {
 // Address for clients.
 func (m *NATSMember) Address() string { return fmt.Sprintf("%s:%d", natsHost, m.Port) }
 
-func (m *NATSMember) write(name, content string) {
+// Write a file into the member's folder.
+func (m *NATSMember) Write(name, content string) {
 	m.t.Helper()
-	if err := os.WriteFile(filepath.Join(m.Folder, name), []byte(content), 0o600); err != nil {
+	path := filepath.Join(m.Folder, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		m.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		m.t.Fatal(err)
 	}
 }
@@ -113,7 +133,7 @@ func (m *NATSMember) Start() {
 func (m *NATSMember) launch() {
 	m.t.Helper()
 	m.log, m.ended = &bytes.Buffer{}, make(chan struct{})
-	m.cmd = exec.Command(NATSProgram(m.t), "-c", filepath.Join(m.Folder, "nats.conf"))
+	m.cmd = exec.Command(NATSProgram(m.t), m.arguments...)
 	m.cmd.Stdout, m.cmd.Stderr = m.log, m.log
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := m.cmd.Start(); err != nil {
@@ -143,7 +163,7 @@ func (m *NATSMember) Await() {
 
 func (m *NATSMember) healthy() bool {
 	client := http.Client{Timeout: 5 * time.Second}
-	resp, err := client.Get(fmt.Sprintf("http://%s:%d/healthz", natsHost, m.monitor))
+	resp, err := client.Get(fmt.Sprintf("http://%s:%d/healthz", natsHost, m.Monitor))
 	if err != nil {
 		return false
 	}
@@ -152,6 +172,12 @@ func (m *NATSMember) healthy() bool {
 
 // Stop ends the member in order, and waits until it is gone.
 func (m *NATSMember) Stop() { m.end(syscall.SIGTERM) }
+
+// Process of the member, as it was started last.
+func (m *NATSMember) Process() *os.Process { return m.cmd.Process }
+
+// Ended is closed when that process is gone.
+func (m *NATSMember) Ended() <-chan struct{} { return m.ended }
 
 // Kill ends it at once, as a crash does.
 func (m *NATSMember) Kill() { m.end(syscall.SIGKILL) }

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trellis-dev/trellis/internal/plane/account"
+	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
 // natsConfigCommand runs before a member of a NATS, and ends.
@@ -18,7 +19,7 @@ func natsConfigCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&secret, "secret", "", "where the engine's Secret is mounted")
-	cmd.Flags().StringVar(&out, "out", "", "where "+account.NATSConfigFile+" is written")
+	cmd.Flags().StringVar(&out, "out", "", "where "+planeconfig.NATSAccountsFile+" is written")
 	cmd.Flags().StringVar(&store, "store", "", "where the server keeps accounts")
 	cmd.Flags().StringVar(&unless, "unless", "", "a folder that must not exist")
 	for _, name := range []string{"secret", "out", "store"} {

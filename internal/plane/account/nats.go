@@ -13,6 +13,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 	"reflect"
+
+	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
 const (
@@ -64,11 +66,11 @@ func explained(err error, refused string) error {
 
 // natsAccount signs what the account of a consumer may do.
 func natsAccount(adminDir, accountDir string) (token, id string, err error) {
-	operator, err := readKey(adminDir, keyOperatorSeed, nkeys.PrefixByteOperator)
+	operator, err := readKey(adminDir, planeconfig.KeyOperatorSeed, nkeys.PrefixByteOperator)
 	if err != nil {
 		return "", "", err
 	}
-	account, err := readKey(accountDir, keySeed, nkeys.PrefixByteAccount)
+	account, err := readKey(accountDir, planeconfig.KeySeed, nkeys.PrefixByteAccount)
 	if err != nil {
 		return "", "", err
 	}

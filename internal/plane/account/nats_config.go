@@ -7,10 +7,9 @@ import (
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
-)
 
-// NATSConfigFile is what NATSConfig writes, for a server's configuration to include.
-const NATSConfigFile = "accounts.conf"
+	"github.com/trellis-dev/trellis/internal/planeconfig"
+)
 
 // NATSConfig writes the part of a server's configuration that says whom it trusts, made of the seeds in the
 // engine's Secret: the operator and the system account, whose tokens need a signature, and where the accounts
@@ -23,11 +22,11 @@ func NATSConfig(secretDir, outDir, store, unless string) error {
 				"and neither can take over the other's: set replicas as they were, or create an Engine of another name", filepath.Base(unless))
 		}
 	}
-	operator, err := readKey(secretDir, keyOperatorSeed, nkeys.PrefixByteOperator)
+	operator, err := readKey(secretDir, planeconfig.KeyOperatorSeed, nkeys.PrefixByteOperator)
 	if err != nil {
 		return err
 	}
-	system, err := readKey(secretDir, keySystemSeed, nkeys.PrefixByteAccount)
+	system, err := readKey(secretDir, planeconfig.KeySystemSeed, nkeys.PrefixByteAccount)
 	if err != nil {
 		return err
 	}
@@ -50,7 +49,7 @@ system_account: %s
 resolver { type: full, dir: %q, allow_delete: false, interval: "1m", timeout: "2s" }
 resolver_preload { %s: %s }
 `, operatorToken, systemID, store, systemID, systemToken)
-	if err := os.WriteFile(filepath.Join(outDir, NATSConfigFile), []byte(text), 0o640); err != nil {
+	if err := os.WriteFile(filepath.Join(outDir, planeconfig.NATSAccountsFile), []byte(text), 0o640); err != nil {
 		return fmt.Errorf("write the configuration: %w", err)
 	}
 	return nil

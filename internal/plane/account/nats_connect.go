@@ -12,6 +12,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
+
+	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
 // natsTimeout bounds one attempt to reach one server.
@@ -25,7 +27,7 @@ func NATSConnection(dir string) (servers string, options []nats.Option, err erro
 		return "", nil, fmt.Errorf("read the Secret of the engine: %w", err)
 	}
 	options = []nats.Option{nats.Timeout(natsTimeout)}
-	seed, err := readOptional(dir, keySeed)
+	seed, err := readOptional(dir, planeconfig.KeySeed)
 	if err != nil {
 		return "", nil, fmt.Errorf("read the Secret of the engine: %w", err)
 	}
@@ -48,13 +50,13 @@ func as(token string, sign func([]byte) ([]byte, error)) nats.Option {
 // it connects, so that new ones are taken up.
 func externalOptions(dir string) ([]nats.Option, error) {
 	var options []nats.Option
-	credentials := filepath.Join(dir, keyCredentials)
-	if text, err := readOptional(dir, keyCredentials); err != nil {
+	credentials := filepath.Join(dir, planeconfig.KeyCredentials)
+	if text, err := readOptional(dir, planeconfig.KeyCredentials); err != nil {
 		return nil, fmt.Errorf("read the Secret of the engine: %w", err)
 	} else if text != "" {
 		options = append(options, nats.UserCredentials(credentials))
 	}
-	ca, err := readOptional(dir, keyAuthority)
+	ca, err := readOptional(dir, planeconfig.KeyAuthority)
 	if err != nil || ca == "" {
 		return options, err
 	}
@@ -71,7 +73,7 @@ func systemConnection(adminDir string) (*nats.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the Secret of the engine: %w", err)
 	}
-	system, err := readKey(adminDir, keySystemSeed, nkeys.PrefixByteAccount)
+	system, err := readKey(adminDir, planeconfig.KeySystemSeed, nkeys.PrefixByteAccount)
 	if err != nil {
 		return nil, err
 	}

@@ -12,30 +12,18 @@ import (
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
+
+	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
-// Keys of the Secrets. The seeds are 32 random bytes each, as unpadded base64url text; the nkeys are made of them.
-const (
-	keyURI = "uri"
-	// keyOperatorSeed and keySystemSeed are in the engine's Secret: who signs accounts, and the account of
-	// the servers themselves.
-	keyOperatorSeed = "operatorSeed"
-	keySystemSeed   = "systemSeed"
-	// keySeed is in a consumer's: its account's identity, which its streams belong to.
-	keySeed = "seed"
-	// keyCredentials and keyAuthority are those of an engine that others run.
-	keyCredentials = "user.creds"
-	keyAuthority   = "ca.crt"
-)
-
-// seedBytes is what an ed25519 key is made of.
-const seedBytes = 32
+// keyURI leads to the servers, in every Secret.
+const keyURI = "uri"
 
 func rawSeed(text string) ([]byte, error) {
 	raw, err := base64.RawURLEncoding.DecodeString(strings.TrimSpace(text))
-	if err != nil || len(raw) != seedBytes {
+	if err != nil || len(raw) != planeconfig.NATSSeedBytes {
 		// What it is must not be told.
-		return nil, fmt.Errorf("it is not %d bytes in base64url", seedBytes)
+		return nil, fmt.Errorf("it is not %d bytes in base64url", planeconfig.NATSSeedBytes)
 	}
 	return raw, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/trellis-dev/trellis/internal/enginetest"
+	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
 // longest is far more than an account takes, on a machine that others use too.
@@ -31,11 +32,11 @@ type natsEngine struct {
 
 func startNATS(t *testing.T, members int) *natsEngine {
 	t.Helper()
-	admin, out := secret(t, map[string]string{keyOperatorSeed: seed(), keySystemSeed: seed()}), t.TempDir()
+	admin, out := secret(t, map[string]string{planeconfig.KeyOperatorSeed: seed(), planeconfig.KeySystemSeed: seed()}), t.TempDir()
 	if err := NATSConfig(admin, out, "${folder}/accounts", ""); err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(filepath.Join(out, NATSConfigFile))
+	text, err := os.ReadFile(filepath.Join(out, planeconfig.NATSAccountsFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +48,7 @@ func startNATS(t *testing.T, members int) *natsEngine {
 // consumer is a Secret of an account that is still to be made.
 func (e *natsEngine) consumer(t *testing.T) string {
 	t.Helper()
-	return secret(t, map[string]string{keyURI: e.URI(), keySeed: seed()})
+	return secret(t, map[string]string{keyURI: e.URI(), planeconfig.KeySeed: seed()})
 }
 
 func (e *natsEngine) make(t *testing.T, account string) {
@@ -60,7 +61,7 @@ func (e *natsEngine) make(t *testing.T, account string) {
 }
 
 func seed() string {
-	raw := make([]byte, seedBytes)
+	raw := make([]byte, planeconfig.NATSSeedBytes)
 	_, _ = rand.Read(raw)
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
@@ -257,15 +258,15 @@ func TestNATSRefusesAWrongSeed(t *testing.T) {
 		admin, account map[string]string
 		want           string
 	}{
-		{"of another operator", map[string]string{keyURI: uri, keyOperatorSeed: seed(), keySystemSeed: contents(t, e.admin, keySystemSeed)},
-			map[string]string{keyURI: uri, keySeed: seed()}, "do not trust the operator of its Secret"},
-		{"of another system account", map[string]string{keyURI: uri, keyOperatorSeed: contents(t, e.admin, keyOperatorSeed), keySystemSeed: seed()},
-			map[string]string{keyURI: uri, keySeed: seed()}, "do not know the system account of its Secret"},
-		{"too short", map[string]string{keyURI: uri, keyOperatorSeed: contents(t, e.admin, keyOperatorSeed), keySystemSeed: contents(t, e.admin, keySystemSeed)},
-			map[string]string{keyURI: uri, keySeed: "c2hvcnQ"}, "the Secret's key seed can not be used: it is not 32 bytes in base64url"},
-		{"of nobody", map[string]string{keyURI: uri}, map[string]string{keyURI: uri, keySeed: seed()}, "no such file"},
-		{"of an engine that is gone", map[string]string{keyURI: "nats://127.0.0.1:1", keyOperatorSeed: seed(), keySystemSeed: seed()},
-			map[string]string{keyURI: uri, keySeed: seed()}, "no server of the engine answers"},
+		{"of another operator", map[string]string{keyURI: uri, planeconfig.KeyOperatorSeed: seed(), planeconfig.KeySystemSeed: contents(t, e.admin, planeconfig.KeySystemSeed)},
+			map[string]string{keyURI: uri, planeconfig.KeySeed: seed()}, "do not trust the operator of its Secret"},
+		{"of another system account", map[string]string{keyURI: uri, planeconfig.KeyOperatorSeed: contents(t, e.admin, planeconfig.KeyOperatorSeed), planeconfig.KeySystemSeed: seed()},
+			map[string]string{keyURI: uri, planeconfig.KeySeed: seed()}, "do not know the system account of its Secret"},
+		{"too short", map[string]string{keyURI: uri, planeconfig.KeyOperatorSeed: contents(t, e.admin, planeconfig.KeyOperatorSeed), planeconfig.KeySystemSeed: contents(t, e.admin, planeconfig.KeySystemSeed)},
+			map[string]string{keyURI: uri, planeconfig.KeySeed: "c2hvcnQ"}, "the Secret's key seed can not be used: it is not 32 bytes in base64url"},
+		{"of nobody", map[string]string{keyURI: uri}, map[string]string{keyURI: uri, planeconfig.KeySeed: seed()}, "no such file"},
+		{"of an engine that is gone", map[string]string{keyURI: "nats://127.0.0.1:1", planeconfig.KeyOperatorSeed: seed(), planeconfig.KeySystemSeed: seed()},
+			map[string]string{keyURI: uri, planeconfig.KeySeed: seed()}, "no server of the engine answers"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -294,12 +295,12 @@ func contents(t *testing.T, dir, name string) string {
 
 // TestNATSConfigKeepsData of a server by itself from a cluster, and the other way round.
 func TestNATSConfigKeepsData(t *testing.T) {
-	admin, out := secret(t, map[string]string{keyOperatorSeed: seed(), keySystemSeed: seed()}), t.TempDir()
+	admin, out := secret(t, map[string]string{planeconfig.KeyOperatorSeed: seed(), planeconfig.KeySystemSeed: seed()}), t.TempDir()
 	err := NATSConfig(admin, out, "accounts", t.TempDir())
 	if err == nil || !strings.Contains(err.Error(), "set replicas as they were") {
 		t.Errorf("error is %v", err)
 	}
-	if _, err := os.Stat(filepath.Join(out, NATSConfigFile)); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(out, planeconfig.NATSAccountsFile)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the file is written all the same: %v", err)
 	}
 	// A pod may be started anew with what it wrote before.
