@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ type NATSMember struct {
 	arguments []string
 	cmd       *exec.Cmd
 	ended     chan struct{}
-	log       *bytes.Buffer
+	log       *output
 }
 
 // NATS starts a server, or three or five that are a cluster, and waits until they are one. The client is
@@ -70,7 +71,7 @@ func NATSFrom(t testing.TB, members int, configure func(c *NATSCluster, i int) [
 	}
 	for i, m := range c.Members {
 		m.arguments = configure(c, i)
-		m.launch()
+		m.Launch()
 		t.Cleanup(func() { m.end(syscall.SIGKILL) })
 	}
 	for _, m := range c.Members {
@@ -126,13 +127,14 @@ func (m *NATSMember) Write(name, content string) {
 // Start has a member that was stopped or killed run again, at the same port, and waits until it has caught up.
 func (m *NATSMember) Start() {
 	m.t.Helper()
-	m.launch()
+	m.Launch()
 	m.Await()
 }
 
-func (m *NATSMember) launch() {
+// Launch has it run again, as Start does, and does not wait.
+func (m *NATSMember) Launch() {
 	m.t.Helper()
-	m.log, m.ended = &bytes.Buffer{}, make(chan struct{})
+	m.log, m.ended = &output{}, make(chan struct{})
 	m.cmd = exec.Command(NATSProgram(m.t), m.arguments...)
 	m.cmd.Stdout, m.cmd.Stderr = m.log, m.log
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -153,12 +155,12 @@ func (m *NATSMember) Await() {
 		}
 		select {
 		case <-m.ended:
-			m.t.Fatalf("nats-server ended:\n%s", m.log)
+			m.t.Fatalf("nats-server ended:\n%s", m.Log())
 		case <-tick.C:
 		}
 	}
 	m.end(syscall.SIGKILL)
-	m.t.Fatalf("nats-server does not become healthy:\n%s", m.log)
+	m.t.Fatalf("nats-server does not become healthy:\n%s", m.Log())
 }
 
 func (m *NATSMember) healthy() bool {
@@ -176,6 +178,9 @@ func (m *NATSMember) Stop() { m.end(syscall.SIGTERM) }
 // Process of the member, as it was started last.
 func (m *NATSMember) Process() *os.Process { return m.cmd.Process }
 
+// Log is what it said since it was started last.
+func (m *NATSMember) Log() string { return m.log.String() }
+
 // Ended is closed when that process is gone.
 func (m *NATSMember) Ended() <-chan struct{} { return m.ended }
 
@@ -185,4 +190,24 @@ func (m *NATSMember) Kill() { m.end(syscall.SIGKILL) }
 func (m *NATSMember) end(signal syscall.Signal) {
 	_ = m.cmd.Process.Signal(signal)
 	<-m.ended
+}
+
+// output of a process, which may be read meanwhile.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+// String is what was written so far.
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
 }
