@@ -100,7 +100,9 @@ func (q *Queue) registerList() {
 		OperationID: "list-jobs", Method: http.MethodGet, Path: "/v1/jobs", Summary: "List jobs", Tags: []string{"jobs"},
 		Description: "The newest first, without attempts and results." + filters, SkipValidateParams: false, Errors: []int{400, 401, 403, 503},
 		Parameters: []*huma.Param{metadataParam()},
-	}, func(ctx context.Context, in *listInput) (*listOutput, error) { return q.list(ctx, &in.filterInput, in.Status) })
+	}, func(ctx context.Context, in *listInput) (*listOutput, error) {
+		return q.list(ctx, &in.filterInput, in.Status)
+	})
 	huma.Register(q.plane.API, huma.Operation{
 		OperationID: "list-dead", Method: http.MethodGet, Path: "/v1/dead", Summary: "List the jobs that failed for good", Tags: []string{"dead"},
 		Description: "The newest first, without attempts and results." + filters, Errors: []int{400, 401, 403, 503},

@@ -177,8 +177,10 @@ func (q *Queue) submitBatch(ctx context.Context, in *batchInput) (*batchOutput, 
 
 func (o *batchOutput) refuse(i int, p *plane.Problem) {
 	o.Status = http.StatusMultiStatus
-	o.Body.Results[i].Problem = &jobs.Problem{Type: p.Type, Title: p.Title, Status: p.Status, Detail: p.Detail, RetryAfter: p.RetryAfter}
+	o.Body.Results[i].Problem = &jobs.Refusal{Type: p.Type, Title: p.Title, Status: p.Status, Detail: p.Detail, RetryAfter: p.RetryAfter}
 }
 
 // canceled tells a caller that is gone from an engine that does not answer.
-func canceled(ctx context.Context, err error) bool { return ctx.Err() != nil && errors.Is(err, ctx.Err()) }
+func canceled(ctx context.Context, err error) bool {
+	return ctx.Err() != nil && errors.Is(err, ctx.Err())
+}
