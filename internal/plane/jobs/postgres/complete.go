@@ -107,7 +107,7 @@ func (s *Store) Extend(ctx context.Context, now time.Time, c jobs.Claim, p *pub.
 			return err
 		}
 		st := extending(to, at, c, p)
-		rows, err := pool.Query(ctx, st.String(), st.args...)
+		rows, err := pool.Query(ctx, st.text, st.args...)
 		if err != nil {
 			return err
 		}

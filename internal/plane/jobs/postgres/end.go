@@ -177,6 +177,7 @@ func ending(to *settings, now time.Time, ends []end) (*statement, []pgtype.UUID)
 		run_at = CASE WHEN i_status < 3 THEN i_run ELSE accepted_at END, finished_at = CASE WHEN i_status > 3 THEN %[1]s::timestamptz END,
 		expires_at = NULL, deadline_at = NULL, progress_at = NULL, error = CASE WHEN i_back = 0 THEN i_error ELSE error END
 		FROM input WHERE id = i_id AND token = i_token AND revision = i_revision AND status = 3
+			AND (i_reported OR least(expires_at, deadline_at) <= %[1]s)
 		RETURNING jobs.*, i_outcome, i_error, i_reported, i_back),
 		ended AS (INSERT INTO attempts SELECT id, token, attempt + i_back, worker, started_at, %[1]s, i_outcome, i_error, i_reported FROM changed),
 		pruned AS (DELETE FROM attempts USING changed WHERE job = id AND attempts.token <= changed.token - %[2]d),
@@ -194,7 +195,7 @@ type inLanes struct {
 }
 
 func (b *inLanes) collect(st *statement, into *[]row) {
-	b.Queue(st.String(), st.args...).Query(func(rows pgx.Rows) error {
+	b.Queue(st.text, st.args...).Query(func(rows pgx.Rows) error {
 		var err error
 		*into, err = pgx.CollectRows(rows, scanRow)
 		return err

@@ -70,7 +70,7 @@ func (s *Store) lease(ctx context.Context, q querier, to *settings, now time.Tim
 
 func (s *Store) leaseOf(ctx context.Context, q querier, to *settings, now time.Time, query jobs.LeaseQuery, kind *string) ([]jobs.Leased, error) {
 	st := leasing(to, now, query, kind, s.turns.plan(query.Max))
-	rows, err := q.Query(ctx, st.String(), st.args...)
+	rows, err := q.Query(ctx, st.text, st.args...)
 	if err != nil {
 		return nil, err
 	}

@@ -32,6 +32,7 @@ const (
 	markChanged = "."
 	markDue     = "!"
 	markMissed  = "?"
+	markWake    = "*"
 )
 
 // channel that the replicas of this schema listen to.
@@ -54,6 +55,9 @@ func (s *Store) announce(changes ...jobs.Change) {
 	default:
 	}
 }
+
+// wake has those who wait for a job look for one, here and elsewhere.
+func (s *Store) wake() { s.announce(jobs.Change{Due: true}) }
 
 // take is what is to be told.
 func (h *hub) take() []jobs.Change {
@@ -115,6 +119,8 @@ func pack(changes []jobs.Change, mark string) []string {
 		switch {
 		case c.Missed:
 			b.WriteString(markMissed)
+		case c.ID == "":
+			b.WriteString(markWake)
 		default:
 			id, err := parseID(c.ID)
 			if err != nil {
@@ -143,6 +149,10 @@ func unpack(payload, mark string) []jobs.Change {
 	const length = 22 // of 16 bytes in base64
 	var out []jobs.Change
 	for rest := payload[len(mark):]; rest != ""; {
+		if rest[:1] == markWake {
+			out, rest = append(out, jobs.Change{Due: true}), rest[1:]
+			continue
+		}
 		if rest[:1] == markMissed || len(rest) < 1+length {
 			return append(out, jobs.Change{Missed: true})
 		}

@@ -1,14 +1,11 @@
 package postgres
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // statement is a text with its parameters, put together once for a call. Parts of it refer to parameters by what
 // param returns, so that a part can be left out.
 type statement struct {
-	strings.Builder
+	text string
 	args []any
 }
 
@@ -18,7 +15,7 @@ func (s *statement) param(v any) string {
 	return fmt.Sprintf("$%d", len(s.args))
 }
 
-func (s *statement) add(format string, args ...any) { fmt.Fprintf(s, format, args...) }
+func (s *statement) add(format string, args ...any) { s.text += fmt.Sprintf(format, args...) }
 
 // counted is the part that keeps the numbers of jobs. moved has priority, and was and now: statuses, or NULL for a job that
 // was not there, or is no longer.

@@ -174,7 +174,7 @@ func (in *input) insert(ctx context.Context, q querier, to *settings, now time.T
 		return nil, nil
 	}
 	st := in.statement(to, now)
-	rows, err := q.Query(ctx, st.String(), st.args...)
+	rows, err := q.Query(ctx, st.text, st.args...)
 	if err != nil {
 		return nil, err
 	}

@@ -53,9 +53,11 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_due ON jobs (priority, run_at, seq) WHERE status < 3 AND NOT blocked;
 CREATE INDEX jobs_due_type ON jobs (type, priority, run_at, seq) WHERE status < 3 AND NOT blocked AND type <> '';
 -- What comes due later.
-CREATE INDEX jobs_later ON jobs (run_at) WHERE status IN (0, 2);
+CREATE INDEX jobs_scheduled ON jobs (run_at) WHERE status = 0;
+CREATE INDEX jobs_retrying ON jobs (run_at) WHERE status = 2;
 CREATE INDEX jobs_status ON jobs (status, id) WHERE status <> 4;
-CREATE INDEX jobs_finished ON jobs (finished_at) WHERE status > 3;
+CREATE INDEX jobs_succeeded ON jobs (finished_at) WHERE status = 4;
+CREATE INDEX jobs_buried ON jobs (finished_at) WHERE status > 4;
 CREATE INDEX jobs_lane ON jobs (ordering_key, seq) WHERE laned AND status <= 3;
 
 -- A lane is the ordering key of jobs that are not at their end. Its row is locked before any job of it enters or
