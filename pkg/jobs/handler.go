@@ -70,7 +70,7 @@ func RetryAfter(d time.Duration, err error) error { return &Failure{Err: err, Re
 func (w *Worker) handle(ctx context.Context, task *Task) (out Output, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = &Failure{Err: fmt.Errorf("panic: %v", p), Reason: "panic"}
+			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
 	return w.Handler(ctx, task)

@@ -15,8 +15,10 @@ type heartbeats struct {
 	cancel context.CancelCauseFunc
 	log    *slog.Logger
 
-	quit, done chan struct{}
-	news       chan struct{}
+	news chan struct{}
+	// end the loop, which closes done.
+	end  context.CancelFunc
+	done chan struct{}
 
 	mu       sync.Mutex
 	progress *Progress
@@ -38,7 +40,7 @@ func newHeartbeats(client *Client, lease Lease, received time.Time, cancel conte
 		every = defaultBeat
 	}
 	return &heartbeats{client: client, lease: lease, every: every, cancel: cancel, log: log,
-		quit: make(chan struct{}), done: make(chan struct{}), news: make(chan struct{}, 1),
+		done: make(chan struct{}), news: make(chan struct{}, 1),
 		// By lengths of time, as the queue's clock may be another than ours.
 		expires: received.Add(leaseBeats * every)}
 }
@@ -57,20 +59,16 @@ func (h *heartbeats) say(p Progress) {
 // start sends heartbeats until stop. The values of parent are theirs, its end is not: a job that is told to stop keeps its lease meanwhile.
 func (h *heartbeats) start(parent context.Context) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
+	h.end = cancel
 	go func() {
 		defer close(h.done)
-		defer cancel()
 		h.loop(ctx)
-	}()
-	go func() {
-		<-h.quit
-		cancel()
 	}()
 }
 
 // stop ends the heartbeats, and returns when the lease will be over.
 func (h *heartbeats) stop() time.Time {
-	close(h.quit)
+	h.end()
 	<-h.done
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -105,7 +103,8 @@ func (h *heartbeats) beat(ctx context.Context, timer *time.Timer) bool {
 	h.progress = nil
 	h.mu.Unlock()
 	sent := time.Now()
-	call, cancel := context.WithDeadline(ctx, expires)
+	// One that hangs leaves the time for another.
+	call, cancel := context.WithDeadline(ctx, earlier(expires, sent.Add(h.every)))
 	defer cancel()
 	reply, err := h.client.Heartbeat(call, h.lease.Job.ID, HeartbeatRequest{Token: h.lease.Token, Progress: progress})
 	switch {
@@ -138,4 +137,11 @@ func (h *heartbeats) again(p *Progress) {
 	if h.progress == nil {
 		h.progress = p
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }

@@ -114,8 +114,14 @@ func (w *Worker) take(ctx context.Context, slots chan struct{}) int {
 func (w *Worker) next(ctx context.Context, limit int) []Lease {
 	wait, away := awayMin, false
 	for {
-		if w.Ready != nil && w.Ready(ctx) != nil {
-			return nil
+		if w.Ready != nil {
+			if err := w.Ready(ctx); err != nil || ctx.Err() != nil {
+				w.log().Info("no jobs are asked for", "error", err)
+				if !pause(ctx, awayMin) {
+					return nil
+				}
+				continue
+			}
 		}
 		asked := time.Now()
 		reply, err := w.Client.Lease(ctx, LeaseRequest{Worker: w.Name, Max: limit, Types: w.Types, Wait: leaseWait.String()})
