@@ -41,11 +41,14 @@ func (e *Error) Error() string {
 	return said
 }
 
+// leaseLost ends the type of the problem of a lease that is over.
+const leaseLost = "/lease-lost"
+
 // IsFenced reports whether the lease that a call was made for is over: another attempt may be under way, and
 // what this one came to does not count.
 func IsFenced(err error) bool {
 	var e *Error
-	return errors.As(err, &e) && e.Status == http.StatusConflict && strings.HasSuffix(e.Type, "/fenced")
+	return errors.As(err, &e) && e.Status == http.StatusConflict && strings.HasSuffix(e.Type, leaseLost)
 }
 
 // IsNotFound reports whether there is no such job, or no longer.

@@ -25,21 +25,28 @@ func (c *Client) Submit(ctx context.Context, s Submission) (Accepted, error) {
 
 // SubmitBatch has the queue accept up to 1,000 jobs, all that it can: the i-th result is that of the i-th
 // submission. It is tried again where every submission has an IdempotencyKey.
-func (c *Client) SubmitBatch(ctx context.Context, batch []Submission) ([]BatchItem, error) {
+func (c *Client) SubmitBatch(ctx context.Context, batch []Submission) ([]BatchResult, error) {
 	safe := true
 	for _, s := range batch {
 		safe = safe && s.IdempotencyKey != ""
 	}
 	var out BatchReply
-	err := c.do(ctx, call{method: http.MethodPost, path: "/v1/jobs:batch", in: BatchRequest{Jobs: batch}, out: &out, safe: safe})
-	return out.Items, err
+	err := c.do(ctx, call{method: http.MethodPost, path: "/v1/jobs:batch", in: Batch{Jobs: batch}, out: &out, safe: safe})
+	return out.Results, err
 }
 
-// Get returns a job. With a wait it returns when the job changes or is at its end, or when the wait, 60s at most, is over.
-func (c *Client) Get(ctx context.Context, id string, wait time.Duration) (Job, error) {
+// Get returns a job as it is.
+func (c *Client) Get(ctx context.Context, id string) (Job, error) { return c.GetChanged(ctx, id, 0, 0) }
+
+// GetChanged returns a job when its revision is not the known one any more, when it is at its end, or when the wait, 60s at
+// most, is over. A known of 0 is the revision that the job has now.
+func (c *Client) GetChanged(ctx context.Context, id string, known int64, wait time.Duration) (Job, error) {
 	query := url.Values{}
 	if wait > 0 {
 		query.Set("wait", wait.String())
+	}
+	if known > 0 {
+		query.Set("revision", strconv.FormatInt(known, 10))
 	}
 	var out Job
 	err := c.do(ctx, call{method: http.MethodGet, path: jobPath(id, ""), query: query, out: &out, wait: wait, safe: true})
