@@ -19,7 +19,7 @@ type Options struct {
 	URL string
 	// Token is asked for at every request; see StaticToken and TokenFile.
 	Token TokenSource
-	// HTTPClient makes the requests; one of its own by default. It must not follow redirects to other hosts.
+	// HTTPClient makes the requests; one of its own by default. It follows no redirect, whatever it says itself.
 	HTTPClient *http.Client
 	// Timeout of one try of a request, waiting that was asked for aside; 30s by default.
 	Timeout time.Duration
@@ -89,8 +89,13 @@ func NewClient(o Options) (*Client, error) {
 	c := &Client{base: base, http: o.HTTPClient, token: o.Token, timeout: o.Timeout, tries: o.Tries, maxBody: o.MaxBodyBytes,
 		jitter: rand.Float64}
 	if c.http == nil {
-		c.http = newHTTPClient()
+		transport := http.DefaultTransport.(*http.Transport).Clone()
+		transport.MaxIdleConnsPerHost = 32
+		c.http = &http.Client{Transport: transport}
 	}
+	// A queue does not redirect, and its token is for it alone.
+	c.http = &http.Client{Transport: c.http.Transport, Timeout: c.http.Timeout, Jar: c.http.Jar,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	if c.timeout <= 0 {
 		c.timeout = defaultTimeout
 	}
@@ -101,16 +106,6 @@ func NewClient(o Options) (*Client, error) {
 		c.maxBody = defaultMaxBody
 	}
 	return c, nil
-}
-
-func newHTTPClient() *http.Client {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = 32
-	return &http.Client{
-		Transport: transport,
-		// A queue does not redirect, and its token is for it alone.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
 }
 
 // CloseIdle closes the connections that no request uses.

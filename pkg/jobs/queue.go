@@ -67,7 +67,9 @@ func (c *Client) Wait(ctx context.Context, id string) (Job, error) {
 
 // List yields the jobs that match, the newest first, without attempts and results; it asks for a further page when the
 // one before was read. After an error it yields that and ends.
-func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[Job, error] { return c.pages(ctx, "/v1/jobs", f) }
+func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[Job, error] {
+	return c.pages(ctx, "/v1/jobs", f)
+}
 
 // Dead yields the dead jobs that match, as List does; the filter's status is left out.
 func (c *Client) Dead(ctx context.Context, f Filter) iter.Seq2[Job, error] {
@@ -116,10 +118,14 @@ func filterQuery(f Filter) url.Values {
 const pageSize = 100
 
 // Cancel ends a job that waits at once, and asks the worker of one that runs to stop.
-func (c *Client) Cancel(ctx context.Context, id string) (Job, error) { return c.change(ctx, id, ":cancel") }
+func (c *Client) Cancel(ctx context.Context, id string) (Job, error) {
+	return c.change(ctx, id, ":cancel")
+}
 
 // Retry starts a dead or cancelled job anew, and one that waits at once.
-func (c *Client) Retry(ctx context.Context, id string) (Job, error) { return c.change(ctx, id, ":retry") }
+func (c *Client) Retry(ctx context.Context, id string) (Job, error) {
+	return c.change(ctx, id, ":retry")
+}
 
 func (c *Client) change(ctx context.Context, id, verb string) (Job, error) {
 	var out Job
