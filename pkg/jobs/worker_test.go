@@ -150,8 +150,8 @@ func TestWorkerEndsAJob(t *testing.T) {
 					return jobs.Output{}, context.Cause(ctx)
 				}, nil)
 				defer b.end()
-				// The queue's own clock would end an attempt at the same moment: the worker's is to be seen.
-				id := b.queue.Add(jobs.Submission{Timeout: "5m"})
+				// At a moment without a heartbeat.
+				id := b.queue.Add(jobs.Submission{Timeout: "5m3s"})
 				b.reach(id, jobs.StatusRunning)
 				tt.act(b, id)
 				if cause := <-causes; !errors.Is(cause, tt.cause) {
