@@ -59,8 +59,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer stop(nil)
 	var under sync.WaitGroup
 	slots := make(chan struct{}, max(1, w.Concurrency))
+	reached := false
 	for free := w.take(ctx, slots); free > 0; free = w.take(ctx, slots) {
-		leases := w.next(ctx, free)
+		leases := w.next(ctx, free, &reached)
 		received := time.Now()
 		for range free - len(leases) {
 			<-slots
@@ -110,10 +111,15 @@ func (w *Worker) take(ctx context.Context, slots chan struct{}) int {
 	}
 }
 
-// next returns up to limit leases, and none only when ctx has ended.
-func (w *Worker) next(ctx context.Context, limit int) []Lease {
+// next returns up to limit leases, and none only when ctx has ended. A queue that is not known to be reached is first
+// asked without waiting, so that it soon is.
+func (w *Worker) next(ctx context.Context, limit int, reached *bool) []Lease {
 	wait, away := awayMin, false
 	for {
+		long := leaseWait
+		if !*reached {
+			long = 0
+		}
 		if w.Ready != nil {
 			if err := w.Ready(ctx); err != nil || ctx.Err() != nil {
 				w.log().Info("no jobs are asked for", "error", err)
@@ -124,18 +130,19 @@ func (w *Worker) next(ctx context.Context, limit int) []Lease {
 			}
 		}
 		asked := time.Now()
-		reply, err := w.Client.Lease(ctx, LeaseRequest{Worker: w.Name, Max: limit, Types: w.Types, Wait: leaseWait.String()})
+		reply, err := w.Client.Lease(ctx, LeaseRequest{Worker: w.Name, Max: limit, Types: w.Types, Wait: long.String()})
 		if ctx.Err() != nil && err != nil {
 			return nil
 		}
 		w.queue(err, &away)
-		switch {
-		case err == nil && len(reply.Leases) > 0:
-			return reply.Leases[:min(len(reply.Leases), limit)]
-		case err == nil:
-			// A queue that does not wait is not to be asked without a pause.
+		*reached = err == nil
+		if err == nil {
+			if len(reply.Leases) > 0 {
+				return reply.Leases[:min(len(reply.Leases), limit)]
+			}
 			wait = awayMin
-			if time.Since(asked) >= time.Second {
+			// A queue that does not wait is not to be asked without a pause.
+			if long == 0 || time.Since(asked) >= time.Second {
 				continue
 			}
 		}

@@ -75,9 +75,15 @@ func (q *Queue) serve(w http.ResponseWriter, r *http.Request, path, verb string)
 		}
 	case id == "" && verb == "lease":
 		var req jobs.LeaseRequest
-		if decode(w, r, &req) {
-			answer(w, http.StatusOK, q.leaseWaiting(r, req))
+		if !decode(w, r, &req) {
+			return
 		}
+		reply, ok := q.leaseWaiting(r, req)
+		if !ok {
+			refuse(w, http.StatusServiceUnavailable, "away", "")
+			return
+		}
+		answer(w, http.StatusOK, reply)
 	case q.Job(id).Status == "":
 		refuse(w, http.StatusNotFound, "no-such-job", "")
 	case verb == "get":
@@ -87,19 +93,18 @@ func (q *Queue) serve(w http.ResponseWriter, r *http.Request, path, verb string)
 	}
 }
 
-// leaseWaiting leases what there is, or waits for the first job.
-func (q *Queue) leaseWaiting(r *http.Request, req jobs.LeaseRequest) jobs.LeaseReply {
+// leaseWaiting leases what there is, or waits for the first job. It is false when the queue is away.
+func (q *Queue) leaseWaiting(r *http.Request, req jobs.LeaseRequest) (reply jobs.LeaseReply, ok bool) {
 	wait, _ := time.ParseDuration(req.Wait) // absent is 0
 	over := time.NewTimer(wait)
 	defer over.Stop()
 	for {
 		changed := q.Changed()
 		if r.Context().Err() != nil {
-			return jobs.LeaseReply{}
+			return reply, false
 		}
-		reply := q.leaseNow(req)
-		if len(reply.Leases) > 0 {
-			return reply
+		if reply, ok = q.leaseNow(req); !ok || len(reply.Leases) > 0 {
+			return reply, ok
 		}
 		again := time.NewTimer(q.options.LeaseTTL / 10)
 		select {
@@ -107,20 +112,20 @@ func (q *Queue) leaseWaiting(r *http.Request, req jobs.LeaseRequest) jobs.LeaseR
 		case <-again.C:
 		case <-over.C:
 			again.Stop()
-			return reply
+			return reply, true
 		case <-r.Context().Done():
 		}
 		again.Stop()
 	}
 }
 
-func (q *Queue) leaseNow(req jobs.LeaseRequest) jobs.LeaseReply {
+func (q *Queue) leaseNow(req jobs.LeaseRequest) (reply jobs.LeaseReply, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	reply := jobs.LeaseReply{Leases: []jobs.Lease{}}
+	reply.Leases = []jobs.Lease{}
 	q.sweep()
 	if q.away {
-		return reply
+		return reply, false
 	}
 	for n := 1; n <= q.made && len(reply.Leases) < max(1, req.Max); n++ {
 		e := q.jobs[fmt.Sprintf("00000000-0000-7000-8000-%012d", n)]
@@ -142,7 +147,7 @@ func (q *Queue) leaseNow(req jobs.LeaseRequest) jobs.LeaseReply {
 	if len(reply.Leases) > 0 {
 		q.notify()
 	}
-	return reply
+	return reply, true
 }
 
 // attempt serves what the holder of a lease may ask for.
