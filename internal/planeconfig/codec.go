@@ -63,9 +63,16 @@ func (c *Config) setDefaults() {
 	if c.Auth.PreviousSigningKeyFile == "" {
 		c.Auth.PreviousSigningKeyFile = filepath.Join(filepath.Dir(c.Auth.SigningKeyFile), KeyPreviousSigningKey)
 	}
+	if c.Auth.WorkerTokenFile != "" && c.Auth.PreviousWorkerTokenFile == "" {
+		c.Auth.PreviousWorkerTokenFile = filepath.Join(filepath.Dir(c.Auth.WorkerTokenFile), KeyPreviousWorkerToken)
+	}
 	if c.HTTP.MaxBodyBytes == 0 {
 		c.HTTP.MaxBodyBytes = 1 << 20
 	}
+	if c.HTTP.MaxBodyBytesInFlight == 0 {
+		c.HTTP.MaxBodyBytesInFlight = 64 << 20
+	}
+	c.HTTP.MaxBodyBytesInFlight = max(c.HTTP.MaxBodyBytesInFlight, c.HTTP.MaxBodyBytes)
 	if c.HTTP.MaxInFlight == 0 {
 		c.HTTP.MaxInFlight = 1024
 	}
