@@ -26,8 +26,9 @@ type Driver interface {
 
 // drivers is the one list of them.
 var drivers = map[v1alpha1.EngineType]Driver{
-	v1alpha1.EngineNATS:  natsDriver{},
-	v1alpha1.EngineRedis: redisDriver{},
+	v1alpha1.EngineNATS:       natsDriver{},
+	v1alpha1.EnginePostgreSQL: postgresDriver{},
+	v1alpha1.EngineRedis:      redisDriver{},
 }
 
 // Request is what a provisioned engine is planned from: the Engine's own

@@ -4,11 +4,9 @@ import (
 	"fmt"
 	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 	"github.com/trellis-dev/trellis/controllers/pattern"
@@ -27,8 +25,8 @@ const (
 	// natsProgram is where the public image has it. That image has no shell.
 	natsProgram = "/nats-server"
 	natsFolder  = "/etc/nats"
-	// The data of a server by itself and of a member of a cluster are of no use to each other, and a server
-	// that finds the other's removes it: they are kept apart.
+	// The data of a server by itself and of a member of a cluster are of no use to each other: a member removes
+	// streams that its cluster knows nothing of. So they are kept apart.
 	natsAlone, natsClustered = "/data/alone", "/data/clustered"
 )
 
@@ -59,7 +57,7 @@ func (natsDriver) Provision(r Request) []pattern.Child {
 		{Object: specs.HeadlessService(o, pattern.MembersService(o.Base), ports...)},
 		{Object: specs.Service(o, o.Base, corev1.ServiceTypeClusterIP, clients)},
 		{Object: specs.DisruptionBudget(o, o.Base)},
-		{Object: natsStatefulSet(r, natsPod(r, config))},
+		{Object: statefulSet(r, o.Base, nil, r.Replicas, natsPod(r, config))},
 	}
 }
 
@@ -132,31 +130,4 @@ func natsReplicas(wanted, there int32) int32 {
 		return 1
 	}
 	return max(wanted, there)
-}
-
-func natsStatefulSet(r Request, pod specs.Pod) *appsv1.StatefulSet {
-	o := r.Owner
-	replicas := r.Replicas
-	if r.Suspended {
-		replicas = 0
-	}
-	return &appsv1.StatefulSet{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "StatefulSet"},
-		ObjectMeta: o.Meta(o.Base),
-		Spec: appsv1.StatefulSetSpec{
-			ServiceName:         pattern.MembersService(o.Base),
-			Replicas:            ptr.To(replicas),
-			PodManagementPolicy: appsv1.ParallelPodManagement,
-			UpdateStrategy:      appsv1.StatefulSetUpdateStrategy{Type: appsv1.RollingUpdateStatefulSetStrategyType},
-			Selector:            &metav1.LabelSelector{MatchLabels: o.Selector()},
-			Template:            pod.Template(),
-			VolumeClaimTemplates: []corev1.PersistentVolumeClaim{
-				specs.Claim(o, "data", r.Storage),
-			},
-			PersistentVolumeClaimRetentionPolicy: &appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{
-				WhenDeleted: appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
-				WhenScaled:  appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
-			},
-		},
-	}
 }

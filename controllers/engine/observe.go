@@ -26,7 +26,7 @@ func observe(e *v1alpha1.Engine, seen pattern.Observed) pattern.Health {
 		return pattern.Health{Engine: &seen.Probe.Verdict}
 	}
 	e.Status.Version = runningVersion(seen.Children)
-	e.Status.Replicas = max(e.Status.Replicas, memberCount(seen.Children))
+	e.Status.Replicas = membersOf(e, memberCount(seen.Children))
 	if ptr.Deref(e.Spec.Suspend, false) {
 		return pattern.Health{Engine: &pattern.Verdict{
 			Reason: v1alpha1.ReasonSuspended, Message: "spec.suspend is true: the engine is stopped and its data kept",
@@ -41,13 +41,21 @@ func observe(e *v1alpha1.Engine, seen pattern.Observed) pattern.Health {
 }
 
 // memberCount is how many replicas there are, 0 while the engine is suspended.
-func memberCount(children []client.Object) int32 {
+func memberCount(children []client.Object) (n int32) {
 	for _, c := range children {
 		if sts, ok := c.(*appsv1.StatefulSet); ok {
-			return ptr.Deref(sts.Spec.Replicas, 0)
+			n += ptr.Deref(sts.Spec.Replicas, 0)
 		}
 	}
-	return 0
+	return n
+}
+
+// membersOf is how many an Engine has, now that count of them are planned.
+func membersOf(e *v1alpha1.Engine, count int32) int32 {
+	if count > 0 && mayShrink(e.Spec.Type) {
+		return count
+	}
+	return max(e.Status.Replicas, count)
 }
 
 // runningVersion is the tag of a provisioned engine's image, empty where a digest alone names it.

@@ -2,16 +2,11 @@ package engine
 
 import (
 	"fmt"
-	"maps"
 	"path"
-	"slices"
 	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/utils/ptr"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 	"github.com/trellis-dev/trellis/controllers/pattern"
@@ -53,7 +48,7 @@ func (redisDriver) Provision(r Request) []pattern.Child {
 		{Object: specs.HeadlessService(o, o.Base+"-pods", port)},
 		{Object: specs.Service(o, o.Base, corev1.ServiceTypeClusterIP, port)},
 		{Object: specs.DisruptionBudget(o, o.Base)},
-		{Object: redisStatefulSet(r, redisPod(r, redisContainer(r), files))},
+		{Object: statefulSet(r, o.Base, nil, r.Replicas, redisPod(r, redisContainer(r), files))},
 	}
 }
 
@@ -98,17 +93,13 @@ func redisResources(r Request) corev1.ResourceRequirements {
 // redisPod is restarted when one of its files changes; a password is taken up without.
 func redisPod(r Request, server corev1.Container, files map[string]string) specs.Pod {
 	o := r.Owner
-	var contents []string
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		contents = append(contents, files[name])
-	}
 	return specs.Pod{
 		Owner:          o,
 		Container:      server,
 		ServiceAccount: o.Base,
 		UserID:         redisUser,
 		GraceSeconds:   60,
-		Annotations:    map[string]string{specs.AnnotationConfig: specs.Checksum(contents...)},
+		Annotations:    map[string]string{specs.AnnotationConfig: checksumOf(files)},
 		Overrides:      r.Overrides,
 		Volumes: []corev1.Volume{
 			specs.ConfigMapVolume("config", o.Base),
@@ -116,33 +107,6 @@ func redisPod(r Request, server corev1.Container, files map[string]string) specs
 				corev1.KeyToPath{Key: "auth.conf", Path: "auth.conf"},
 				corev1.KeyToPath{Key: "passwords", Path: "passwords"}),
 			specs.MemoryVolume(runVolume, "1Mi"),
-		},
-	}
-}
-
-func redisStatefulSet(r Request, pod specs.Pod) *appsv1.StatefulSet {
-	o := r.Owner
-	replicas := r.Replicas
-	if r.Suspended {
-		replicas = 0
-	}
-	return &appsv1.StatefulSet{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "StatefulSet"},
-		ObjectMeta: o.Meta(o.Base),
-		Spec: appsv1.StatefulSetSpec{
-			ServiceName:         o.Base + "-pods",
-			Replicas:            ptr.To(replicas),
-			PodManagementPolicy: appsv1.ParallelPodManagement,
-			UpdateStrategy:      appsv1.StatefulSetUpdateStrategy{Type: appsv1.RollingUpdateStatefulSetStrategyType},
-			Selector:            &metav1.LabelSelector{MatchLabels: o.Selector()},
-			Template:            pod.Template(),
-			VolumeClaimTemplates: []corev1.PersistentVolumeClaim{
-				specs.Claim(o, "data", r.Storage),
-			},
-			PersistentVolumeClaimRetentionPolicy: &appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{
-				WhenDeleted: appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
-				WhenScaled:  appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
-			},
 		},
 	}
 }

@@ -61,7 +61,7 @@ func provisionSentinel(r Request) []pattern.Child {
 		{Object: specs.HeadlessService(o, o.Base+"-pods", redis, sentinel)},
 		{Object: specs.Service(o, o.Base, corev1.ServiceTypeClusterIP, sentinel)},
 		{Object: specs.DisruptionBudget(o, o.Base)},
-		{Object: redisStatefulSet(r, sentinelPod(r, files))},
+		{Object: statefulSet(r, o.Base, nil, r.Replicas, sentinelPod(r, files))},
 	}
 }
 

@@ -46,7 +46,7 @@ func request(e *v1alpha1.Engine, in pattern.Inputs) Request {
 		Image:      entry.Image,
 		PlaneImage: in.Class.Spec.Plane.Image + ":" + in.Class.Spec.Plane.Version,
 		Wanted:     wantedReplicas(own, entry),
-		Replicas:   replicas(e, wantedReplicas(own, entry)),
+		Replicas:   wantedReplicas(own, entry),
 		Storage:    mergedStorage(own.Storage, entry.Storage),
 		Resources: []*corev1.ResourceRequirements{
 			specs.ResourcesOf(e.Spec.PodTemplate), own.Resources, entry.Resources, specs.ResourcesOf(in.Class.Spec.PodDefaults),
@@ -58,18 +58,18 @@ func request(e *v1alpha1.Engine, in pattern.Inputs) Request {
 	if own.Image != "" {
 		r.Image = own.Image
 	}
+	switch {
+	case e.Spec.Type == v1alpha1.EngineNATS:
+		r.Replicas = natsReplicas(r.Wanted, e.Status.Replicas)
+	case !mayShrink(e.Spec.Type):
+		r.Replicas = max(r.Wanted, e.Status.Replicas)
+	}
 	return r
 }
 
-// replicas are those that are asked for, and never fewer than there are: the primary may be on any member.
-func replicas(e *v1alpha1.Engine, wanted int32) int32 {
-	switch e.Spec.Type {
-	case v1alpha1.EngineNATS:
-		return natsReplicas(wanted, e.Status.Replicas)
-	default:
-		return max(wanted, e.Status.Replicas)
-	}
-}
+// mayShrink is true where the members that are taken away are none but read replicas. Elsewhere the primary may
+// be on any member, so that none is taken away.
+func mayShrink(t v1alpha1.EngineType) bool { return t == v1alpha1.EnginePostgreSQL }
 
 func wantedReplicas(own *v1alpha1.ProvisionedEngine, entry *v1alpha1.EngineClass) int32 {
 	return ptr.Deref(own.Replicas, ptr.Deref(entry.Replicas, defaultReplicas))

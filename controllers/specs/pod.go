@@ -20,6 +20,8 @@ type Pod struct {
 	InitContainers []corev1.Container
 	Sidecars       []corev1.Container
 	Volumes        []corev1.Volume
+	// Labels of the pods besides the owner's.
+	Labels map[string]string
 	// Annotations of the template.
 	Annotations map[string]string
 	// ServiceAccount of the pods.
@@ -44,7 +46,7 @@ func (p Pod) Template() corev1.PodTemplateSpec {
 		first = append(first, confined(c))
 	}
 	template := corev1.PodTemplateSpec{
-		ObjectMeta: metav1.ObjectMeta{Labels: p.Owner.Labels(), Annotations: p.Annotations},
+		ObjectMeta: metav1.ObjectMeta{Labels: merged(p.Owner.Labels(), p.Labels), Annotations: p.Annotations},
 		Spec: corev1.PodSpec{
 			ServiceAccountName:            p.ServiceAccount,
 			AutomountServiceAccountToken:  ptr.To(false),

@@ -8,11 +8,12 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"reflect"
+
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
-	"reflect"
 
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )

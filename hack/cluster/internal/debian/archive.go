@@ -19,8 +19,9 @@ type Archive struct {
 }
 
 // Unpack fetches the packages, with the libraries that they need, and unpacks them into root. It runs none of their
-// scripts. Documentation is left out, but for the licences.
-func (a Archive) Unpack(ctx context.Context, root string, packages, without []string) error {
+// scripts. Documentation is left out, but for the licences, and so are the libraries named without and the files named
+// unwanted, by their paths in root.
+func (a Archive) Unpack(ctx context.Context, root string, packages, without, unwanted []string) error {
 	if err := os.MkdirAll(a.Folder, 0o755); err != nil {
 		return fmt.Errorf("making apt's folder: %w", err)
 	}
@@ -52,6 +53,11 @@ func (a Archive) Unpack(ctx context.Context, root string, packages, without []st
 	}
 	if err := prune(root); err != nil {
 		return err
+	}
+	for _, path := range unwanted {
+		if err := os.RemoveAll(filepath.Join(root, path)); err != nil {
+			return fmt.Errorf("removing %s from the image: %w", path, err)
+		}
 	}
 	return checkLibraries(root)
 }

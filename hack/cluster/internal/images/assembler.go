@@ -128,7 +128,7 @@ func (a *Assembler) assemble(ctx context.Context, s Spec, path string) error {
 
 func (a *Assembler) fromPackages(ctx context.Context, s Spec, root string) ([]Entry, error) {
 	archive := debian.Archive{Folder: filepath.Join(a.Cache, "debian", s.Suite), Suite: s.Suite}
-	if err := archive.Unpack(ctx, root, s.Packages, s.Without); err != nil {
+	if err := archive.Unpack(ctx, root, s.Packages, s.Without, s.Unwanted); err != nil {
 		return nil, err
 	}
 	return fromFolder(root)

@@ -10,9 +10,10 @@ type Spec struct {
 	// Executables are paths in the image, by the name of the component that lies there.
 	Executables map[string]string
 	// Packages are Debian packages of the suite. Of what they depend on, libraries come along; programs only if they
-	// are listed too. Without names libraries to leave out.
+	// are listed too. Without names libraries to leave out, and Unwanted the files and folders of packages.
 	Packages []string
 	Without  []string
+	Unwanted []string
 	Suite    string
 	// Links are symbolic links, by path. Writable are folders that belong to the image's user.
 	Links    map[string]string
@@ -44,6 +45,17 @@ func Catalogue() []Spec {
 			Executables: map[string]string{"nats-server": "/nats-server"},
 		},
 		{
+			Settings: Settings{Name: "docker.io/library/postgres:17", Cmd: []string{"postgres"}, WorkingDir: "/",
+				Env: postgresPath, User: Identity{"postgres", 999}},
+			Suite:    engineSuite,
+			Packages: []string{"postgresql-17", "postgresql-client-17", "tzdata", "busybox"},
+			// The compiler of queries is as large as all else together, and is not used.
+			Without:  []string{"libllvm19"},
+			Unwanted: []string{"/usr/lib/postgresql/17/lib/llvmjit.so", "/usr/lib/postgresql/17/lib/bitcode"},
+			Links:    busyboxLinks,
+			Writable: []string{"/data"},
+		},
+		{
 			Settings: Settings{Name: "docker.io/valkey/valkey:8.1", Cmd: []string{"valkey-server"}, WorkingDir: "/data",
 				Env: shellPath, User: Identity{"valkey", 999}},
 			Suite:    engineSuite,
@@ -54,10 +66,13 @@ func Catalogue() []Spec {
 	}
 }
 
+var postgresPath = []string{shellPath[0] + ":/usr/lib/postgresql/17/bin"}
+
 var shellPath = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"}
 
 // busyboxLinks give an image a shell and what one reaches for when looking into a pod.
-var busyboxLinks = linksTo("/usr/bin/busybox", "sh", "cat", "ls", "ps", "grep", "sleep", "env", "id", "head", "tail", "wc", "cp", "mv", "rm", "mkdir", "df", "du", "stat", "timeout")
+var busyboxLinks = linksTo("/usr/bin/busybox", "sh", "cat", "ls", "ps", "grep", "sleep", "env", "id", "head", "tail", "wc", "cp", "mv", "rm", "mkdir", "df", "du", "stat", "timeout",
+	"chmod", "flock", "sed", "touch")
 
 func linksTo(target string, names ...string) map[string]string {
 	links := map[string]string{}
