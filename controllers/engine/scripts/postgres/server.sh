@@ -52,7 +52,7 @@ initialise() {
   rm -rf "$fresh"
   # The order of C does not change with the image's libraries, which would leave indexes wrong.
   initdb -D "$fresh" -U postgres --auth-local=peer --auth-host=scram-sha-256 --data-checksums \
-    --encoding=UTF8 --locale=C --lc-ctype=C.UTF-8
+    --encoding=UTF8 --locale=C --lc-ctype=C.UTF-8 >/dev/null
   mv "$fresh" "$PGDATA"
 }
 
