@@ -6,6 +6,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/trellis-dev/trellis/controllers/engine"
+	"github.com/trellis-dev/trellis/controllers/jobqueue"
 	"github.com/trellis-dev/trellis/controllers/pattern"
 	"github.com/trellis-dev/trellis/controllers/realtimegateway"
 )
@@ -15,6 +16,7 @@ func Kinds() *pattern.Registration {
 	r := &pattern.Registration{}
 	pattern.Register(r, engine.Definition())
 	pattern.Register(r, realtimegateway.Definition())
+	pattern.Register(r, jobqueue.Definition())
 	return r
 }
 

@@ -44,6 +44,8 @@ const (
 	ReasonReferenceInvalid = "ReferenceInvalid"
 	// ReasonNameConflict surfaces when an object of the plan exists and is not Trellis's.
 	ReasonNameConflict = "NameConflict"
+	// ReasonSpecInvalid surfaces when the spec says what can not be carried out and the schema could not refuse.
+	ReasonSpecInvalid = "SpecInvalid"
 	// ReasonAPINotInstalled surfaces when the plan needs a kind that the cluster does not serve.
 	ReasonAPINotInstalled = "APINotInstalled"
 )
@@ -73,6 +75,23 @@ const (
 	ReasonPlaneFailing = "PlaneFailing"
 	// ReasonPlaneRolling surfaces while pods are replaced; the old ones serve.
 	ReasonPlaneRolling = "PlaneRolling"
+)
+
+// WorkersReady says whether the pods that run a queue's jobs do. It is absent where Trellis runs none.
+const (
+	ConditionWorkersReady = "WorkersReady"
+	// ReasonWorkersReady surfaces when all workers run.
+	ReasonWorkersReady = "WorkersReady"
+	// ReasonWorkersIdle surfaces while no worker runs, as there is nothing to do or none is asked for.
+	ReasonWorkersIdle = "WorkersIdle"
+	// ReasonWorkersStarting surfaces while the first workers start for jobs that wait.
+	ReasonWorkersStarting = "WorkersStarting"
+	// ReasonWorkersNotReady surfaces while too few workers run.
+	ReasonWorkersNotReady = "WorkersNotReady"
+	// ReasonWorkersFailing surfaces when the workers do not start; the message says why.
+	ReasonWorkersFailing = "WorkersFailing"
+	// ReasonWorkersRolling surfaces while workers are replaced.
+	ReasonWorkersRolling = "WorkersRolling"
 )
 
 // Exposed says whether the Ingress, the HTTPRoute or the load balancer of an object that has one is
@@ -155,8 +174,10 @@ const (
 	// LabelKind and LabelName say which object owns it.
 	LabelKind = "patterns.trellis.dev/kind"
 	LabelName = "patterns.trellis.dev/name"
-	// LabelComponent is the part it plays: plane or engine.
+	// LabelComponent is the part it plays: plane, worker or engine.
 	LabelComponent = "app.kubernetes.io/component"
+	// ComponentWorker is the value of LabelComponent of what runs a queue's jobs.
+	ComponentWorker = "worker"
 	// LabelRetained marks, with the value "true", what a deletion kept.
 	LabelRetained = "patterns.trellis.dev/retained"
 	// LabelWatch on a Secret of a user, with the value "true", makes a change of it noticed at once.

@@ -20,6 +20,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&PatternClass{}, &PatternClassList{},
 		&Engine{}, &EngineList{},
 		&RealtimeGateway{}, &RealtimeGatewayList{},
+		&JobQueue{}, &JobQueueList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

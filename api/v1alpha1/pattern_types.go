@@ -66,10 +66,11 @@ type PatternSpec struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.ref) != has(self.url)",message="a sink needs exactly one of ref and url"
 type Sink struct {
-	// name of the sink, unique in its list, 63 characters at most.
+	// name of the sink, unique in its list, lower case letters, digits and '-', 63 characters at most.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="a sink's name is lower case letters, digits and '-', 63 characters at most"
 	Name string `json:"name,omitempty"`
 
 	// ref names a pattern of the same namespace whose status.address receives the events.
@@ -82,7 +83,27 @@ type Sink struct {
 	// +kubebuilder:validation:MaxLength=2048
 	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['http', 'https']",message="url must be an absolute http or https URL"
 	URL string `json:"url,omitempty"`
+
+	// types of the events that are sent: accepted, started, progress, succeeded, failed, dead. Default: all.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=6
+	Types []SinkEventType `json:"types,omitempty"`
+
+	// subject of the events, in which ${id} and ${metadata.<key>} stand for those of what the event is about, 256
+	// characters at most. A RealtimeGateway takes the subject for the room. Default: ${id}.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([^$]|[$][{](id|metadata[.][^{}]{1,63})[}])*$')",message="a subject is a text in which ${id} and ${metadata.<key>} alone may follow a $"
+	Subject string `json:"subject,omitempty"`
 }
+
+// SinkEventType is what an event tells of a job.
+//
+// +kubebuilder:validation:Enum=accepted;started;progress;succeeded;failed;dead
+type SinkEventType string
 
 // SinkReference names a pattern.
 type SinkReference struct {
@@ -220,7 +241,7 @@ const (
 // PatternStatus is the part of the status that all kinds share.
 type PatternStatus struct {
 	// conditions say how this object is: Ready, Accepted, EngineReady, PlaneReady and, while they
-	// hold, Reconciling, Stalled, UpdateAvailable, ScalingActive, ScalingLimited and Exposed.
+	// hold, WorkersReady, Reconciling, Stalled, UpdateAvailable, ScalingActive, ScalingLimited and Exposed.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -185,7 +185,7 @@ const (
 
 // ClassLimits bound what one pattern may ask for.
 type ClassLimits struct {
-	// maxReplicas of one pattern's plane, 1 to 1000. Default: no limit.
+	// maxReplicas of one pattern's plane, and of a queue's workers, 1 to 1000. Default: no limit.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000

@@ -23,8 +23,8 @@ import (
 )
 
 const (
-	// scalingInterval between two looks at the load.
-	scalingInterval = 15 * time.Second
+	// scalingInterval between two looks at the load, wakingInterval where nothing runs that could bear it.
+	scalingInterval, wakingInterval = 15 * time.Second, 2 * time.Second
 	// objectsAtOnce and podsAtOnce bound the reads that are under way.
 	objectsAtOnce, podsAtOnce = 8, 8
 )
@@ -48,11 +48,15 @@ type autoscaler struct {
 type followed struct {
 	object   corev1.ObjectReference
 	workload types.NamespacedName
-	spec     scaling.Spec
+	// teller is the Deployment whose pods tell the whole load, where spec.Total names it.
+	teller types.NamespacedName
+	spec   scaling.Spec
 	// tell wakes the object's pipeline.
 	tell chan<- event.GenericEvent
 	// only the loop uses scaler.
 	scaler *scaling.Scaler
+	// asleep is true where there was no replica at the last look.
+	asleep bool
 	// found is nil until the load was looked at.
 	found *scaling.Decision
 }
@@ -68,7 +72,7 @@ func (a *autoscaler) follow(f followed) *scaling.Decision {
 		a.followed[key] = &f
 		return nil
 	}
-	old.spec, old.workload = f.spec, f.workload
+	old.spec, old.workload, old.teller = f.spec, f.workload, f.teller
 	return old.found
 }
 
@@ -88,22 +92,28 @@ func (a *autoscaler) NeedLeaderElection() bool { return true }
 func (a *autoscaler) Start(ctx context.Context) error {
 	ticker := clock.RealClock{}.NewTicker(a.interval)
 	defer ticker.Stop()
+	waking := clock.RealClock{}.NewTicker(min(a.interval, wakingInterval))
+	defer waking.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C():
-			a.round(ctx)
+			a.round(ctx, false)
+		case <-waking.C():
+			a.round(ctx, true)
 		}
 	}
 }
 
-// round looks at every object once.
-func (a *autoscaler) round(ctx context.Context) {
+// round looks at every object once, or at those alone that sleep.
+func (a *autoscaler) round(ctx context.Context, asleep bool) {
 	a.mu.Lock()
 	var all []*followed
 	for _, f := range a.followed {
-		all = append(all, f)
+		if f.asleep || !asleep {
+			all = append(all, f)
+		}
 	}
 	a.mu.Unlock()
 	var group errgroup.Group
@@ -123,24 +133,23 @@ func (a *autoscaler) round(ctx context.Context) {
 // look at one object, and scale it where its load asks for it.
 func (a *autoscaler) look(ctx context.Context, f *followed) error {
 	a.mu.Lock()
-	spec, workload := f.spec, f.workload
+	spec, workload, teller := f.spec, f.workload, f.teller
 	a.mu.Unlock()
-	var d appsv1.Deployment
-	if err := a.client.Get(ctx, workload, &d); err != nil {
-		return client.IgnoreNotFound(err)
-	}
-	var pods corev1.PodList
-	if err := a.client.List(ctx, &pods, client.InNamespace(d.Namespace), client.MatchingLabels(d.Spec.Selector.MatchLabels)); err != nil {
-		return fmt.Errorf("list pods: %w", err)
+	d, pods, err := a.podsOf(ctx, workload)
+	if d == nil || err != nil {
+		return err
 	}
 	current := ptr.Deref(d.Spec.Replicas, 1)
-	state := scaling.State{Current: current, Settled: settledAt(&d, current), Load: a.load(ctx, spec, pods.Items)}
+	state := scaling.State{Current: current, Settled: settledAt(d, current)}
+	if state.Load, err = a.load(ctx, spec, teller, pods); err != nil {
+		return err
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	decision := f.scaler.Next(a.clock.Now(), spec, state)
 	if decision.Replicas != current {
-		if err := a.resize(ctx, f, &d, pods.Items, state, decision); err != nil {
+		if err := a.resize(ctx, f, spec, d, pods, state, decision); err != nil {
 			return err
 		}
 	}
@@ -148,33 +157,65 @@ func (a *autoscaler) look(ctx context.Context, f *followed) error {
 	return nil
 }
 
+// podsOf a Deployment, which is nil where there is none.
+func (a *autoscaler) podsOf(ctx context.Context, key types.NamespacedName) (*appsv1.Deployment, []corev1.Pod, error) {
+	var d appsv1.Deployment
+	if err := a.client.Get(ctx, key, &d); err != nil {
+		return nil, nil, client.IgnoreNotFound(err)
+	}
+	var pods corev1.PodList
+	if err := a.client.List(ctx, &pods, client.InNamespace(d.Namespace), client.MatchingLabels(d.Spec.Selector.MatchLabels)); err != nil {
+		return nil, nil, fmt.Errorf("list pods: %w", err)
+	}
+	return &d, pods.Items, nil
+}
+
 // settledAt is true when all pods of the newest sort are there and no others.
 func settledAt(d *appsv1.Deployment, n int32) bool {
 	return d.Status.ObservedGeneration >= d.Generation && d.Status.Replicas == n && d.Status.UpdatedReplicas == n
 }
 
-// load of the pods that are there to stay.
-func (a *autoscaler) load(ctx context.Context, spec scaling.Spec, pods []corev1.Pod) scaling.Load {
+// load of the pods that are there to stay: what they say themselves, or what the teller's pods say of all.
+func (a *autoscaler) load(ctx context.Context, spec scaling.Spec, teller types.NamespacedName, pods []corev1.Pod) (scaling.Load, error) {
+	if spec.Total == "" {
+		return scaling.Load{Pods: a.read(ctx, pods, scaling.Gauge{Name: spec.Metric})}, nil
+	}
+	_, tellers, err := a.podsOf(ctx, teller)
+	if err != nil {
+		return scaling.Load{}, err
+	}
 	var out scaling.Load
+	for _, p := range a.read(ctx, tellers, scaling.Gauge{Name: spec.Total, Always: true}) {
+		// Each tells the whole: one that lags behind may know of less.
+		if p.Load != nil && (out.Total == nil || *p.Load > *out.Total) {
+			out.Total = p.Load
+		}
+	}
+	return out, nil
+}
+
+// read a gauge of the pods that are there to stay.
+func (a *autoscaler) read(ctx context.Context, pods []corev1.Pod, gauge scaling.Gauge) []scaling.Pod {
+	var out []scaling.Pod
 	var addresses []string
 	for i := range pods {
 		p := &pods[i]
 		if p.DeletionTimestamp.IsZero() && p.Status.Phase != corev1.PodFailed && p.Status.Phase != corev1.PodSucceeded {
-			out.Pods = append(out.Pods, scaling.Pod{Name: p.Name, Ready: podReady(p)})
+			out = append(out, scaling.Pod{Name: p.Name, Ready: podReady(p)})
 			addresses = append(addresses, p.Status.PodIP)
 		}
 	}
 	var group errgroup.Group
 	group.SetLimit(podsAtOnce)
-	for i := range out.Pods {
-		if !out.Pods[i].Ready || addresses[i] == "" {
+	for i := range out {
+		if !out[i].Ready || addresses[i] == "" {
 			continue
 		}
 		group.Go(func() error {
-			if n, err := a.reader.Read(ctx, addresses[i], spec.Metric); err == nil {
-				out.Pods[i].Load = &n
+			if n, err := a.reader.Read(ctx, addresses[i], gauge); err == nil {
+				out[i].Load = &n
 			} else {
-				a.log.V(1).Info("a pod does not say its load", "pod", out.Pods[i].Name, "reason", err.Error())
+				a.log.V(1).Info("a pod does not say its load", "pod", out[i].Name, "reason", err.Error())
 			}
 			return nil
 		})
@@ -193,9 +234,13 @@ func podReady(p *corev1.Pod) bool {
 }
 
 // resize writes another number of replicas, unless the Deployment changed since it was read.
-func (a *autoscaler) resize(ctx context.Context, f *followed, d *appsv1.Deployment, pods []corev1.Pod, state scaling.State, to scaling.Decision) error {
+func (a *autoscaler) resize(ctx context.Context, f *followed, spec scaling.Spec, d *appsv1.Deployment, pods []corev1.Pod, state scaling.State, to scaling.Decision) error {
 	if fewer := state.Current - to.Replicas; fewer > 0 {
-		if err := a.mark(ctx, pods, scaling.Fewest(state.Load.Pods, fewer)); err != nil {
+		bear := state.Load.Pods
+		if spec.Total != "" && to.Replicas > 0 {
+			bear = a.read(ctx, pods, scaling.Gauge{Name: spec.Metric, Always: true})
+		}
+		if err := a.mark(ctx, pods, scaling.Fewest(bear, fewer)); err != nil {
 			return err
 		}
 	}
@@ -246,7 +291,7 @@ func (a *autoscaler) mark(ctx context.Context, pods []corev1.Pod, first []string
 func (a *autoscaler) report(ctx context.Context, f *followed, d scaling.Decision) {
 	a.mu.Lock()
 	same := f.found != nil && f.found.Active == d.Active && f.found.Limited == d.Limited
-	f.found = &d
+	f.found, f.asleep = &d, d.Replicas == 0
 	a.mu.Unlock()
 	if same {
 		return

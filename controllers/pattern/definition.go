@@ -33,6 +33,9 @@ type Definition[T v1alpha1.Pattern] struct {
 	// Rotatable, when set, says whether generated credentials can be made anew now, with what is alive of
 	// the children; without it they always can.
 	Rotatable func(obj T, in Inputs, alive []client.Object) Verdict
+	// Receiver, when set, says where an object of this kind takes events; a kind without it takes none. The
+	// object need not exist.
+	Receiver func(ReceiverKey) Receiver
 	// Scaling says how the object scales by itself, nil where it does not or can not now. The
 	// children of the plan that bear the load are marked Scaled.
 	Scaling func(obj T) *scaling.Spec
@@ -66,6 +69,21 @@ type Needs struct {
 	Playground bool
 }
 
+// ReceiverKey says which object is to take events.
+type ReceiverKey struct {
+	Namespace, Name string
+	// ClusterDomain ends the DNS names of Services.
+	ClusterDomain string
+}
+
+// Receiver is where an object takes events.
+type Receiver struct {
+	// URL to post CloudEvents to.
+	URL string
+	// BindingSecret whose key token it wants as a bearer token.
+	BindingSecret string
+}
+
 // EngineNeed says which Engine a pattern uses.
 type EngineNeed struct {
 	Type      v1alpha1.EngineType
@@ -85,6 +103,8 @@ type Inputs struct {
 	Engine *EngineInput
 	// Source is the data of the Secret that Needs.Source named.
 	Source map[string][]byte
+	// Sinks that are patterns, by the name of the sink.
+	Sinks map[string]Receiver
 	// Consumers is the number of patterns that use this Engine (Engines only).
 	Consumers int32
 	// ClusterDomain ends the DNS names of Services, e.g. "cluster.local".
@@ -132,6 +152,9 @@ type Child struct {
 	// Scaled is true for a Deployment whose number of replicas follows its load: the plan's is the one
 	// to start with.
 	Scaled bool
+	// TellsLoad is true for a Deployment whose pods say what the scaled one is scaled by, each the whole of it; without
+	// one, the scaled pods say it themselves.
+	TellsLoad bool
 	// Generate fills keys of a Secret with random text, once. The values replace ${key}
 	// in the Secret's other values.
 	Generate map[string]Generator
@@ -169,6 +192,8 @@ type Health struct {
 	Plane *Verdict
 	// Engine is the condition EngineReady.
 	Engine *Verdict
+	// Workers is the condition WorkersReady; nil where the kind runs none.
+	Workers *Verdict
 }
 
 // Verdict is a condition without its time.
@@ -199,6 +224,7 @@ type kind interface {
 	rotatable(v1alpha1.Pattern, Inputs, []client.Object) Verdict
 	scaling(v1alpha1.Pattern) *scaling.Spec
 	scales() bool
+	receiver(ReceiverKey) (Receiver, bool)
 }
 
 func (d Definition[T]) name() string                { return d.Kind }
@@ -228,6 +254,13 @@ func (d Definition[T]) rotatable(obj v1alpha1.Pattern, in Inputs, alive []client
 		return Verdict{OK: true}
 	}
 	return d.Rotatable(obj.(T), in, alive)
+}
+
+func (d Definition[T]) receiver(key ReceiverKey) (Receiver, bool) {
+	if d.Receiver == nil {
+		return Receiver{}, false
+	}
+	return d.Receiver(key), true
 }
 
 func (d Definition[T]) scales() bool { return d.Scaling != nil }

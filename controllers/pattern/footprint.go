@@ -1,6 +1,8 @@
 package pattern
 
 import (
+	"slices"
+
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -38,10 +40,21 @@ func FootprintOf(objects []client.Object) Footprint {
 
 func (f *Footprint) addPods(n int32, template corev1.PodTemplateSpec) {
 	f.Pods += int64(n)
-	for _, c := range template.Spec.Containers {
+	for _, c := range slices.Concat(goOn(template.Spec.InitContainers), template.Spec.Containers) {
 		addTimes(f.Requests, c.Resources.Requests, n)
 		addTimes(f.Limits, c.Resources.Limits, n)
 	}
+}
+
+// goOn are the init containers that run beside the others; those that end cost nothing then.
+func goOn(containers []corev1.Container) []corev1.Container {
+	var out []corev1.Container
+	for _, c := range containers {
+		if ptr.Deref(c.RestartPolicy, "") == corev1.ContainerRestartPolicyAlways {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 func addTimes(sum, each corev1.ResourceList, n int32) {

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -26,7 +27,7 @@ const (
 
 // unshaping are the fields of a spec that shape no pod, whatever the kind. A field that is left out
 // here lets a waiting update go when it is changed, and does no other harm.
-var unshaping = []string{"replicas", "scaling", "suspend", "deletionPolicy", "exposure"}
+var unshaping = []string{"replicas", "worker.replicas", "scaling", "suspend", "paused", "deletionPolicy", "exposure"}
 
 // unshapingOfClass are those of a class.
 var unshapingOfClass = []string{"limits", "deletionPolicy", "updatePolicy"}
@@ -65,7 +66,7 @@ func shape(obj any, without []string) (string, error) {
 		spec = map[string]any{}
 	}
 	for _, field := range without {
-		delete(spec, field)
+		unstructured.RemoveNestedField(spec, strings.Split(field, ".")...)
 	}
 	stripNulls(spec)
 	return hash(spec)

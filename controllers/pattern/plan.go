@@ -51,6 +51,8 @@ type Preview struct {
 	ClusterDomain string
 	// Source stands for the data of an external engine's Secret.
 	Source map[string][]byte
+	// Kinds that sinks may name.
+	Kinds *Registration
 }
 
 // PlanOf is what an apply of obj would create: nothing is looked up and no
@@ -63,6 +65,7 @@ func PlanOf[T v1alpha1.Pattern](d Definition[T], obj T, p Preview) (Plan, error)
 func (g *Registration) Plan(kindName string, obj v1alpha1.Pattern, p Preview) (Plan, error) {
 	for _, k := range g.kinds {
 		if k.name() == kindName {
+			p.Kinds = g
 			return preview(k, obj, p)
 		}
 	}
@@ -85,6 +88,14 @@ func preview(k kind, obj v1alpha1.Pattern, p Preview) (Plan, error) {
 		return Plan{}, fmt.Errorf("%s: %s", v.Reason, v.Message)
 	}
 	in := Inputs{Class: p.Class, ClusterDomain: p.ClusterDomain, Source: p.Source}
+	kinds := []kind{k}
+	if p.Kinds != nil {
+		kinds = p.Kinds.kinds
+	}
+	var err error
+	if in.Sinks, err = receivers(kinds, obj, p.ClusterDomain); err != nil {
+		return Plan{}, fmt.Errorf("%s: %w", v1alpha1.ReasonReferenceInvalid, err)
+	}
 	if needs.Engine != nil {
 		in.Engine = needs.Engine.Input(obj, p.Class)
 	}

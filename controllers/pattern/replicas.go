@@ -62,19 +62,25 @@ func ownsReplicas(fields []byte) bool {
 // followLoad has the autoscaler set the number of replicas of what the plan says, or not any more.
 func (r *Reconciler) followLoad(s *scope) {
 	spec := r.kind.scaling(s.obj)
+	f := followed{
+		object: corev1.ObjectReference{
+			APIVersion: v1alpha1.GroupVersion.String(), Kind: r.kind.name(),
+			Namespace: s.obj.GetNamespace(), Name: s.obj.GetName(), UID: s.obj.GetUID(),
+		},
+		tell: r.tell,
+	}
 	for i, child := range s.plan.Children {
-		if spec == nil || !child.Scaled {
-			continue
+		switch {
+		case child.Scaled:
+			s.scales, f.workload = spec != nil, client.ObjectKeyFromObject(s.children[i])
+		case child.TellsLoad:
+			f.teller = client.ObjectKeyFromObject(s.children[i])
 		}
-		s.scales = true
-		s.load = r.autoscaler.follow(followed{
-			object: corev1.ObjectReference{
-				APIVersion: v1alpha1.GroupVersion.String(), Kind: r.kind.name(),
-				Namespace: s.obj.GetNamespace(), Name: s.obj.GetName(), UID: s.obj.GetUID(),
-			},
-			workload: client.ObjectKeyFromObject(s.children[i]), spec: *spec, tell: r.tell,
-		})
+	}
+	if !s.scales {
+		r.autoscaler.forget(r.kind.name(), client.ObjectKeyFromObject(s.obj))
 		return
 	}
-	r.autoscaler.forget(r.kind.name(), client.ObjectKeyFromObject(s.obj))
+	f.spec = *spec
+	s.load = r.autoscaler.follow(f)
 }

@@ -17,7 +17,7 @@ import (
 func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
 	s.inputs.ClusterDomain = r.clusterDomain
 	steps := []func(context.Context, *scope) error{
-		r.resolveClass, r.resolveAPIs, r.resolveSecrets, r.resolveSource, r.resolveEngine, r.resolveConsumers,
+		r.resolveClass, r.resolveAPIs, r.resolveSecrets, r.resolveSource, r.resolveSinks, r.resolveEngine, r.resolveConsumers,
 	}
 	for _, step := range steps {
 		if err := step(ctx, s); err != nil || !s.accepted.OK {
@@ -26,7 +26,7 @@ func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
 	}
 	plan, err := compose(r.kind, s.obj, s.inputs)
 	if err != nil {
-		s.refuse(v1alpha1.ReasonReferenceInvalid, err.Error(), true)
+		s.refuse(reasonOf(err), err.Error(), true)
 		return nil
 	}
 	s.plan = plan

@@ -143,6 +143,9 @@ func (r *Reconciler) setup(mgr manager.Manager, o Options) error {
 	}
 	for _, k := range r.kinds {
 		b = b.Watches(k.newObject(), r.wakeNext())
+		if _, ok := k.receiver(ReceiverKey{}); ok {
+			b = b.Watches(k.newObject(), handler.EnqueueRequestsFromMapFunc(r.senders(k)), builder.WithPredicates(comesOrGoes()))
+		}
 		if k.name() != r.kind.name() {
 			b = b.Watches(k.newObject(), handler.EnqueueRequestsFromMapFunc(r.related))
 		}

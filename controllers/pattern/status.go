@@ -26,6 +26,7 @@ func summarise(s *scope) {
 	}
 	summariseVerdict(s, v1alpha1.ConditionEngineReady, s.health.Engine)
 	summariseVerdict(s, v1alpha1.ConditionPlaneReady, s.health.Plane)
+	summariseVerdict(s, v1alpha1.ConditionWorkersReady, s.health.Workers)
 	summariseScaling(s, status)
 	summariseExposed(s, status)
 	summariseReady(s)
@@ -133,7 +134,7 @@ func readyMessage(s *scope) string {
 
 // blocker is the first verdict that is not OK, nil when there is none.
 func (s *scope) blocker() *Verdict {
-	for _, v := range []*Verdict{&s.accepted, s.applied, s.health.Engine, s.health.Plane} {
+	for _, v := range []*Verdict{&s.accepted, s.applied, s.health.Engine, s.health.Plane, s.health.Workers} {
 		if v != nil && !v.OK {
 			return v
 		}
@@ -156,7 +157,7 @@ func (s *scope) suspended() *Verdict {
 
 // inMotion is a verdict that works and is being changed, or an empty one.
 func (s *scope) inMotion() Verdict {
-	for _, v := range []*Verdict{s.health.Engine, s.health.Plane} {
+	for _, v := range []*Verdict{s.health.Engine, s.health.Plane, s.health.Workers} {
 		if v != nil && v.Progressing {
 			return *v
 		}

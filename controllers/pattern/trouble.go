@@ -3,6 +3,7 @@ package pattern
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -18,22 +19,39 @@ func (r *Reconciler) explain(ctx context.Context, s *scope) error {
 	if own == nil {
 		own = s.health.Engine
 	}
-	if own == nil || own.OK && !own.Progressing || own.Reason == v1alpha1.ReasonSuspended {
+	if own != nil && own.Reason == v1alpha1.ReasonSuspended {
+		return nil
+	}
+	if settledVerdict(own) && settledVerdict(s.health.Workers) {
 		return nil
 	}
 	var pods corev1.PodList
 	if err := r.client.List(ctx, &pods, r.inventory(r.client, &pods, s.obj)...); err != nil {
 		return fmt.Errorf("list pods: %w", err)
 	}
-	trouble := firstTrouble(pods.Items)
-	if trouble == "" {
-		return nil
-	}
-	own.Message += "; " + trouble
-	if own.Reason == v1alpha1.ReasonPlaneNotReady {
-		own.Reason = v1alpha1.ReasonPlaneFailing
-	}
+	isWorker := func(p corev1.Pod) bool { return p.Labels[v1alpha1.LabelComponent] == v1alpha1.ComponentWorker }
+	workers := slices.Clone(pods.Items)
+	workers = slices.DeleteFunc(workers, func(p corev1.Pod) bool { return !isWorker(p) })
+	blame(own, firstTrouble(slices.DeleteFunc(pods.Items, isWorker)))
+	blame(s.health.Workers, firstTrouble(workers))
 	return nil
+}
+
+// settledVerdict is true where there is nothing to explain.
+func settledVerdict(v *Verdict) bool { return v == nil || v.OK && !v.Progressing }
+
+// blame trouble for a verdict that is not what it should be.
+func blame(v *Verdict, trouble string) {
+	if settledVerdict(v) || trouble == "" {
+		return
+	}
+	v.Message += "; " + trouble
+	switch v.Reason {
+	case v1alpha1.ReasonPlaneNotReady:
+		v.Reason = v1alpha1.ReasonPlaneFailing
+	case v1alpha1.ReasonWorkersNotReady, v1alpha1.ReasonWorkersStarting:
+		v.OK, v.Reason = false, v1alpha1.ReasonWorkersFailing
+	}
 }
 
 // firstTrouble is the same whichever pod has it, and in whatever order they come.

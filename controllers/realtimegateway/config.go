@@ -1,29 +1,16 @@
 package realtimegateway
 
 import (
-	"time"
-
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 	"github.com/trellis-dev/trellis/controllers/pattern"
+	"github.com/trellis-dev/trellis/controllers/planes"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
-// Where the plane finds what is mounted.
+// Where the plane finds the shared secret of an outside issuer.
 const (
-	configDir  = "/etc/trellis/config"
-	bindingDir = "/etc/trellis/binding"
-	keysDir    = "/etc/trellis/keys"
-	jwtDir     = "/etc/trellis/jwt"
-	engineDir  = "/etc/trellis/engine"
-	configFile = planeconfig.FileName
-	jwtFile    = "secret"
-)
-
-// How a plane stops; the pod's grace period is the sum.
-const (
-	drainDelay   = 5 * time.Second
-	drainTimeout = 20 * time.Second
-	drainSlack   = 5 * time.Second
+	jwtDir  = "/etc/trellis/jwt"
+	jwtFile = "secret"
 )
 
 // queueBytes that may wait for one slow client.
@@ -32,22 +19,12 @@ const queueBytes = 1 << 20
 // planeConfig is the text of the plane's configuration, and of that part of it
 // for which pods are made anew.
 func planeConfig(g *v1alpha1.RealtimeGateway, in pattern.Inputs) (text, fixed string, err error) {
-	config := planeconfig.Config{
-		Kind:      Kind,
-		Namespace: g.Namespace,
-		Name:      g.Name,
-		HTTP:      planeconfig.HTTP{AllowedOrigins: allowedOrigins(g), MaxBodyBytes: maxBody(g)},
-		Auth:      authConfig(g),
-		Engine:    engineConfig(g, in.Engine),
-		Drain:     planeconfig.Drain{Delay: planeconfig.Duration(drainDelay), Timeout: planeconfig.Duration(drainTimeout)},
-		Realtime:  realtimeConfig(g, in.Class),
-	}
-	whole, err := planeconfig.Encode(config)
-	if err != nil {
-		return "", "", err
-	}
-	part, err := planeconfig.Encode(config.Fixed())
-	return string(whole), string(part), err
+	config := planes.Config(owner(g))
+	config.HTTP = planeconfig.HTTP{AllowedOrigins: allowedOrigins(g), MaxBodyBytes: maxBody(g)}
+	setAuth(&config.Auth, g.Spec.Auth)
+	config.Engine = planes.Engine(in.Engine, "trellis:rtg:"+g.Name+":")
+	config.Realtime = realtimeConfig(g, in.Class)
+	return planes.Texts(config)
 }
 
 func allowedOrigins(g *v1alpha1.RealtimeGateway) []string {
@@ -62,11 +39,9 @@ func maxBody(g *v1alpha1.RealtimeGateway) int64 {
 	return max(1<<20, 2*int64(g.Spec.Limits.MessageBytes))
 }
 
-func authConfig(g *v1alpha1.RealtimeGateway) planeconfig.Auth {
-	out := planeconfig.Auth{TokenFile: bindingDir + "/token", SigningKeyFile: keysDir + "/signing-key"}
-	auth := g.Spec.Auth
+func setAuth(out *planeconfig.Auth, auth *v1alpha1.RealtimeAuth) {
 	if auth == nil {
-		return out
+		return
 	}
 	if j := auth.JWT; j != nil {
 		out.JWT = &planeconfig.JWT{JWKSURL: j.JWKSURL, Issuer: j.Issuer, Audience: j.Audience}
@@ -79,20 +54,6 @@ func authConfig(g *v1alpha1.RealtimeGateway) planeconfig.Auth {
 		for _, r := range a.Rights {
 			out.Anonymous.Rights = append(out.Anonymous.Rights, string(r))
 		}
-	}
-	return out
-}
-
-func engineConfig(g *v1alpha1.RealtimeGateway, engine *pattern.EngineInput) planeconfig.Engine {
-	if engine == nil {
-		return planeconfig.Engine{Type: string(v1alpha1.RealtimeMemory)}
-	}
-	return planeconfig.Engine{
-		Type:       string(engine.Type),
-		URIFile:    engineDir + "/uri",
-		CAFile:     engineDir + "/ca.crt",
-		Prefix:     "trellis:rtg:" + g.Name + ":",
-		PrefixFile: keysDir + "/instance",
 	}
 }
 

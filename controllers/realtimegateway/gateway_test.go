@@ -77,7 +77,7 @@ func TestNeeds(t *testing.T) {
 func TestPlaneConfig(t *testing.T) {
 	base := planeconfig.Config{
 		Kind: "RealtimeGateway", Namespace: "apps", Name: "rooms",
-		HTTP: planeconfig.HTTP{Address: ":8080", AdminAddress: ":8081", MaxBodyBytes: 1 << 20, MaxInFlight: 1024},
+		HTTP: planeconfig.HTTP{Address: ":8080", AdminAddress: ":8081", MaxBodyBytes: 1 << 20, MaxBodyBytesInFlight: 64 << 20, MaxInFlight: 1024},
 		Auth: planeconfig.Auth{
 			TokenFile: "/etc/trellis/binding/token", PreviousTokenFile: "/etc/trellis/binding/previousToken",
 			SigningKeyFile: "/etc/trellis/keys/signing-key", PreviousSigningKeyFile: "/etc/trellis/keys/previousSigningKey",
@@ -228,22 +228,15 @@ func TestObserve(t *testing.T) {
 	}
 }
 
-// TestGraceOutlastsTheDrain shows that no pod is killed while it finishes.
-func TestGraceOutlastsTheDrain(t *testing.T) {
-	d := deployment(makeGateway(), pattern.Inputs{Class: &v1alpha1.PatternClass{}}, "")
-	grace := time.Duration(*d.Spec.Template.Spec.TerminationGracePeriodSeconds) * time.Second
-	if grace <= drainDelay+drainTimeout {
-		t.Errorf("%s of grace for a drain of %s", grace, drainDelay+drainTimeout)
-	}
-}
-
 // TestMemoryIsNeverTwice shows that no two pods hold the rooms of a gateway in memory, not even in a roll.
 func TestMemoryIsNeverTwice(t *testing.T) {
 	class := pattern.Inputs{Class: &v1alpha1.PatternClass{}}
-	if got := deployment(makeGateway(), class, "").Spec.Strategy.Type; got != appsv1.RecreateDeploymentStrategyType {
+	_, memory := deployment(makeGateway(), class, "")
+	if got := memory.Spec.Strategy.Type; got != appsv1.RecreateDeploymentStrategyType {
 		t.Errorf("in memory, pods roll by %s", got)
 	}
-	redis := deployment(makeGateway(onRedis), class, "").Spec.Strategy
+	_, d := deployment(makeGateway(onRedis), class, "")
+	redis := d.Spec.Strategy
 	if redis.Type != appsv1.RollingUpdateDeploymentStrategyType || redis.RollingUpdate.MaxUnavailable.IntValue() != 0 {
 		t.Errorf("on Redis, pods roll by %v", redis)
 	}

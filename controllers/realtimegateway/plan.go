@@ -4,22 +4,17 @@ import (
 	"fmt"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/ptr"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 	"github.com/trellis-dev/trellis/controllers/pattern"
+	"github.com/trellis-dev/trellis/controllers/planes"
 	"github.com/trellis-dev/trellis/controllers/specs"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
-const (
-	// Kind is the API's name of a RealtimeGateway.
-	Kind = "RealtimeGateway"
-	// servicePort of the gateway's Service.
-	servicePort = 80
-)
+// Kind is the API's name of a RealtimeGateway.
+const Kind = "RealtimeGateway"
 
 // Definition of the kind RealtimeGateway.
 func Definition() pattern.Definition[*v1alpha1.RealtimeGateway] {
@@ -30,13 +25,16 @@ func Definition() pattern.Definition[*v1alpha1.RealtimeGateway] {
 		Plan:    plan,
 		Scaling: scale,
 		Observe: observe,
+		Receiver: func(key pattern.ReceiverKey) pattern.Receiver {
+			return planes.Receiver(ownerOf(key.Namespace, key.Name), key.ClusterDomain)
+		},
 	}
 }
 
 func needs(g *v1alpha1.RealtimeGateway, _ *v1alpha1.PatternClass) pattern.Needs {
 	n := pattern.Needs{
 		EngineName: string(g.Spec.Engine), Replicas: ptr.Deref(g.Spec.Replicas, 1),
-		Playground: g.Spec.Playground == v1alpha1.PlaygroundEnabled,
+		Playground: g.Spec.Playground == v1alpha1.PlaygroundEnabled, APIs: planes.APIs(g.Spec.Exposure),
 	}
 	if g.Spec.Scaling != nil {
 		n.Replicas, n.ReplicasField = g.Spec.Scaling.MaxReplicas, "spec.scaling.maxReplicas"
@@ -46,9 +44,6 @@ func needs(g *v1alpha1.RealtimeGateway, _ *v1alpha1.PatternClass) pattern.Needs 
 	}
 	if ref := jwtSecret(g); ref != nil {
 		n.Secrets = append(n.Secrets, pattern.SecretNeed{Name: ref.Name, Key: ref.Key, Field: "spec.auth.jwt.secretRef"})
-	}
-	if e := g.Spec.Exposure; e != nil && e.GatewayRef != nil {
-		n.APIs = append(n.APIs, schema.GroupVersionKind{Group: "gateway.networking.k8s.io", Version: "v1", Kind: "HTTPRoute"})
 	}
 	return n
 }
@@ -60,8 +55,10 @@ func jwtSecret(g *v1alpha1.RealtimeGateway) *v1alpha1.SecretKeyReference {
 	return g.Spec.Auth.JWT.SecretRef
 }
 
-func owner(g *v1alpha1.RealtimeGateway) specs.Owner {
-	return specs.Owner{Kind: Kind, Namespace: g.Namespace, Name: g.Name, Base: g.Name + "-rtg", Component: "plane"}
+func owner(g *v1alpha1.RealtimeGateway) specs.Owner { return ownerOf(g.Namespace, g.Name) }
+
+func ownerOf(namespace, name string) specs.Owner {
+	return specs.Owner{Kind: Kind, Namespace: namespace, Name: name, Base: name + "-rtg", Component: "plane"}
 }
 
 func plan(g *v1alpha1.RealtimeGateway, in pattern.Inputs) (pattern.Plan, error) {
@@ -74,83 +71,30 @@ func plan(g *v1alpha1.RealtimeGateway, in pattern.Inputs) (pattern.Plan, error) 
 	out := pattern.Plan{
 		Binding:   pattern.BindingSecretName(o.Base),
 		Endpoints: endpoints(g, in.Class, host),
-		Address:   "http://" + host + planeconfig.EventsPath,
+		Address:   planes.Address(host),
 		Impact:    impact(g, in),
 		Children: []pattern.Child{
 			{Object: specs.ServiceAccount(o, o.Base)},
-			bindingSecret(o, host),
-			keysSecret(o),
-			{Object: specs.ConfigMap(o, o.Base, map[string]string{configFile: config})},
+			planes.BindingSecret(o, host),
+			planes.KeysSecret(o, nil),
+			{Object: specs.ConfigMap(o, o.Base, map[string]string{planeconfig.FileName: config})},
 			{Object: specs.NetworkPolicy(o, o.Base, specs.Ingress(nil, "http"), specs.Ingress(nil, "admin"))},
-			{Object: specs.Service(o, o.Base, serviceType(g), specs.Port("http", servicePort))},
+			{Object: planes.Service(o, g.Spec.Exposure)},
 		},
 	}
 	if mayHaveSeveral(g) {
 		out.Children = append(out.Children, pattern.Child{Object: specs.DisruptionBudget(o, o.Base)})
 	}
-	out.Children = append(out.Children, pattern.Child{Object: deployment(g, in, fixed), Scaled: scale(g) != nil})
-	out.Children = append(out.Children, exposure(g, o)...)
+	before, d := deployment(g, in, fixed)
+	out.Children = append(out.Children, before...)
+	out.Children = append(out.Children, pattern.Child{Object: d, Scaled: scale(g) != nil})
+	out.Children = append(out.Children, planes.Exposure(o, g.Spec.Exposure)...)
 	return out, nil
-}
-
-// bindingSecret is what applications mount: full rights.
-func bindingSecret(o specs.Owner, host string) pattern.Child {
-	return pattern.Child{
-		Object: specs.Secret(o, pattern.BindingSecretName(o.Base), "servicebinding.io/realtimegateway", map[string]string{
-			"type":     "realtimegateway",
-			"provider": v1alpha1.ManagedBy,
-			"host":     host,
-			"port":     fmt.Sprint(servicePort),
-			"uri":      "http://" + host,
-		}),
-		Retain:   true,
-		Generate: map[string]pattern.Generator{"token": {Bytes: 32, Previous: planeconfig.KeyPreviousToken}},
-	}
-}
-
-// keysSecret is the plane's own: the key of the client tokens it mints, and a name for its rooms
-// that a gateway made anew under the policy Delete does not share with the one before.
-func keysSecret(o specs.Owner) pattern.Child {
-	return pattern.Child{
-		Object: specs.Secret(o, o.Base+"-keys", corev1.SecretTypeOpaque, nil),
-		Retain: true,
-		Generate: map[string]pattern.Generator{
-			"signing-key": {Bytes: 32, Previous: planeconfig.KeyPreviousSigningKey}, "instance": {Bytes: 9},
-		},
-	}
-}
-
-func serviceType(g *v1alpha1.RealtimeGateway) corev1.ServiceType {
-	if g.Spec.Exposure == nil || g.Spec.Exposure.ServiceType == "" {
-		return corev1.ServiceTypeClusterIP
-	}
-	return corev1.ServiceType(g.Spec.Exposure.ServiceType)
-}
-
-func exposure(g *v1alpha1.RealtimeGateway, o specs.Owner) []pattern.Child {
-	switch e := g.Spec.Exposure; {
-	case e != nil && e.Ingress != nil:
-		return []pattern.Child{{Object: specs.IngressTo(o, o.Base, o.Base, e.Ingress)}}
-	case e != nil && e.GatewayRef != nil:
-		return []pattern.Child{{Object: specs.HTTPRouteTo(o, o.Base, o.Base, servicePort, e.GatewayRef)}}
-	default:
-		return nil
-	}
 }
 
 // endpoints of the contract, and last the page to try it where there is one.
 func endpoints(g *v1alpha1.RealtimeGateway, class *v1alpha1.PatternClass, host string) []v1alpha1.Endpoint {
-	out := []v1alpha1.Endpoint{{Name: "http", URL: "http://" + host}}
-	switch e := g.Spec.Exposure; {
-	case e != nil && e.Ingress != nil:
-		scheme := "http"
-		if e.Ingress.TLSSecretName != "" {
-			scheme = "https"
-		}
-		out = append(out, v1alpha1.Endpoint{Name: "external", URL: scheme + "://" + e.Ingress.Host})
-	case e != nil && e.GatewayRef != nil && e.GatewayRef.Hostname != "":
-		out = append(out, v1alpha1.Endpoint{Name: "external", URL: "http://" + e.GatewayRef.Hostname})
-	}
+	out := planes.Endpoints(host, g.Spec.Exposure)
 	if playground(g, class) {
 		out = append(out, v1alpha1.Endpoint{Name: "playground", URL: out[len(out)-1].URL + "/"})
 	}
@@ -164,7 +108,7 @@ func impact(g *v1alpha1.RealtimeGateway, in pattern.Inputs) []v1alpha1.DeletionI
 	out := []v1alpha1.DeletionImpact{{
 		Kind: "Secret", Name: pattern.BindingSecretName(o.Base), Policy: policy, Detail: "the binding's token",
 	}, {
-		Kind: "Secret", Name: o.Base + "-keys", Policy: policy, Detail: "the key of client tokens and the name of the rooms",
+		Kind: "Secret", Name: planes.KeysSecretName(o.Base), Policy: policy, Detail: "the key of client tokens and the name of the rooms",
 	}}
 	if in.Engine == nil {
 		return append(out, v1alpha1.DeletionImpact{

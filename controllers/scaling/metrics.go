@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"strconv"
@@ -14,10 +15,17 @@ import (
 	"github.com/prometheus/common/model"
 )
 
+// Gauge of a pod's metrics.
+type Gauge struct {
+	Name string
+	// Always is true for one that is told even when nothing was counted: without it, nothing is known.
+	Always bool
+}
+
 // Reader reads the load of one pod.
 type Reader interface {
 	// Read returns the sum of a gauge over its labels at the pod with the given address.
-	Read(ctx context.Context, address, metric string) (float64, error)
+	Read(ctx context.Context, address string, gauge Gauge) (float64, error)
 }
 
 const (
@@ -49,7 +57,7 @@ func NewMetricsReader(port int) Reader {
 }
 
 // Read implements Reader.
-func (m metricsReader) Read(ctx context.Context, address, metric string) (sum float64, err error) {
+func (m metricsReader) Read(ctx context.Context, address string, gauge Gauge) (sum float64, err error) {
 	url := "http://" + net.JoinHostPort(address, strconv.Itoa(m.port)) + "/metrics"
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -64,22 +72,29 @@ func (m metricsReader) Read(ctx context.Context, address, metric string) (sum fl
 	if resp.StatusCode != http.StatusOK {
 		return 0, fmt.Errorf("read metrics: %s", resp.Status)
 	}
-	return sumOf(io.LimitReader(resp.Body, maxMetrics), metric)
+	return sumOf(io.LimitReader(resp.Body, maxMetrics), gauge)
 }
 
-// sumOf a gauge over all its labels. A plane that has not counted anything yet does not name it.
-func sumOf(text io.Reader, metric string) (float64, error) {
+// sumOf a gauge over all its labels. A plane that has not counted anything yet may not name it.
+func sumOf(text io.Reader, gauge Gauge) (float64, error) {
 	parser := expfmt.NewTextParser(model.LegacyValidation)
 	families, err := parser.TextToMetricFamilies(text)
 	if err != nil {
 		return 0, fmt.Errorf("read metrics: %w", err)
 	}
-	if families[planeInfo] == nil {
+	family := families[gauge.Name]
+	switch {
+	case family == nil && gauge.Always:
+		return 0, fmt.Errorf("read metrics: there is no %s", gauge.Name)
+	case family == nil && families[planeInfo] == nil:
 		return 0, errors.New("read metrics: what answers is no plane")
 	}
 	sum := 0.0
-	for _, m := range families[metric].GetMetric() {
+	for _, m := range family.GetMetric() {
 		sum += m.GetGauge().GetValue()
+	}
+	if math.IsNaN(sum) {
+		return 0, fmt.Errorf("read metrics: %s is not known", gauge.Name)
 	}
 	return sum, nil
 }

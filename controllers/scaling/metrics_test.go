@@ -31,24 +31,28 @@ func TestRead(t *testing.T) {
 	tests := []struct {
 		name   string
 		answer http.HandlerFunc
+		always bool
 		want   float64
 		err    string
 	}{
-		{"a sum over labels", answer(someMetrics), 42, ""},
-		{"nothing counted yet", answer("# TYPE trellis_plane_info gauge\ntrellis_plane_info 1\n"), 0, ""},
-		{"no plane", answer("# TYPE up gauge\nup 1\n"), 0, "no plane"},
-		{"no metrics", answer("<html>"), 0, "read metrics"},
-		{"an error", http.NotFound, 0, "404"},
+		{"a sum over labels", answer(someMetrics), false, 42, ""},
+		{"nothing counted yet", answer("# TYPE trellis_plane_info gauge\ntrellis_plane_info 1\n"), false, 0, ""},
+		{"no plane", answer("# TYPE up gauge\nup 1\n"), false, 0, "no plane"},
+		{"always told", answer("# TYPE trellis_plane_connections gauge\ntrellis_plane_connections 3\n"), true, 3, ""},
+		{"not told", answer("# TYPE trellis_plane_info gauge\ntrellis_plane_info 1\n"), true, 0, "there is no trellis_plane_connections"},
+		{"not known", answer("# TYPE trellis_plane_connections gauge\ntrellis_plane_connections NaN\n"), true, 0, "is not known"},
+		{"no metrics", answer("<html>"), false, 0, "read metrics"},
+		{"an error", http.NotFound, false, 0, "404"},
 		{"a redirect", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
-		}, 0, "does not redirect"},
-		{"more than is read", answer(someMetrics + strings.Repeat("# "+strings.Repeat("x", 1022)+"\n", 5<<10)), 0, "read metrics"},
+		}, false, 0, "does not redirect"},
+		{"more than is read", answer(someMetrics + strings.Repeat("# "+strings.Repeat("x", 1022)+"\n", 5<<10)), false, 0, "read metrics"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			server := httptest.NewServer(tt.answer)
 			defer server.Close()
-			got, err := readFrom(t, server.URL)
+			got, err := readFrom(t, server.URL, tt.always)
 			if tt.err == "" && err != nil || tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) {
 				t.Fatalf("error is %v, want %q", err, tt.err)
 			}
@@ -59,7 +63,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-func readFrom(t *testing.T, server string) (float64, error) {
+func readFrom(t *testing.T, server string, always bool) (float64, error) {
 	t.Helper()
 	u, err := url.Parse(server)
 	if err != nil {
@@ -75,5 +79,5 @@ func readFrom(t *testing.T, server string) (float64, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	return NewMetricsReader(n).Read(ctx, host, "trellis_plane_connections")
+	return NewMetricsReader(n).Read(ctx, host, Gauge{Name: "trellis_plane_connections", Always: always})
 }

@@ -1,6 +1,7 @@
 package scaling
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -27,8 +28,14 @@ type Spec struct {
 	PerReplica int64
 	// Stabilization is for how long a load must ask for fewer replicas before there are fewer.
 	Stabilization time.Duration
+	// IdleAfter is for how long there must be no load at all before the last replica goes, where Min is 0;
+	// Stabilization where it is 0.
+	IdleAfter time.Duration
 	// Metric is the gauge of a pod's /metrics whose sum is its load.
 	Metric string
+	// Total is the gauge of what the replicas bear together, where others than they tell it; empty where the sum of
+	// Metric over them is the load. Then Metric only says which of them go first.
+	Total string
 	// Unit of the load, for people, e.g. "connections".
 	Unit string
 }
@@ -62,6 +69,8 @@ type Verdict struct {
 // the present number, which it takes for wanted, so that a new operator takes no pod away at once.
 type Scaler struct {
 	asked []asked
+	// idle is since when there has been no load at all; zero while there is.
+	idle time.Time
 }
 
 type asked struct {
@@ -79,7 +88,7 @@ func (s *Scaler) Next(now time.Time, spec Spec, state State) Decision {
 		Active:  Verdict{OK: true, Reason: ReasonValid, Message: fmt.Sprintf("scales by %d %s a replica", spec.PerReplica, spec.Unit)},
 		Limited: limited(spec, raw),
 	}
-	d.Replicas = clamp(spec, s.step(spec, state, s.stable(now, spec, state.Current, raw)))
+	d.Replicas = clamp(spec, s.step(spec, state, s.awake(now, spec, state.Current, raw)))
 	if d.Replicas != state.Current {
 		d.Why = why(spec, state, d.Replicas)
 	}
@@ -98,6 +107,22 @@ func unknown(spec Spec, state State) Decision {
 		d.Why = fmt.Sprintf("from %d to %d: the bounds are %d and %d", state.Current, d.Replicas, spec.Min, spec.Max)
 	}
 	return d
+}
+
+// awake is the number that is wanted, where the last replica stays until there was nothing to do for long enough.
+func (s *Scaler) awake(now time.Time, spec Spec, current, raw int32) int32 {
+	if raw > 0 {
+		s.idle = time.Time{}
+		return s.stable(now, spec, current, raw)
+	}
+	if s.idle.IsZero() {
+		s.idle = now
+	}
+	n := s.stable(now, spec, current, min(current, 1))
+	if n <= 1 && now.Sub(s.idle) >= cmp.Or(spec.IdleAfter, spec.Stabilization) {
+		return 0
+	}
+	return n
 }
 
 // stable is the number asked for; of fewer than there are, the most that was asked for within the window.

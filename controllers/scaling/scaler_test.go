@@ -51,6 +51,19 @@ func TestScaler(t *testing.T) {
 		{"to nothing and back", func(s *Spec) { s.Min, s.Stabilization = 0, time.Minute }, 1, []round{
 			{0, total(0), false, 1, ReasonWithin}, {time.Minute, total(0), false, 0, ReasonWithin}, {2 * time.Minute, total(1), false, 1, ReasonWithin},
 		}},
+		{"the last one stays until there was nothing to do for long enough", func(s *Spec) {
+			s.Min, s.Stabilization, s.IdleAfter = 0, time.Minute, 3*time.Minute
+		}, 3, []round{
+			{0, total(0), false, 3, ReasonWithin}, {60 * time.Second, total(0), false, 2, ReasonWithin},
+			{75 * time.Second, total(0), false, 1, ReasonWithin}, {179 * time.Second, total(0), false, 1, ReasonWithin},
+			{180 * time.Second, total(0), false, 0, ReasonWithin}, {181 * time.Second, total(1), false, 1, ReasonWithin},
+			{182 * time.Second, total(0), false, 1, ReasonWithin}, {361 * time.Second, total(0), false, 1, ReasonWithin},
+			{362 * time.Second, total(0), false, 0, ReasonWithin},
+		}},
+		{"from nothing by no more than four at once", func(s *Spec) { s.Min = 0 }, 0, []round{
+			{0, total(5000), false, 4, ReasonTooMany}, {time.Second, total(5000), true, 8, ReasonTooMany},
+		}},
+		{"a backlog that is not known wakes nobody", func(s *Spec) { s.Min = 0 }, 0, []round{{0, Load{}, false, 0, ReasonWithin}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

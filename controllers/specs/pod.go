@@ -16,7 +16,7 @@ type Pod struct {
 	Owner Owner
 	// Container is the main container; its security context is set by Template.
 	Container corev1.Container
-	// InitContainers end before it starts, and Sidecars run beside it, with the same security context.
+	// InitContainers end before it starts, or go on where they restart always, and Sidecars run beside it, with the same security context.
 	InitContainers []corev1.Container
 	Sidecars       []corev1.Container
 	Volumes        []corev1.Volume
@@ -156,5 +156,12 @@ func ConfigMapVolume(name, configMap string) corev1.Volume {
 func MemoryVolume(name, limit string) corev1.Volume {
 	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{
 		Medium: corev1.StorageMediumMemory, SizeLimit: ptr.To(resource.MustParse(limit)),
+	}}}
+}
+
+// ScratchVolume is empty when a pod starts, and goes with it.
+func ScratchVolume(name, limit string) corev1.Volume {
+	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{
+		SizeLimit: ptr.To(resource.MustParse(limit)),
 	}}}
 }

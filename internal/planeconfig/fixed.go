@@ -12,6 +12,9 @@ func (c Config) Fixed() Config {
 		r.Limits = Limits{MessageBytes: r.Limits.MessageBytes, QueueBytes: r.Limits.QueueBytes}
 		c.Realtime = &r
 	}
+	if c.Jobs != nil {
+		c.Jobs = &Jobs{}
+	}
 	return c
 }
 

@@ -6,6 +6,9 @@ import "encoding/json"
 // scales workers by. Every replica of a plane reports the whole queue's.
 const MetricBacklog = "trellis_jobs_backlog"
 
+// MetricRunning is the gauge of the jobs that one worker runs now: those with the fewest are stopped first.
+const MetricRunning = "trellis_worker_running"
+
 // Where the executables lie in the plane's image.
 const (
 	PlaneBinary  = "/trellis-plane"

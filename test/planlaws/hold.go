@@ -22,6 +22,15 @@ func Hold[T any, P interface {
 	v1alpha1.Pattern
 }](t *testing.T, d pattern.Definition[P]) {
 	t.Helper()
+	HoldAmong[T](t, d, nil)
+}
+
+// HoldAmong is Hold for a kind whose sinks name others.
+func HoldAmong[T any, P interface {
+	*T
+	v1alpha1.Pattern
+}](t *testing.T, d pattern.Definition[P], kinds *pattern.Registration) {
+	t.Helper()
 	files, err := readFiles(filepath.Join("..", "..", "examples", "valid"), filepath.Join("testdata", "cases"))
 	if err != nil {
 		t.Fatal(err)
@@ -43,6 +52,7 @@ func Hold[T any, P interface {
 				if err != nil {
 					t.Fatal(err)
 				}
+				p.Kinds = kinds
 				plan := purePlan(t, d, P(obj), p)
 				for _, problem := range Problems(d.Kind, P(obj).GetName(), plan, p.Source) {
 					t.Errorf("%s: %s", P(obj).GetName(), problem)

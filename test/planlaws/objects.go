@@ -23,7 +23,7 @@ func Problems(kind, name string, plan pattern.Plan, source map[string][]byte) []
 	seen := map[string]bool{}
 	for _, child := range plan.Children {
 		at := fmt.Sprintf("%s %s: ", child.GetObjectKind().GroupVersionKind().Kind, child.GetName())
-		problems := append(metaProblems(kind, name, child), secrecyProblems(child, source)...)
+		problems := append(metaProblems(kind, name, child), secrecyProblems(child, plan, source)...)
 		problems = append(problems, unless(!seen[at], "it is there twice")...)
 		seen[at] = true
 		if w, ok := workloadOf(child); ok {
@@ -59,7 +59,7 @@ func metaProblems(kind, name string, child pattern.Child) []string {
 var placeholder = regexp.MustCompile(`\$\{[a-zA-Z-]+\}`)
 
 // secrecyProblems finds secret values, or their placeholders, in what is no Secret.
-func secrecyProblems(child pattern.Child, source map[string][]byte) []string {
+func secrecyProblems(child pattern.Child, plan pattern.Plan, source map[string][]byte) []string {
 	if _, ok := child.Object.(*corev1.Secret); ok {
 		return nil
 	}
@@ -68,11 +68,25 @@ func secrecyProblems(child pattern.Child, source map[string][]byte) []string {
 		return []string{err.Error()}
 	}
 	out := unless(len(child.Generate) == 0, "it is no Secret and has generated values")
-	out = append(out, unless(!placeholder.Match(text), "it holds a placeholder of a secret")...)
+	for _, found := range placeholder.FindAllString(string(text), -1) {
+		out = append(out, unless(!generates(plan, found), "it holds a placeholder of a secret")...)
+	}
 	for key, value := range source {
 		out = append(out, unless(!strings.Contains(string(text), string(value)), "it holds the secret %s", key)...)
 	}
 	return out
+}
+
+// generates is true for the placeholder of a value that is made; other texts may look like one.
+func generates(plan pattern.Plan, placeholder string) bool {
+	for _, child := range plan.Children {
+		for key := range child.Generate {
+			if placeholder == "${"+key+"}" {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // mountProblems finds mounts without a volume, and volumes of objects that the plan does not make

@@ -40,6 +40,9 @@ func podProblems(w workload, plan pattern.Plan) []string {
 	out := restrictedProblems(w)
 	for _, c := range w.template.Spec.InitContainers {
 		out = append(out, containerProblems(c)...)
+		if ptr.Deref(c.RestartPolicy, "") == corev1.ContainerRestartPolicyAlways {
+			out = append(out, probeProblems(c)...)
+		}
 	}
 	for _, c := range w.template.Spec.Containers {
 		out = append(append(out, containerProblems(c)...), probeProblems(c)...)

@@ -1,0 +1,2 @@
+// Package jobqueue is the kind JobQueue: its plan (pure), how its workers scale, and how it is observed.
+package jobqueue
