@@ -64,6 +64,12 @@ func (s *State) claimed(c plane.Claim) (*job, error) {
 	return j, nil
 }
 
+// Holds reports whether the claim's attempt is under way.
+func (s *State) Holds(c plane.Claim) bool {
+	_, err := s.claimed(c)
+	return err == nil
+}
+
 func (s *State) extend(c Extend) Extended {
 	j, err := s.claimed(c.Claim)
 	if err != nil {
@@ -77,6 +83,7 @@ func (s *State) extend(c Extend) Extended {
 	}
 	if c.Progress != nil {
 		p := *c.Progress
+		p.At = instant(nanos(p.At))
 		j.progress = &p
 		s.changed(j, false)
 		s.emit(j, now, jobs.EventProgress)
