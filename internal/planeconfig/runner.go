@@ -22,7 +22,7 @@ type Runner struct {
 	WorkDir string `json:"workDir"`
 	// Grace is how long jobs under way may go on after SIGTERM; then they are ended and handed back.
 	Grace Duration `json:"grace"`
-	// ResultBytes is the most bytes of a result.
+	// ResultBytes is the most bytes of a result, 1 MiB by default.
 	ResultBytes int64       `json:"resultBytes"`
 	Exec        *RunnerExec `json:"exec,omitempty"`
 	HTTP        *RunnerHTTP `json:"http,omitempty"`
@@ -62,6 +62,9 @@ func LoadRunner(path string) (Runner, error) {
 	if r.AdminAddress == "" {
 		r.AdminAddress = fmt.Sprintf(":%d", PortAdmin)
 	}
+	if r.ResultBytes == 0 {
+		r.ResultBytes = 1 << 20
+	}
 	return r, r.validate()
 }
 
@@ -75,6 +78,10 @@ func (r Runner) validate() error {
 		return errors.New("runner configuration: set exactly one of exec and http")
 	case r.Exec != nil && len(r.Exec.Command) == 0:
 		return errors.New("runner configuration: exec.command must not be empty")
+	case r.HTTP != nil && (r.HTTP.Port < 1 || r.HTTP.Port > 65535):
+		return errors.New("runner configuration: http.port must be 1 to 65535")
+	case r.ResultBytes < 0 || r.Grace < 0:
+		return errors.New("runner configuration: resultBytes and grace must not be negative")
 	}
 	return nil
 }

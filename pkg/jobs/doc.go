@@ -1,3 +1,3 @@
 // Package jobs is the Go side of a JobQueue's contract: the types that go over the wire, a client, and
-// a worker that leases jobs and runs them. It imports nothing of the tree, so that anybody may use it.
+// a worker that leases jobs and runs them. It imports the standard library only, so that anybody may use it.
 package jobs
