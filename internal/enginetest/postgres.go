@@ -31,10 +31,11 @@ const (
 
 // PostgresServer is a PostgreSQL of one test. Its data is gone after the test.
 type PostgresServer struct {
-	t    testing.TB
-	data string
-	port int
-	cmd  *exec.Cmd
+	t        testing.TB
+	data     string
+	port     int
+	settings []string
+	cmd      *exec.Cmd
 	// ended is closed when cmd is gone, and log holds what it said by then.
 	ended chan struct{}
 	log   *bytes.Buffer
@@ -44,7 +45,13 @@ type PostgresServer struct {
 // for (scram-sha-256), and TLS is not spoken. What a client was told is written survives Kill.
 func Postgres(t testing.TB) (uri string, server *PostgresServer) {
 	t.Helper()
-	s := &PostgresServer{t: t, data: filepath.Join(Folder(t), "data"), port: Port(t, postgresHost)}
+	return PostgresWith(t)
+}
+
+// PostgresWith has other settings, as in fsync=on.
+func PostgresWith(t testing.TB, settings ...string) (uri string, server *PostgresServer) {
+	t.Helper()
+	s := &PostgresServer{t: t, data: filepath.Join(Folder(t), "data"), port: Port(t, postgresHost), settings: settings}
 	unpack(t, s.data)
 	s.Start()
 	t.Cleanup(func() { s.end(syscall.SIGQUIT) })
@@ -72,10 +79,7 @@ func (s *PostgresServer) Start() {
 func (s *PostgresServer) launch(end time.Time) bool {
 	s.t.Helper()
 	s.log, s.ended = &bytes.Buffer{}, make(chan struct{})
-	s.cmd = exec.Command(PostgresProgram(s.t, "postgres"), "-D", s.data,
-		"-c", "listen_addresses="+postgresHost, "-c", fmt.Sprintf("port=%d", s.port), "-c", "unix_socket_directories=",
-		// What a killed process wrote is with the kernel, and that is not killed.
-		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "shared_buffers=16MB", "-c", "max_connections=200")
+	s.cmd = exec.Command(PostgresProgram(s.t, "postgres"), s.arguments()...)
 	s.cmd.SysProcAttr = Attributes(s.t)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
@@ -97,6 +101,18 @@ func (s *PostgresServer) launch(end time.Time) bool {
 	_ = s.cmd.Process.Kill()
 	<-s.ended
 	return false
+}
+
+func (s *PostgresServer) arguments() []string {
+	args := []string{"-D", s.data}
+	for _, setting := range slices.Concat([]string{
+		"listen_addresses=" + postgresHost, fmt.Sprintf("port=%d", s.port), "unix_socket_directories=", "max_connections=200",
+		// What a killed process wrote is with the kernel, and that is not killed.
+		"fsync=off", "full_page_writes=off", "shared_buffers=16MB",
+	}, s.settings) {
+		args = append(args, "-c", setting)
+	}
+	return args
 }
 
 func (s *PostgresServer) answers() bool {

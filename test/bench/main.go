@@ -21,6 +21,8 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/trellis-dev/trellis/test/bench/harness"
+	"github.com/trellis-dev/trellis/test/bench/jobs"
+	jobload "github.com/trellis-dev/trellis/test/bench/jobs/load"
 	"github.com/trellis-dev/trellis/test/bench/operator"
 	"github.com/trellis-dev/trellis/test/bench/process"
 	"github.com/trellis-dev/trellis/test/bench/realtime"
@@ -36,8 +38,10 @@ const total = 2 * time.Hour
 // parts of the benchmark, in the order of the page. A new kind adds its own here.
 func parts(server, self string) []harness.Part {
 	programs := realtime.Programs{Server: server, Self: self}
+	queues := jobs.Programs{Server: server, Self: self}
 	return []harness.Part{
 		realtime.Memory(programs), realtime.FanOut(programs), realtime.Poll(programs),
+		jobs.PostgreSQL(queues), jobs.NATS(queues),
 		operator.Ready(self), operator.Rest(self), operator.Memory(self),
 	}
 }
@@ -79,6 +83,8 @@ func run(ctx context.Context, f flags) error {
 	switch f.role {
 	case "clients":
 		return load.Serve(ctx)
+	case jobs.Role:
+		return jobload.Serve(ctx)
 	case operator.RoleOperator:
 		return operator.ServeOperator(ctx, f.kubeconfig)
 	case operator.RoleClient:

@@ -1,5 +1,5 @@
-// Command server is one side of a realtime benchmark: the plane as trellis-plane
-// runs it, or the bare library. Both are in one binary, so that what the program
+// Command server is one side of a benchmark: a plane as trellis-plane runs it, or the
+// bare library of realtime. Both are in one binary, so that what the program
 // itself takes is the same.
 package main
 
@@ -21,6 +21,7 @@ import (
 
 func main() {
 	config := flag.String("config", "", "Run the plane with this configuration file.")
+	pattern := flag.String("pattern", "realtime-gateway", "The plane's subcommand.")
 	address := flag.String("address", "", "Run the bare library at this address.")
 	options := flag.String("options", "{}", "Options of the bare library, as JSON.")
 	flag.Parse()
@@ -30,7 +31,7 @@ func main() {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGTERM)
 	}()
 	if *config != "" {
-		os.Exit(app.Main([]string{"realtime-gateway", "--config", *config}, os.Stderr))
+		os.Exit(app.Main([]string{*pattern, "--config", *config}, os.Stderr))
 	}
 	if err := serveBare(*address, *options); err != nil {
 		fmt.Fprintln(os.Stderr, "bare:", err)
