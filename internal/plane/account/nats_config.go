@@ -22,11 +22,19 @@ func NATSConfig(secretDir, outDir, store, unless string) error {
 				"and neither can take over the other's: set replicas as they were, or create an Engine of another name", filepath.Base(unless))
 		}
 	}
-	operator, err := readKey(secretDir, planeconfig.KeyOperatorSeed, nkeys.PrefixByteOperator)
+	secret := map[string]string{}
+	for _, name := range []string{planeconfig.KeyOperatorSeed, planeconfig.KeySystemSeed} {
+		text, err := readOptional(secretDir, name)
+		if err != nil {
+			return fmt.Errorf("read the Secret: %w", err)
+		}
+		secret[name] = text
+	}
+	operator, err := keyIn(secret, planeconfig.KeyOperatorSeed, nkeys.PrefixByteOperator)
 	if err != nil {
 		return err
 	}
-	system, err := readKey(secretDir, planeconfig.KeySystemSeed, nkeys.PrefixByteAccount)
+	system, err := keyIn(secret, planeconfig.KeySystemSeed, nkeys.PrefixByteAccount)
 	if err != nil {
 		return err
 	}
