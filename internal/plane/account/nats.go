@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"log/slog"
 	"reflect"
 	"strings"
 
@@ -23,7 +24,7 @@ const natsConnections = 4096
 // natsAccount has every server of the engine know the consumer's account, and returns when JetStream serves it.
 // What is there already is left as it is. It tries once; admin and account are the Secrets of the engine and of the
 // consumer.
-func natsAccount(ctx context.Context, admin, account map[string]string) error {
+func natsAccount(ctx context.Context, _ *slog.Logger, admin, account files) error {
 	token, id, err := natsClaims(admin, account)
 	if err != nil {
 		return err
@@ -48,7 +49,7 @@ func explained(err error, refused string) error {
 }
 
 // natsClaims signs what the account of a consumer may do.
-func natsClaims(admin, account map[string]string) (token, id string, err error) {
+func natsClaims(admin, account files) (token, id string, err error) {
 	operator, err := keyIn(admin, planeconfig.KeyOperatorSeed, nkeys.PrefixByteOperator)
 	if err != nil {
 		return "", "", err
@@ -72,7 +73,7 @@ func natsClaims(admin, account map[string]string) (token, id string, err error) 
 }
 
 // pushNATS tells all servers of the account, unless one says that it knows it so.
-func pushNATS(ctx context.Context, admin map[string]string, id, token string) error {
+func pushNATS(ctx context.Context, admin files, id, token string) error {
 	nc, err := systemConnection(admin)
 	if err != nil {
 		return explained(err, "the servers of the engine do not know the system account of its Secret: was the Secret made anew?")
@@ -116,12 +117,12 @@ func same(known, wanted string) bool {
 }
 
 // serves is nil when the consumer is let in, and has JetStream.
-func serves(ctx context.Context, account map[string]string) error {
+func serves(ctx context.Context, account files) error {
 	token, sign, err := NATSCredentials(account[planeconfig.KeySeed])
 	if err != nil {
 		return err
 	}
-	nc, err := nats.Connect(strings.TrimSpace(account[keyURI]), nats.Timeout(natsTimeout), nats.NoReconnect(), as(token, sign))
+	nc, err := nats.Connect(strings.TrimSpace(account[keyURI]), nats.Timeout(natsTimeout), nats.NoReconnect(), asUser(token, sign))
 	if err != nil {
 		return explained(err, "the servers of the engine do not trust the operator of its Secret: was the Secret made anew?")
 	}

@@ -36,13 +36,13 @@ func NATSConnection(dir string) (servers string, options []nats.Option, err erro
 		if err != nil {
 			return "", nil, err
 		}
-		options = append(options, as(token, sign))
+		options = append(options, asUser(token, sign))
 	}
 	external, err := externalOptions(dir)
 	return strings.TrimSpace(string(uri)), append(options, external...), err
 }
 
-func as(token string, sign func([]byte) ([]byte, error)) nats.Option {
+func asUser(token string, sign func([]byte) ([]byte, error)) nats.Option {
 	return nats.UserJWT(func() (string, error) { return token, nil }, sign)
 }
 
@@ -77,7 +77,7 @@ func readOptional(dir, name string) (string, error) {
 }
 
 // systemConnection is one of the system account, by the engine's Secret.
-func systemConnection(admin map[string]string) (*nats.Conn, error) {
+func systemConnection(admin files) (*nats.Conn, error) {
 	system, err := keyIn(admin, planeconfig.KeySystemSeed, nkeys.PrefixByteAccount)
 	if err != nil {
 		return nil, err
@@ -86,5 +86,5 @@ func systemConnection(admin map[string]string) (*nats.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nats.Connect(strings.TrimSpace(admin[keyURI]), nats.Timeout(natsTimeout), nats.NoReconnect(), as(token, sign))
+	return nats.Connect(strings.TrimSpace(admin[keyURI]), nats.Timeout(natsTimeout), nats.NoReconnect(), asUser(token, sign))
 }

@@ -34,7 +34,7 @@ func keyOf(prefix nkeys.PrefixByte, text string) (nkeys.KeyPair, error) {
 }
 
 // keyIn is made of the seed that a Secret has under a name.
-func keyIn(secret map[string]string, name string, prefix nkeys.PrefixByte) (nkeys.KeyPair, error) {
+func keyIn(secret files, name string, prefix nkeys.PrefixByte) (nkeys.KeyPair, error) {
 	if secret[name] == "" {
 		return nil, fmt.Errorf("the Secret has no key %s", name)
 	}

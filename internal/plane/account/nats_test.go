@@ -66,7 +66,7 @@ func makeNATS(ctx context.Context, t *testing.T, adminDir, accountDir string) er
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		err := natsAccount(ctx, mounted(t, adminDir), mounted(t, accountDir))
+		err := natsAccount(ctx, nil, mounted(t, adminDir), mounted(t, accountDir))
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
@@ -300,7 +300,7 @@ func TestNATSRefusesAWrongSeed(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), longest)
 			defer cancel()
-			err := natsAccount(ctx, tt.admin, tt.account)
+			err := natsAccount(ctx, nil, tt.admin, tt.account)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error is %v, want %q", err, tt.want)
 			}
