@@ -152,7 +152,12 @@ func (m *pgMember) ready() bool { return m.command("ready.sh").Run() == nil }
 
 func (m *pgMember) becomesReady() {
 	m.t.Helper()
-	soon(m.t, m.role+" "+m.host+" is ready", m.ready)
+	soon(m.t, m.role+" "+m.host+" is ready", func() bool {
+		if m.ended() {
+			m.t.Fatalf("%s %s ended", m.role, m.host)
+		}
+		return m.ready()
+	})
 }
 
 func (m *pgMember) connect(password string) (*pgx.Conn, error) {

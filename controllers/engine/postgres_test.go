@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,7 +16,8 @@ func TestPostgresPrimary(t *testing.T) {
 	t.Parallel()
 	m := pgMembers(t, 0)[0]
 	// An initdb that was killed half-way.
-	if err := os.MkdirAll(filepath.Join(m.data, "pgdata.new", "base"), 0o777); err != nil {
+	half := filepath.Join(m.data, "pgdata.new")
+	if err := errors.Join(os.MkdirAll(filepath.Join(half, "base"), 0o700), os.Chmod(half, 0o777)); err != nil {
 		t.Fatal(err)
 	}
 	m.start()

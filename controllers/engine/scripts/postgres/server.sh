@@ -106,6 +106,8 @@ most() {
 }
 
 patient flock 9
+# What the last server was told, this one may not know.
+rm -f "$run/taken"
 [ ! -d "$PGDATA" ] || checkVersion
 case $ROLE in
 primary)
