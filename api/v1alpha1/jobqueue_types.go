@@ -276,9 +276,9 @@ type JobLimits struct {
 	// +kubebuilder:validation:Maximum=1048576
 	PayloadBytes int32 `json:"payloadBytes,omitempty"`
 
-	// waiting is the most jobs that wait, 1 to 100000000; more are refused with 503 until some have run. Default: 1000000.
+	// waiting is the most jobs that wait, 1 to 100000000; more are refused with 503 until some have run. Default: 500000.
 	// +optional
-	// +default=1000000
+	// +default=500000
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100000000
 	Waiting int32 `json:"waiting,omitempty"`

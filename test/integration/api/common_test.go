@@ -70,24 +70,39 @@ func sinkRows() []row {
 	const (
 		exactlyOne = "a sink needs exactly one of ref and url"
 		absolute   = "url must be an absolute http or https URL"
+		naming     = "a sink's name is lower case letters, digits and '-', 63 characters at most"
+		types      = "spec.sinks[0].types"
+		subject    = "spec.sinks[0].subject"
+		template   = "a subject is a text in which ${id} and ${metadata.<key>} alone may follow a $"
 	)
-	return slices.Concat(
+	rows := slices.Concat(
 		many("spec.sinks", 16, named("url", "http://example.com"), true),
-		text("spec.sinks[0].name", 1, 63, letters),
+		text("spec.sinks[0].name", 1, 63, letters, ruleOf("spec.sinks[0].name", "", naming)),
 		required("spec.sinks[0].name", "spec.sinks[1].ref.kind", "spec.sinks[1].ref.name"),
 		text("spec.sinks[1].ref.kind", 1, 63, letters),
 		text("spec.sinks[1].ref.name", 1, 63, letters),
 		text("spec.sinks[0].url", 1, 2048, after("https://example.com/"), ruleOf("spec.sinks[0].url", "", absolute)),
+		choice(types+"[0]", "accepted", "started", "progress", "succeeded", "failed", "dead"),
+		text(subject, 1, 256, letters),
 		[]row{
+			refused("a sink of a name that is no part of a path", set("spec.sinks[0].name", "../a"), ruleOf("spec.sinks[0].name", "../a", naming)),
 			refused("a sink with neither", set("spec.sinks[0].url", nil), rule("spec.sinks[0]", exactlyOne)),
 			refused("a sink with both", set("spec.sinks[1].url", "http://example.com"), rule("spec.sinks[1]", exactlyOne)),
 			refused("a sink of another scheme", set("spec.sinks[0].url", "ftp://example.com"), ruleOf("spec.sinks[0].url", "ftp://example.com", absolute)),
 			refused("a sink without a scheme", set("spec.sinks[0].url", "example.com"), ruleOf("spec.sinks[0].url", "example.com", absolute)),
+			some(types),
+			refused("a type twice", set(types, []any{"dead", "dead"}), duplicate(types, "dead")),
+			crowded(types, 6, "dead", `"dead"`),
+			allowed("a subject with what stands for something", set(subject, "room-${id}-${metadata.user name}")),
 		},
 	)
+	for _, bad := range []string{"${name}", "$id", "${metadata.}", "a$"} {
+		rows = append(rows, refused("subject "+bad, set(subject, bad), ruleOf(subject, bad, template)))
+	}
+	return rows
 }
 
-// sinksBase is a list of sinks, which every kind of this version refuses as a whole.
+// sinksBase is a list of sinks, which some kinds refuse as a whole.
 const sinksBase = `
   sinks:
   - {name: a, url: "http://example.com"}

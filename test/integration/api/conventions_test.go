@@ -79,7 +79,11 @@ func stated(s *apiextensionsv1.JSONSchemaProps) []string {
 	case map[string]any:
 		return out
 	case []any:
-		return append(out, "Default: "+fmt.Sprint(v[0]))
+		first := v[0]
+		if item, ok := first.(map[string]any); ok {
+			first = item["name"]
+		}
+		return append(out, "Default: "+fmt.Sprint(first))
 	default:
 		return append(out, "Default: "+fmt.Sprint(v))
 	}
@@ -98,6 +102,8 @@ func TestKindsFollowTheConventions(t *testing.T) {
 			Columns: []string{"Ready", "Reason", "Type", "Version", "Age"}},
 		"RealtimeGateway": {Short: []string{"rtg"}, Categories: []string{"patterns", "trellis"}, Status: true, Scale: true,
 			Columns: []string{"Ready", "Reason", "Engine", "URL", "Age"}},
+		"JobQueue": {Short: []string{"jq"}, Categories: []string{"patterns", "trellis"}, Status: true, Scale: true,
+			Columns: []string{"Ready", "Reason", "Engine", "Workers", "URL", "Age"}},
 	}
 	got := map[string]kind{}
 	for _, crd := range definitions(t) {

@@ -22,6 +22,19 @@ replicas: 1
 history: {size: 256, ttl: 5m}
 limits: {connectionsPerClient: 64, roomsPerConnection: 32, messageBytes: 65536, publishPerSecond: 1000, connections: 10000}
 `
+	const queue = `
+engine: PostgreSQL
+replicas: 1
+worker: {replicas: 1, image: a, http: {port: 80, path: /}}
+concurrency: 1
+timeout: 15m
+retry: {maxAttempts: 5, backoff: {initial: 1s, max: 10m, multiplierPercent: 200, jitterPercent: 20}}
+priorities: [{name: normal, weight: 1, default: true}]
+ordering: None
+deadLetter: {retention: 168h}
+results: {ttl: 24h, maxBytes: 262144}
+limits: {payloadBytes: 262144, waiting: 500000}
+`
 	tests := []struct{ name, kind, object, want string }{
 		{"a gateway with no spec", "RealtimeGateway", `{}`, gateway},
 		{"a gateway with an empty spec", "RealtimeGateway", `spec: {}`, gateway},
@@ -36,6 +49,11 @@ replicas: 0
 history: {size: 1, ttl: 5m}
 limits: {connectionsPerClient: 64, roomsPerConnection: 32, messageBytes: 1, publishPerSecond: 1000, connections: 10000}
 `},
+		{"a queue", "JobQueue", `spec: {worker: {image: a, http: {port: 80}}}`, queue},
+		{"a queue that scales, with a schedule", "JobQueue",
+			`spec: {worker: {image: a, http: {port: 80}}, scaling: {maxReplicas: 2}, schedules: [{name: a, cron: "@daily"}]}`,
+			queue + "scaling: {minReplicas: 0, maxReplicas: 2, scaleDownStabilization: 1m, idleAfter: 5m}\n" +
+				`schedules: [{name: a, cron: "@daily", timeZone: UTC, concurrencyPolicy: Allow, missedRuns: RunOnce, startingDeadline: 1h}]`},
 		{"an Engine", "Engine", `spec: {type: Redis}`, `type: Redis`},
 		{"a class", "PatternClass", `spec: {plane: {version: v1}, engines: [{type: Redis, image: a}]}`, `
 plane: {image: ghcr.io/trellis-dev/trellis-plane, version: v1, playground: Allowed}

@@ -94,11 +94,13 @@ func decoded(obj client.Object) client.Object {
 	return secret
 }
 
-var random = regexp.MustCompile(`^[A-Za-z0-9_-]{12,64}$`)
+var random = regexp.MustCompile(`^[A-Za-z0-9_-]{8,64}$`)
 
 // generatedKeys of Secrets are random.
-var generatedKeys = []string{"password", "previousPassword", "token", "previousToken", "signing-key", "previousSigningKey",
-	"worker-token", "previousWorkerToken", "instance"}
+var generatedKeys = []string{
+	"password", "previousPassword", "replicationPassword", "previousReplicationPassword", "token", "previousToken",
+	"signing-key", "previousSigningKey", "worker-token", "previousWorkerToken", "instance",
+}
 
 // generatedValues pairs every generated secret value with a name for it.
 func generatedValues(objects []client.Object) []string {
