@@ -28,6 +28,8 @@ type Queue struct {
 	live atomic.Pointer[live]
 	// reloaded tells the scheduler and the sinks that live changed.
 	reloaded broadcast
+	// changed tells the sinks that some job changed.
+	changed broadcast
 
 	watchers  *watchers
 	desk      *desk
@@ -121,6 +123,7 @@ func (q *Queue) routes() {
 	q.registerPause()
 	q.registerLease()
 	q.registerAttempt()
+	q.registerEvents()
 }
 
 // Run reaches the engine and works until ctx ends. All that it starts ends before it returns.
@@ -136,7 +139,7 @@ func (q *Queue) Run(ctx context.Context) error {
 		}
 	})
 	for _, part := range []func(context.Context){
-		q.follow, q.submits.run, q.completes.run, q.desk.run, q.sweep, q.sample,
+		q.follow, q.submits.run, q.completes.run, q.desk.run, q.sweep, q.sample, q.sinks, q.schedules,
 	} {
 		work.Go(func() { part(ctx) })
 	}
@@ -157,6 +160,7 @@ func (q *Queue) follow(ctx context.Context) {
 		} else {
 			q.watchers.tell(c.ID)
 		}
+		q.changed.tell()
 		if c.Due || c.Missed {
 			q.desk.due()
 		}
