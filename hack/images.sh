@@ -7,8 +7,15 @@ source hack/lib.sh
 version=$1
 mkdir -p dist/images
 
-for name in operator plane; do
+# image NAME BINARY… has the first one as its entrypoint, all at the root.
+image() {
+  local name=$1 binary args=()
+  shift
+  for binary; do args+=(--binary "bin/$binary=/$binary"); done
   say "images: trellis-$name:$version"
-  bin/trellis-cluster image --image "ghcr.io/trellis-dev/trellis-$name:$version" \
-    --binary "bin/trellis-$name=/trellis-$name" --out "dist/images/trellis-$name.tar"
-done
+  bin/trellis-cluster image --image "ghcr.io/trellis-dev/trellis-$name:$version" "${args[@]}" --out "dist/images/trellis-$name.tar"
+}
+
+image operator trellis-operator
+# The runner is copied from there into the pods of workers.
+image plane trellis-plane trellis-runner

@@ -234,5 +234,5 @@ func refuse(w http.ResponseWriter, status int, slug, retryAfter string) {
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(jobs.Problem{Type: "https://patterns.trellis.dev/problems/" + slug, Title: slug, Status: status, Detail: "in a test"})
+	_ = json.NewEncoder(w).Encode(jobs.Refusal{Type: "https://patterns.trellis.dev/problems/" + slug, Title: slug, Status: status, Detail: "in a test"})
 }
