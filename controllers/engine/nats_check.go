@@ -107,7 +107,7 @@ func (natsDriver) Check(ctx context.Context, binding map[string][]byte) (string,
 	if end, ok := ctx.Deadline(); ok {
 		patience = max(time.Until(end), time.Millisecond) //nolint:forbidigo // the context's own deadline, not a decision of the reconcile
 	}
-	options := append([]nats.Option{nats.NoReconnect(), nats.Timeout(patience), nats.Name("trellis")}, target.options...)
+	options := append([]nats.Option{nats.NoReconnect(), nats.DontRandomize(), nats.Timeout(patience), nats.Name("trellis")}, target.options...)
 	nc, err := nats.Connect(target.uri, options...)
 	if err != nil {
 		return "", target.explain(err)
@@ -128,6 +128,8 @@ func (t natsTarget) explain(err error) error {
 	at := t.addresses()
 	var unknownCA x509.UnknownAuthorityError
 	var certificate *tls.CertificateVerificationError
+	var name *net.DNSError
+	var operation *net.OpError
 	var network net.Error
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
@@ -142,8 +144,13 @@ func (t natsTarget) explain(err error) error {
 		return fmt.Errorf("the engine at %s asks for TLS: begin the uri with tls://", at)
 	case errors.Is(err, nats.ErrSecureConnWanted):
 		return fmt.Errorf("the engine at %s does not speak TLS: begin the uri with nats://, and remove ca.crt", at)
+	case errors.As(err, &name):
+		return fmt.Errorf("the name %s is not known here: correct the Secret's key uri", name.Name)
 	case errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
 		return fmt.Errorf("no answer from %s in time: check the address and that the network admits the operator", at)
+	case errors.As(err, &operation):
+		// Its own words would name a port of this side, another one each time.
+		return fmt.Errorf("can not use the engine at %s: %s: %w", at, operation.Op, operation.Err)
 	default:
 		return fmt.Errorf("can not use the engine at %s: %s", at, t.withoutSecrets(err.Error()))
 	}

@@ -127,6 +127,10 @@ func TestExplainNATS(t *testing.T) {
 		{"no answer", nats.ErrTimeout, "no answer from h:4222, i:1 in time: check the address and that the network admits the operator"},
 		{"no connection", &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded},
 			"no answer from h:4222, i:1 in time: check the address and that the network admits the operator"},
+		{"a name that is not known", &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "h", Server: "127.0.0.1:53"}},
+			"the name h is not known here: correct the Secret's key uri"},
+		{"a lost connection", &net.OpError{Op: "read", Net: "tcp", Source: &net.TCPAddr{Port: 4242}, Err: errors.New("connection reset by peer")},
+			"can not use the engine at h:4222, i:1: read: connection reset by peer"},
 		{"a server that repeats secrets", errors.New("nats: bad " + password + " and 4711"), "can not use the engine at h:4222, i:1: nats: bad … and …"},
 	}
 	for _, tt := range tests {

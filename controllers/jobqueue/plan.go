@@ -117,19 +117,17 @@ func impact(q *v1alpha1.JobQueue, in pattern.Inputs) []v1alpha1.DeletionImpact {
 		Kind: "Secret", Name: planes.KeysSecretName(o.Base), Policy: policy,
 		Detail: "the keys of client tokens and workers, and the name by which the jobs are found",
 	}}
-	return append(out, v1alpha1.DeletionImpact{
-		Kind: Kind, Name: q.Name, Policy: policy, Detail: jobsDetail(policy, in.Engine),
-	})
-}
-
-func jobsDetail(policy v1alpha1.DeletionPolicy, engine *pattern.EngineInput) string {
+	engine := v1alpha1.DeletionImpact{Kind: "Engine", Name: in.Engine.Name, Policy: policy}
 	const jobs = "all jobs, those that wait and the dead among them (GET /v1/stats counts them)"
 	switch {
 	case policy == v1alpha1.DeletionRetain:
-		return jobs + ": they stay in Engine " + engine.Name + ", and a JobQueue of the same name goes on with them"
-	case engine.Dedicated:
-		return jobs + ": they go with Engine " + engine.Name
+		engine.Detail = jobs + ": a JobQueue of the same name goes on with them"
+	case in.Engine.Dedicated:
+		engine.Detail = jobs
 	default:
-		return jobs + ": no JobQueue finds them any more, and Engine " + engine.Name + " keeps their space"
+		// Others use it, so it outlives this queue whatever the policy.
+		engine.Policy = v1alpha1.DeletionRetain
+		engine.Detail = jobs + ": no JobQueue finds them any more, though they take their space in it"
 	}
+	return append(out, engine)
 }

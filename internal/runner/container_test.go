@@ -64,7 +64,7 @@ func TestContainersAndWhatTheyAnswer(t *testing.T) {
 			_, _ = fmt.Fprint(w, r.Method, " ", r.URL.Path, " ", string(body), " ", r.Header["Content-Type"], r.Header["Trellis-Job-Type"], r.Header["Trellis-Job-Attempt"],
 				r.Header["Trellis-Job-Token"], len(r.Header["Trellis-Job-Id"]), len(r.Header["Trellis-Job-Deadline"]), r.Header["Traceparent"])
 		}, want: verdict{status: succeeded, kind: "text/x",
-			result: "POST /work [1] [application/json][its headers][1][1]1 1 [00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01]"}},
+			result: "POST /work [1] [application/json] [its headers] [1] [1] 1 1 [00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01]"}},
 		"400":       {handler: answered(400, "", "bad\x00\xff"), want: verdict{status: dead, reason: "http:400", permanent: true, text: "^400 Bad Request: bad\uFFFD\uFFFD$"}},
 		"404":       {handler: answered(404, "", ""), want: verdict{status: dead, reason: "http:404", permanent: true, text: "^404 Not Found$"}},
 		"redirect":  {handler: answered(307, "Location: /elsewhere", ""), want: verdict{status: dead, reason: "http:307", permanent: true, text: "to /elsewhere"}},

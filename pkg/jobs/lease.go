@@ -34,10 +34,13 @@ func (c *Client) Complete(ctx context.Context, id string, r CompleteRequest) err
 	return c.attempt(ctx, id, ":complete", r, nil)
 }
 
-// Fail ends an attempt with an error. Its text is cut to what the queue takes.
+// Fail ends an attempt with an error. Its text and its RetryAfter are cut to what the queue takes.
 func (c *Client) Fail(ctx context.Context, id string, r FailRequest) error {
 	r.Error = cmp.Or(clean(r.Error, maxErrorText), "it failed and did not say why")
 	r.Reason = clean(r.Reason, maxReason)
+	if d, err := time.ParseDuration(r.RetryAfter); err == nil && d > maxFailRetryAfter {
+		r.RetryAfter = maxFailRetryAfter.String()
+	}
 	return c.attempt(ctx, id, ":fail", r, nil)
 }
 
@@ -51,6 +54,7 @@ const (
 	maxProgressMessage = 1024
 	maxErrorText       = 4096
 	maxReason          = 63
+	maxFailRetryAfter  = 24 * time.Hour
 )
 
 func (c *Client) attempt(ctx context.Context, id, verb string, in, out any) error {

@@ -65,6 +65,9 @@ func (w *Worker) report(parent context.Context, lease Lease, out Output, err, ca
 			reason := &Failure{Err: told, Reason: "result-refused", Permanent: true}
 			outcome, tell = w.verdict(lease, Output{}, reason, nil)
 			continue
+		case IsConflict(told) && (outcome == OutcomeTimeout || outcome == OutcomeCancelled):
+			// The queue ended the attempt by itself, for the same reason.
+			return outcome
 		case IsConflict(told) || IsNotFound(told) || ctx.Err() != nil:
 			log.Warn("the queue did not take what the job came to", "outcome", outcome, "error", told)
 			return OutcomeLost

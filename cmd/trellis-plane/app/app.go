@@ -52,6 +52,7 @@ func newRoot(stderr io.Writer) *cobra.Command {
 		}
 		return slog.LevelInfo
 	}
+	root.AddCommand(accountCommand(stderr, level))
 	root.AddCommand(natsConfigCommand())
 	root.AddCommand(patternCommand(stderr, level, pattern{
 		use: "realtime-gateway", kind: "RealtimeGateway", title: "Realtime gateway",

@@ -114,7 +114,7 @@ func launch(t *testing.T, url, grace string, attr *syscall.SysProcAttr) *process
 	return p
 }
 
-func serve(t *testing.T) (*jobstest.Queue, string) {
+func served(t *testing.T) (*jobstest.Queue, string) {
 	t.Helper()
 	queue := jobstest.New(jobstest.Options{})
 	server := httptest.NewServer(queue)
@@ -146,7 +146,7 @@ func exists(file string) bool {
 
 func TestSIGKILLOfARunnerHandsItsJobToAnother(t *testing.T) {
 	t.Parallel()
-	queue, url := serve(t)
+	queue, url := served(t)
 	pid := filepath.Join(t.TempDir(), "pid")
 	id := queue.Add(script(`[ "$TRELLIS_JOB_ATTEMPT" = 1 ] || { echo "\"$TRELLIS_JOB_TOKEN\""; exit; }`,
 		`echo $$ > `+pid+`.new; mv `+pid+`.new `+pid+`; exec sleep 1000`))
@@ -167,7 +167,7 @@ func TestSIGKILLOfARunnerHandsItsJobToAnother(t *testing.T) {
 
 func TestSIGTERMLetsJobsEndAndHandsBackTheRest(t *testing.T) {
 	t.Parallel()
-	queue, url := serve(t)
+	queue, url := served(t)
 	dir := t.TempDir()
 	short := queue.Add(script(`: > ` + dir + `/short; until [ -e ` + dir + `/gate ]; do sleep 0.05; done; echo 1`))
 	long := queue.Add(script(`: > ` + dir + `/long; exec sleep 1000`))
@@ -196,7 +196,7 @@ func TestSIGTERMLetsJobsEndAndHandsBackTheRest(t *testing.T) {
 // As the first process of a container the runner has to reap what is orphaned there, and not the exit codes of its commands.
 func TestFirstProcessReapsOrphans(t *testing.T) {
 	t.Parallel()
-	queue, url := serve(t)
+	queue, url := served(t)
 	dir := t.TempDir()
 	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
 	if os.Getuid() != 0 {

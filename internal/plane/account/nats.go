@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"time"
 
+	"log/slog"
 	"reflect"
+	"strings"
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats.go"
@@ -18,38 +18,21 @@ import (
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
-const (
-	// natsConnections is how many an account may have at once: a plane of 100 pods has a few each.
-	natsConnections = 4096
-	// The first and the longest pause between two attempts.
-	natsPause, natsLongestPause = 100 * time.Millisecond, 5 * time.Second
-)
+// natsConnections are how many an account may have at once: a plane of 100 pods has a few each.
+const natsConnections = 4096
 
-// makeNATS has every server of the engine know the consumer's account, and returns when JetStream serves it. It
-// tries until the context ends; what is there already is left as it is.
-func makeNATS(ctx context.Context, adminDir, accountDir string) error {
-	token, id, err := natsAccount(adminDir, accountDir)
+// natsAccount has every server of the engine know the consumer's account, and returns when JetStream serves it.
+// What is there already is left as it is. It tries once; admin and account are the Secrets of the engine and of the
+// consumer.
+func natsAccount(ctx context.Context, _ *slog.Logger, admin, account files) error {
+	token, id, err := natsClaims(admin, account)
 	if err != nil {
 		return err
 	}
-	pause := natsPause
-	for {
-		err := pushNATS(ctx, adminDir, id, token)
-		if err == nil {
-			err = serves(ctx, accountDir)
-		}
-		if err == nil {
-			return nil
-		}
-		timer := time.NewTimer(pause/2 + rand.N(pause/2))
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return fmt.Errorf("make the account: %w", err)
-		case <-timer.C:
-		}
-		pause = min(2*pause, natsLongestPause)
+	if err := pushNATS(ctx, admin, id, token); err != nil {
+		return err
 	}
+	return serves(ctx, account)
 }
 
 // explained says what to look at, where the words of the client do not. refused is what it means that somebody
@@ -65,17 +48,17 @@ func explained(err error, refused string) error {
 	}
 }
 
-// natsAccount signs what the account of a consumer may do.
-func natsAccount(adminDir, accountDir string) (token, id string, err error) {
-	operator, err := readKey(adminDir, planeconfig.KeyOperatorSeed, nkeys.PrefixByteOperator)
+// natsClaims signs what the account of a consumer may do.
+func natsClaims(admin, account files) (token, id string, err error) {
+	operator, err := keyIn(admin, planeconfig.KeyOperatorSeed, nkeys.PrefixByteOperator)
 	if err != nil {
 		return "", "", err
 	}
-	account, err := readKey(accountDir, planeconfig.KeySeed, nkeys.PrefixByteAccount)
+	identity, err := keyIn(account, planeconfig.KeySeed, nkeys.PrefixByteAccount)
 	if err != nil {
 		return "", "", err
 	}
-	if id, err = account.PublicKey(); err != nil {
+	if id, err = identity.PublicKey(); err != nil {
 		return "", "", err
 	}
 	claims := jwt.NewAccountClaims(id)
@@ -90,8 +73,8 @@ func natsAccount(adminDir, accountDir string) (token, id string, err error) {
 }
 
 // pushNATS tells all servers of the account, unless one says that it knows it so.
-func pushNATS(ctx context.Context, adminDir, id, token string) error {
-	nc, err := systemConnection(adminDir)
+func pushNATS(ctx context.Context, admin files, id, token string) error {
+	nc, err := systemConnection(admin)
 	if err != nil {
 		return explained(err, "the servers of the engine do not know the system account of its Secret: was the Secret made anew?")
 	}
@@ -134,12 +117,12 @@ func same(known, wanted string) bool {
 }
 
 // serves is nil when the consumer is let in, and has JetStream.
-func serves(ctx context.Context, accountDir string) error {
-	servers, options, err := NATSConnection(accountDir)
+func serves(ctx context.Context, account files) error {
+	token, sign, err := NATSCredentials(account[planeconfig.KeySeed])
 	if err != nil {
 		return err
 	}
-	nc, err := nats.Connect(servers, append(options, nats.NoReconnect())...)
+	nc, err := nats.Connect(strings.TrimSpace(account[keyURI]), nats.Timeout(natsTimeout), nats.NoReconnect(), asUser(token, sign))
 	if err != nil {
 		return explained(err, "the servers of the engine do not trust the operator of its Secret: was the Secret made anew?")
 	}

@@ -22,11 +22,15 @@ func NATSConfig(secretDir, outDir, store, unless string) error {
 				"and neither can take over the other's: set replicas as they were, or create an Engine of another name", filepath.Base(unless))
 		}
 	}
-	operator, err := readKey(secretDir, planeconfig.KeyOperatorSeed, nkeys.PrefixByteOperator)
+	secret, err := readFiles(secretDir, planeconfig.KeyOperatorSeed, planeconfig.KeySystemSeed)
+	if err != nil {
+		return fmt.Errorf("read the Secret: %w", err)
+	}
+	operator, err := keyIn(secret, planeconfig.KeyOperatorSeed, nkeys.PrefixByteOperator)
 	if err != nil {
 		return err
 	}
-	system, err := readKey(secretDir, planeconfig.KeySystemSeed, nkeys.PrefixByteAccount)
+	system, err := keyIn(secret, planeconfig.KeySystemSeed, nkeys.PrefixByteAccount)
 	if err != nil {
 		return err
 	}
@@ -44,9 +48,11 @@ func NATSConfig(secretDir, outDir, store, unless string) error {
 	if err != nil {
 		return fmt.Errorf("sign the system account: %w", err)
 	}
+	// Members are asked for an account that one lacks for less than the 2 s after which a server sends its first
+	// PING: a client that is still waiting to be let in takes that for an error.
 	text := fmt.Sprintf(`operator: %s
 system_account: %s
-resolver { type: full, dir: %q, allow_delete: false, interval: "1m", timeout: "2s" }
+resolver { type: full, dir: %q, allow_delete: false, interval: "1m", timeout: "1s" }
 resolver_preload { %s: %s }
 `, operatorToken, systemID, store, systemID, systemToken)
 	if err := os.WriteFile(filepath.Join(outDir, planeconfig.NATSAccountsFile), []byte(text), 0o640); err != nil {

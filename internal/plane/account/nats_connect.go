@@ -36,13 +36,13 @@ func NATSConnection(dir string) (servers string, options []nats.Option, err erro
 		if err != nil {
 			return "", nil, err
 		}
-		options = append(options, as(token, sign))
+		options = append(options, asUser(token, sign))
 	}
 	external, err := externalOptions(dir)
 	return strings.TrimSpace(string(uri)), append(options, external...), err
 }
 
-func as(token string, sign func([]byte) ([]byte, error)) nats.Option {
+func asUser(token string, sign func([]byte) ([]byte, error)) nats.Option {
 	return nats.UserJWT(func() (string, error) { return token, nil }, sign)
 }
 
@@ -67,13 +67,18 @@ func externalOptions(dir string) ([]nats.Option, error) {
 	return append(options, nats.Secure(&tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12})), nil
 }
 
-// systemConnection is one of the system account, by the engine's Secret.
-func systemConnection(adminDir string) (*nats.Conn, error) {
-	uri, err := os.ReadFile(filepath.Join(adminDir, keyURI))
-	if err != nil {
-		return nil, fmt.Errorf("read the Secret of the engine: %w", err)
+// readOptional is empty where there is no such key.
+func readOptional(dir, name string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(dir, name))
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
 	}
-	system, err := readKey(adminDir, planeconfig.KeySystemSeed, nkeys.PrefixByteAccount)
+	return string(text), err
+}
+
+// systemConnection is one of the system account, by the engine's Secret.
+func systemConnection(admin files) (*nats.Conn, error) {
+	system, err := keyIn(admin, planeconfig.KeySystemSeed, nkeys.PrefixByteAccount)
 	if err != nil {
 		return nil, err
 	}
@@ -81,5 +86,5 @@ func systemConnection(adminDir string) (*nats.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nats.Connect(strings.TrimSpace(string(uri)), nats.Timeout(natsTimeout), nats.NoReconnect(), as(token, sign))
+	return nats.Connect(strings.TrimSpace(admin[keyURI]), nats.Timeout(natsTimeout), nats.NoReconnect(), asUser(token, sign))
 }

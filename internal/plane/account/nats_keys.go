@@ -4,10 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/nats-io/jwt/v2"
@@ -36,26 +33,16 @@ func keyOf(prefix nkeys.PrefixByte, text string) (nkeys.KeyPair, error) {
 	return nkeys.FromRawSeed(prefix, raw)
 }
 
-// readKey reads a seed that a Secret holds.
-func readKey(dir, name string, prefix nkeys.PrefixByte) (nkeys.KeyPair, error) {
-	text, err := os.ReadFile(filepath.Join(dir, name))
-	if err != nil {
-		return nil, fmt.Errorf("read the Secret: %w", err)
+// keyIn is made of the seed that a Secret has under a name.
+func keyIn(secret files, name string, prefix nkeys.PrefixByte) (nkeys.KeyPair, error) {
+	if secret[name] == "" {
+		return nil, fmt.Errorf("the Secret has no key %s", name)
 	}
-	key, err := keyOf(prefix, string(text))
+	key, err := keyOf(prefix, secret[name])
 	if err != nil {
 		return nil, fmt.Errorf("the Secret's key %s can not be used: %w", name, err)
 	}
 	return key, nil
-}
-
-// readOptional is empty where there is no such key.
-func readOptional(dir, name string) (string, error) {
-	text, err := os.ReadFile(filepath.Join(dir, name))
-	if errors.Is(err, os.ErrNotExist) {
-		return "", nil
-	}
-	return string(text), err
 }
 
 // NATSCredentials are a user's of the account whose seed a consumer's Secret holds: a token signed by the

@@ -55,9 +55,37 @@ func (e *natsEngine) make(t *testing.T, account string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), longest)
 	defer cancel()
-	if err := makeNATS(ctx, e.admin, account); err != nil {
+	if err := makeNATS(ctx, t, e.admin, account); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// makeNATS tries until the context ends, as the subcommand does.
+func makeNATS(ctx context.Context, t *testing.T, adminDir, accountDir string) error {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := natsAccount(ctx, nil, mounted(t, adminDir), mounted(t, accountDir))
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		<-tick.C
+	}
+}
+
+// mounted is what a Secret's folder holds.
+func mounted(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		out[e.Name()] = contents(t, dir, e.Name())
+	}
+	return out
 }
 
 func seed() string {
@@ -172,7 +200,7 @@ func TestNATSAccountIsMadeTwiceAndByTwo(t *testing.T) {
 		wg.Go(func() {
 			ctx, cancel := context.WithTimeout(t.Context(), longest)
 			defer cancel()
-			if err := makeNATS(ctx, e.admin, account); err != nil {
+			if err := makeNATS(ctx, t, e.admin, account); err != nil {
 				t.Error(err)
 			}
 		})
@@ -246,7 +274,7 @@ func TestNATSAccountOnThreeMembers(t *testing.T) {
 	})
 	// By the member that was gone alone.
 	put(t, account, keyURI, "nats://"+e.Members[2].Address())
-	await(t, "the account at the member that was gone", func() error { return serves(t.Context(), account) })
+	await(t, "the account at the member that was gone", func() error { return serves(t.Context(), mounted(t, account)) })
 }
 
 func TestNATSRefusesAWrongSeed(t *testing.T) {
@@ -264,22 +292,22 @@ func TestNATSRefusesAWrongSeed(t *testing.T) {
 			map[string]string{keyURI: uri, planeconfig.KeySeed: seed()}, "do not know the system account of its Secret"},
 		{"too short", map[string]string{keyURI: uri, planeconfig.KeyOperatorSeed: contents(t, e.admin, planeconfig.KeyOperatorSeed), planeconfig.KeySystemSeed: contents(t, e.admin, planeconfig.KeySystemSeed)},
 			map[string]string{keyURI: uri, planeconfig.KeySeed: "c2hvcnQ"}, "the Secret's key seed can not be used: it is not 32 bytes in base64url"},
-		{"of nobody", map[string]string{keyURI: uri}, map[string]string{keyURI: uri, planeconfig.KeySeed: seed()}, "no such file"},
+		{"of nobody", map[string]string{keyURI: uri}, map[string]string{keyURI: uri, planeconfig.KeySeed: seed()}, "the Secret has no key operatorSeed"},
 		{"of an engine that is gone", map[string]string{keyURI: "nats://127.0.0.1:1", planeconfig.KeyOperatorSeed: seed(), planeconfig.KeySystemSeed: seed()},
 			map[string]string{keyURI: uri, planeconfig.KeySeed: seed()}, "no server of the engine answers"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), longest)
 			defer cancel()
-			err := makeNATS(ctx, secret(t, tt.admin), secret(t, tt.account))
+			err := natsAccount(ctx, nil, tt.admin, tt.account)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error is %v, want %q", err, tt.want)
 			}
 		})
 	}
 	// Nobody made this one.
-	if err := serves(t.Context(), e.consumer(t)); !errors.Is(err, nats.ErrAuthorization) {
+	if err := serves(t.Context(), mounted(t, e.consumer(t))); !errors.Is(err, nats.ErrAuthorization) {
 		t.Errorf("an account that was not made: %v", err)
 	}
 }

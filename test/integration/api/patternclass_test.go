@@ -75,6 +75,7 @@ func classEngineRows() []row {
 			refused("external and resources", with(`resources: {}, external: `+ref), rule("spec.engines[0]", external)),
 			refused("neither image nor external", with(`replicas: 1`), rule("spec.engines[0]", neither)),
 			allowed("one replica", with(`image: a, replicas: 1`)),
+			allowed("a PostgreSQL of two", patch(`spec: {engines: [{type: PostgreSQL, image: a, replicas: 2}]}`)),
 			allowed("three replicas", with(`image: a, replicas: 3`)),
 			refused("two replicas", with(`image: a, replicas: 2`), rule("spec.engines[0]", replicas)),
 			refused("no replica", with(`image: a, replicas: 0`), rule("spec.engines[0]", replicas),

@@ -20,7 +20,7 @@ func (s *State) lease(c Lease) []Leased {
 			break
 		}
 		s.start(j, now, c.Worker)
-		out = append(out, leased(j))
+		out = append(out, s.leased(j))
 	}
 	return out
 }
@@ -43,11 +43,11 @@ func (s *State) start(j *job, now int64, worker string) {
 	s.emit(j, now, jobs.EventStarted)
 }
 
-func leased(j *job) Leased {
+func (s *State) leased(j *job) Leased {
 	return Leased{
 		Content: j.payload,
 		Leased: plane.Leased{
-			Job: j.view(), Token: j.token, Expires: instant(j.expires), Deadline: instant(j.deadline), TraceParent: j.traceParent,
+			Job: s.show(j), Token: j.token, Expires: instant(j.expires), Deadline: instant(j.deadline), TraceParent: j.traceParent,
 		},
 	}
 }

@@ -52,9 +52,13 @@ func (s *Store) put(ctx context.Context, e *engine, b plane.Body) (machine.Conte
 }
 
 // get reads a content.
-func (s *Store) get(ctx context.Context, e *engine, c machine.Content) (plane.Body, error) {
+func (s *Store) get(ctx context.Context, c machine.Content) (plane.Body, error) {
 	if c.Ref == "" {
 		return c.Body(), nil
+	}
+	e, err := s.usable()
+	if err != nil {
+		return plane.Body{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
@@ -89,12 +93,16 @@ func (s *Store) part(ctx context.Context, e *engine, subject string) ([]byte, er
 	}
 }
 
-// each calls f for 0 to n-1, some at once.
-func each(ctx context.Context, n int, f func(ctx context.Context, i int) error) error {
+// each calls f for 0 to n-1, in parallel where it takes a call of the engine.
+func each(ctx context.Context, n int, remote func(i int) bool, f func(ctx context.Context, i int) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
 	for i := range n {
-		g.Go(func() error { return f(ctx, i) })
+		if remote(i) {
+			g.Go(func() error { return f(ctx, i) })
+		} else if err := f(ctx, i); err != nil {
+			return errors.Join(err, g.Wait())
+		}
 	}
 	return g.Wait()
 }

@@ -1,6 +1,7 @@
 package natsstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -118,9 +119,14 @@ func New(cfg Config, settings plane.Settings) (*Store, error) {
 }
 
 // Reconfigure implements plane.Store. The settings are part of the log: those of the replica that said so last count.
+// It returns when they count, or when the engine did not take them at once: then they do as soon as it does.
 func (s *Store) Reconfigure(settings plane.Settings) {
 	s.settings.Store(&settings)
-	poke(s.asked)
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Timeout)
+	defer cancel()
+	if err := s.configureOnce(ctx); err != nil {
+		poke(s.asked)
+	}
 }
 
 func poke(c chan struct{}) {

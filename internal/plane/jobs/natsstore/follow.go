@@ -140,13 +140,20 @@ func (s *Store) apply(seq uint64, id string, data []byte) error {
 	if err != nil {
 		return fmt.Errorf("entry %d: %w", seq, err)
 	}
-	results, dropped := s.replica.Apply(commands...)
+	own, ok := p.written.LoadAndDelete(id)
+	var results []any
+	var dropped []string
+	if ok {
+		results, dropped = s.replica.Apply(commands...)
+	} else {
+		s.replica.Follow(commands...)
+	}
 	p.applied, p.id = seq, id
 	p.since.entries++
 	p.since.bytes += int64(len(data))
 	close(p.moved)
 	p.moved = make(chan struct{})
-	if own, ok := p.written.LoadAndDelete(id); ok {
+	if ok {
 		own.(*entry).finish(results)
 		s.discard(dropped)
 		if p.since.entries >= s.cfg.SnapshotEntries || p.since.bytes >= max(s.cfg.SnapshotBytes, 2*p.since.last) {

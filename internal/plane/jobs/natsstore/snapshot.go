@@ -214,6 +214,10 @@ func (s *Store) load(ctx context.Context, e *engine) error {
 	}
 	s.position.mu.Lock()
 	defer s.position.mu.Unlock()
+	if s.position.applied > info.State.LastSeq {
+		s.cfg.Log.Error("the engine lost changes of the queue that it had acknowledged",
+			"acknowledged", s.position.applied, "has", info.State.LastSeq)
+	}
 	s.replica.Reset(state)
 	s.position.applied, s.position.id = at.Applied, at.Entry
 	s.position.since.entries, s.position.since.bytes, s.position.since.last = 0, 0, at.Bytes

@@ -2,6 +2,7 @@ package natsstore
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	plane "github.com/trellis-dev/trellis/internal/plane/jobs"
@@ -38,7 +39,7 @@ func (s *Store) Submit(ctx context.Context, now time.Time, batch []plane.NewJob)
 		return nil, err
 	}
 	contents := make([]machine.Content, len(batch))
-	err = each(ctx, len(batch), func(ctx context.Context, i int) (err error) {
+	err = each(ctx, len(batch), func(i int) bool { return len(batch[i].Payload.Data) > inline }, func(ctx context.Context, i int) (err error) {
 		contents[i], err = s.put(ctx, e, batch[i].Payload)
 		return err
 	})
@@ -85,11 +86,7 @@ func (s *Store) Get(ctx context.Context, id string) (jobs.Job, error) {
 	if result == nil {
 		return job, nil
 	}
-	e, err := s.usable()
-	if err != nil {
-		return jobs.Job{}, err
-	}
-	body, err := s.get(ctx, e, *result)
+	body, err := s.get(ctx, *result)
 	if err != nil {
 		return jobs.Job{}, err
 	}
@@ -108,6 +105,9 @@ func (s *Store) List(ctx context.Context, f jobs.Filter, cursor string, limit in
 
 // Lease implements plane.Store. Where there is nothing to lease, nothing is written.
 func (s *Store) Lease(ctx context.Context, now time.Time, q plane.LeaseQuery) ([]plane.Leased, error) {
+	if q.Max <= 0 {
+		return nil, nil
+	}
 	if !s.ready(now, q.Types) {
 		if err := s.sync(ctx); err != nil {
 			return nil, err
@@ -134,13 +134,10 @@ func (s *Store) ready(now time.Time, types []string) (ready bool) {
 
 // payloads reads those of jobs that were leased. Where one can not be read, all are handed back.
 func (s *Store) payloads(ctx context.Context, now time.Time, leased []machine.Leased, out []plane.Leased) error {
-	e, err := s.usable()
-	if err == nil {
-		err = each(ctx, len(leased), func(ctx context.Context, i int) (err error) {
-			out[i].Payload, err = s.get(ctx, e, leased[i].Content)
-			return err
-		})
-	}
+	err := each(ctx, len(leased), func(i int) bool { return leased[i].Content.Ref != "" }, func(ctx context.Context, i int) (err error) {
+		out[i].Payload, err = s.get(ctx, leased[i].Content)
+		return err
+	})
 	if err == nil {
 		return nil
 	}
@@ -149,7 +146,7 @@ func (s *Store) payloads(ctx context.Context, now time.Time, leased []machine.Le
 			break // their leases run out
 		}
 	}
-	return err
+	return fmt.Errorf("%w: %v", ErrUnknown, err)
 }
 
 // Extend implements plane.Store.

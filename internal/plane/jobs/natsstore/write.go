@@ -182,7 +182,7 @@ func (s *Store) publishUntil(ctx context.Context, e *entry, end time.Time) error
 		case <-timer.C():
 		}
 		if !s.cfg.Clock.Now().Before(end) {
-			return fmt.Errorf("%w: %w", ErrUnknown, err)
+			return fmt.Errorf("%w: %v", ErrUnknown, err)
 		}
 	}
 }

@@ -32,7 +32,7 @@ type end struct {
 func (s *Store) Fail(ctx context.Context, now time.Time, c jobs.Claim, f jobs.Failure) (pub.Job, error) {
 	return s.endOne(ctx, "fail a job", instant(now), c, func(r *row, to *settings) end {
 		return failed(r, f, to, now, true)
-	}, func(o pub.Outcome) bool { return o != pub.OutcomeReleased })
+	}, func(o pub.Outcome) bool { return o != pub.OutcomeSucceeded && o != pub.OutcomeReleased })
 }
 
 // failed is the end of a failed attempt.

@@ -104,7 +104,7 @@ func (s *Store) leaseOf(ctx context.Context, q querier, to *settings, now time.T
 // of turns. What another lease has locked is passed over, so that leases never wait for each other.
 func leasing(to *settings, now time.Time, query jobs.LeaseQuery, kind *string, plan []quota) *statement {
 	st := &statement{}
-	at, most := st.param(now), st.param(query.Max)
+	at := st.param(now)
 	where := "status < 3 AND NOT blocked AND run_at <= " + at + " AND NOT (SELECT paused FROM control)"
 	if kind != nil {
 		// An empty type is in no index of its own.
@@ -127,6 +127,10 @@ func leasing(to *settings, now time.Time, query jobs.LeaseQuery, kind *string, p
 		st.add(pick+", ", part, names[i], where, "", st.param(p.jobs))
 		taken = append(taken, "(SELECT count(*) FROM "+part+")")
 		union = append(union, "SELECT * FROM "+part)
+	}
+	most := ""
+	if len(plan) > 1 {
+		most = st.param(query.Max)
 	}
 	for i, p := range plan {
 		if len(plan) == 1 {
