@@ -97,7 +97,8 @@ func decoded(obj client.Object) client.Object {
 var random = regexp.MustCompile(`^[A-Za-z0-9_-]{12,64}$`)
 
 // generatedKeys of Secrets are random.
-var generatedKeys = []string{"password", "previousPassword", "token", "previousToken", "signing-key", "previousSigningKey", "instance"}
+var generatedKeys = []string{"password", "previousPassword", "token", "previousToken", "signing-key", "previousSigningKey", "instance",
+	"operatorSeed", "systemSeed", "routePassword", "seed"}
 
 // generatedValues pairs every generated secret value with a name for it.
 func generatedValues(objects []client.Object) []string {
