@@ -108,11 +108,29 @@ func submit(t testing.TB, s *Store, batch ...plane.NewJob) {
 
 func lease(t testing.TB, s *Store, atMost int) []plane.Leased {
 	t.Helper()
-	leased, err := s.Lease(t.Context(), time.Now(), plane.LeaseQuery{Worker: "w", Max: atMost})
+	leased, err := leaseOf(t.Context(), s, time.Now(), atMost)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return leased
+}
+
+// leaseOf asks for one worker.
+func leaseOf(ctx context.Context, s *Store, now time.Time, atMost int) ([]plane.Leased, error) {
+	leased, _, err := s.Lease(ctx, now, []plane.LeaseQuery{{Worker: "w", Max: atMost}})
+	if err != nil {
+		return nil, err
+	}
+	return leased[0], nil
+}
+
+// complete one attempt.
+func complete(ctx context.Context, s *Store, now time.Time, c plane.Claim, result plane.Body) error {
+	results, err := s.Complete(ctx, now, []plane.Completion{{Claim: c, Result: result}})
+	if err != nil {
+		return err
+	}
+	return results[0].Err
 }
 
 func TestAJobOutlivesThePlaneAndTheEngine(t *testing.T) {
@@ -135,8 +153,7 @@ func TestAJobOutlivesThePlaneAndTheEngine(t *testing.T) {
 	cluster.Members[0].Start()
 	claim := plane.Claim{ID: "a", Token: leased[0].Token}
 	eventually(t, func() error {
-		_, err := s.Complete(t.Context(), time.Now(), claim, plane.Body{ContentType: "x/y", Data: large[:5000]})
-		return err
+		return complete(t.Context(), s, time.Now(), claim, plane.Body{ContentType: "x/y", Data: large[:5000]})
 	})
 	stop()
 	s, _ = open(t, cluster, "q")
