@@ -211,3 +211,13 @@ func BenchmarkSubmitToStart(b *testing.B) {
 		b.StartTimer()
 	}
 }
+
+// One append to a stream at a time: a job's way to a worker is two of them.
+func BenchmarkRawPublish(b *testing.B) {
+	js, _ := rawStream(b, enginetest.NATS(b, 1))
+	for b.Loop() {
+		if _, err := js.Publish(b.Context(), "raw", payload); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package natsstore
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -17,7 +18,13 @@ import (
 	"github.com/trellis-dev/trellis/pkg/jobs"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// The model of the suite looks at every job after every step, which here are calls of a server.
+	if err := flag.Set("rapid.checks", "20"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // within bounds every wait of a test.
 const within = 30 * time.Second
