@@ -61,7 +61,7 @@ func TestKubectl(t *testing.T) {
 		{"rtg", namespaced("rtg"), gateways},
 		{"patterns", namespaced("patterns"), gateways},
 		{"eng", namespaced("eng"), []string{"NAME READY REASON TYPE VERSION AGE", "store Unknown Pending Redis AGE"}},
-		{"pclass", []string{"get", "pclass"}, []string{"NAME DEFAULT PLANE ENGINES DELETION AGE", "standard true v0.1.0 NATS,PostgreSQL,Redis Retain AGE"}},
+		{"pclass", []string{"get", "pclass"}, []string{"NAME DEFAULT PLANE ENGINES DELETION AGE", "standard true v0.1.0 NATS Retain AGE"}},
 		{"trellis", namespaced("trellis", "-o", "name"), []string{
 			"engine.patterns.trellis.dev/store", "patternclass.patterns.trellis.dev/standard", "realtimegateway.patterns.trellis.dev/rooms"}},
 		{"scale", []string{"scale", "-n", g.Namespace, "rtg/rooms", "--replicas=0"}, []string{"realtimegateway.patterns.trellis.dev/rooms scaled"}},
