@@ -8,6 +8,12 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/controllers/pattern"
 )
 
 const kept = "CREATE TABLE IF NOT EXISTS kept (id int)"
@@ -200,5 +206,40 @@ func TestPostgresKeepsTheOnlyCopy(t *testing.T) {
 	replica.becomesReady()
 	if diff := cmp.Diff(before, replica.do("SELECT system_identifier::text FROM pg_control_system()")); diff != "" {
 		t.Errorf("the replica has other data (-before +after):\n%s", diff)
+	}
+}
+
+func TestReadReplicasMayBeTakenAway(t *testing.T) {
+	set := func(replicas int32) client.Object {
+		s := &appsv1.StatefulSet{}
+		s.Spec.Replicas = ptr.To(replicas)
+		return s
+	}
+	for name, c := range map[string]struct {
+		engine v1alpha1.EngineType
+		alive  []client.Object
+		want   int32
+	}{
+		"of PostgreSQL":              {v1alpha1.EnginePostgreSQL, []client.Object{set(1), set(1)}, 2},
+		"of PostgreSQL, all of them": {v1alpha1.EnginePostgreSQL, []client.Object{set(1)}, 1},
+		"none while it is suspended": {v1alpha1.EnginePostgreSQL, []client.Object{set(0), set(0)}, 3},
+		"none of Redis":              {v1alpha1.EngineRedis, []client.Object{set(1)}, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := hasReplicas(makeEngine(), 3)
+			e.Spec.Type = c.engine
+			observe(e, pattern.Observed{Children: c.alive})
+			if e.Status.Replicas != c.want {
+				t.Errorf("%d replicas, want %d", e.Status.Replicas, c.want)
+			}
+			e.Spec.Provisioned = &v1alpha1.ProvisionedEngine{Replicas: ptr.To[int32](1)}
+			want := int32(1)
+			if c.engine == v1alpha1.EngineRedis {
+				want = 3
+			}
+			if got := request(e, pattern.Inputs{Class: makeClass()}).Replicas; got != want {
+				t.Errorf("%d replicas are planned, want %d", got, want)
+			}
+		})
 	}
 }

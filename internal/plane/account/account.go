@@ -49,7 +49,7 @@ var makers = map[string]maker{
 // Ensure makes the account, or repairs it, trying again until the engine is there. An error says what kept the last
 // attempt from it.
 func Ensure(ctx context.Context, r Request) error {
-	make, ok := makers[r.Engine]
+	ensure, ok := makers[r.Engine]
 	if !ok {
 		return fmt.Errorf("an engine of type %q has no accounts that this version knows how to make", r.Engine)
 	}
@@ -57,7 +57,7 @@ func Ensure(ctx context.Context, r Request) error {
 	defer cancel()
 	wait := firstWait
 	for {
-		err := attempt(ctx, r, make)
+		err := attempt(ctx, r, ensure)
 		var never permanent
 		if err == nil || errors.As(err, &never) {
 			return err
@@ -74,7 +74,7 @@ func Ensure(ctx context.Context, r Request) error {
 	}
 }
 
-func attempt(ctx context.Context, r Request, make maker) error {
+func attempt(ctx context.Context, r Request, ensure maker) error {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	admin, err := readFiles(r.Admin, "uri", "previousPassword", "ca.crt", planeconfig.KeyOperatorSeed, planeconfig.KeySystemSeed)
@@ -85,7 +85,7 @@ func attempt(ctx context.Context, r Request, make maker) error {
 	if err != nil {
 		return fmt.Errorf("read the account: %w", err)
 	}
-	return make(ctx, r.Log, admin, account)
+	return ensure(ctx, r.Log, admin, account)
 }
 
 // files are the contents of a mounted Secret, by key.
