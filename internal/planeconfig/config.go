@@ -25,7 +25,7 @@ const (
 	KeyPreviousSigningKey = "previousSigningKey"
 	// KeyPreviousWorkerToken is that of a queue's own workers.
 	KeyPreviousWorkerToken = "previousWorkerToken"
-	KeyPreviousPassword   = "previousPassword"
+	KeyPreviousPassword    = "previousPassword"
 )
 
 // EventsPath is where a plane receives CloudEvents, as the pattern's status.address says.

@@ -13,6 +13,7 @@ func (c Config) Fixed() Config {
 		c.Realtime = &r
 	}
 	if c.Jobs != nil {
+		// All of a queue's settings are taken up while it runs.
 		c.Jobs = &Jobs{}
 	}
 	return c
