@@ -17,17 +17,22 @@ func engineTables() []table {
 }
 
 func engineRows() []row {
+	const odd = "replicas must be 1, 3 or 5: a fail-over needs the majority of an odd number"
 	return slices.Concat(
 		required("spec", "spec.type"),
 		text("spec.provisioned.image", 1, 512, letters),
 		sizeRows("spec.provisioned.storage.size"),
 		text("spec.provisioned.storage.storageClassName", 1, 253, letters),
 		[]row{
-			refused("an unknown type", set("spec.type", "Memory"), `spec.type: Unsupported value: "Memory": supported values: "Redis"`),
+			refused("an unknown type", set("spec.type", "Memory"), `spec.type: Unsupported value: "Memory": supported values: "NATS", "PostgreSQL", "Redis"`),
 			allowed("one replica", set("spec.provisioned.replicas", int64(1))),
 			allowed("five replicas", set("spec.provisioned.replicas", int64(5))),
-			refused("two replicas", set("spec.provisioned.replicas", int64(2)),
-				rule("spec.provisioned.replicas", "2: replicas must be 1, 3 or 5: a fail-over needs the majority of an odd number")),
+			refused("two replicas", set("spec.provisioned.replicas", int64(2)), rule("spec", odd)),
+			allowed("a PostgreSQL of two", patch(`spec: {type: PostgreSQL, provisioned: {replicas: 2}}`)),
+			refused("no replica", patch(`spec: {type: PostgreSQL, provisioned: {replicas: 0}}`),
+				"spec.provisioned.replicas: Invalid value: 0: spec.provisioned.replicas in body should be greater than or equal to 1"),
+			refused("too many replicas", patch(`spec: {type: PostgreSQL, provisioned: {replicas: 8}}`),
+				"spec.provisioned.replicas: Invalid value: 8: spec.provisioned.replicas in body should be less than or equal to 7"),
 			refused("provisioned and external", patch(`spec: {provisioned: {}, external: {secretRef: {name: redis}}}`),
 				rule("spec", "an Engine is either provisioned or external: remove one of them")),
 			refused("a sink", patch(`spec: {sinks: [{name: a, url: "http://example.com"}]}`),
@@ -66,7 +71,8 @@ func engineUpdates() []row {
 		updated("from external", external, patch(`spec: {external: null}`), rule("spec", moved)),
 		updated("to another Secret", external, patch(`spec: {external: {secretRef: {name: other}}}`)),
 		updated("more replicas", replicas(1), replicas(3)),
-		updated("fewer replicas", replicas(3), replicas(1), rule("spec.provisioned.replicas", "1: "+fewer)),
+		updated("fewer replicas", replicas(3), replicas(1), rule("spec", fewer)),
+		updated("fewer read replicas", patch(`spec: {type: PostgreSQL, provisioned: {replicas: 3}}`), replicas(1)),
 		updated("another class", none, patch(`spec: {className: other}`)),
 	}
 }

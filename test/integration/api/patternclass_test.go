@@ -36,7 +36,7 @@ func classRows() []row {
 		choice("spec.updatePolicy", "Manual", "Automatic"),
 		number("spec.limits.maxReplicas", 1, 1000),
 		sizeRows("spec.limits.maxStorage"),
-		choice("spec.limits.allowedEngines[0]", "Memory", "Redis"),
+		choice("spec.limits.allowedEngines[0]", "Memory", "NATS", "PostgreSQL", "Redis"),
 		[]row{
 			refused("a version that is no tag", set("spec.plane.version", "v1 beta"), ruleOf("spec.plane.version", "v1 beta", tagAlone)),
 			some("spec.limits.allowedEngines"),
@@ -66,7 +66,7 @@ func classEngineRows() []row {
 		text("spec.engines[0].storage.storageClassName", 1, 253, letters),
 		[]row{
 			refused("a policy for the playground unknown", set("spec.plane.playground", "Disabled"), `spec.plane.playground: Unsupported value: "Disabled": supported values: "Allowed", "Enabled", "Forbidden"`),
-			refused("an unknown engine", set("spec.engines[0].type", "NATS"), `spec.engines[0].type: Unsupported value: "NATS": supported values: "Redis"`),
+			refused("an unknown engine", set("spec.engines[0].type", "Memory"), `spec.engines[0].type: Unsupported value: "Memory": supported values: "NATS", "PostgreSQL", "Redis"`),
 			refused("an engine twice", patch(`spec: {engines: [{type: Redis, image: a}, {type: Redis, image: a}]}`),
 				`spec.engines[1]: Duplicate value: {"type":"Redis"}`),
 			refused("external and image", with(`image: a, external: `+ref), rule("spec.engines[0]", external)),
@@ -75,6 +75,7 @@ func classEngineRows() []row {
 			refused("external and resources", with(`resources: {}, external: `+ref), rule("spec.engines[0]", external)),
 			refused("neither image nor external", with(`replicas: 1`), rule("spec.engines[0]", neither)),
 			allowed("one replica", with(`image: a, replicas: 1`)),
+			allowed("a PostgreSQL of two", patch(`spec: {engines: [{type: PostgreSQL, image: a, replicas: 2}]}`)),
 			allowed("three replicas", with(`image: a, replicas: 3`)),
 			refused("two replicas", with(`image: a, replicas: 2`), rule("spec.engines[0]", replicas)),
 			refused("no replica", with(`image: a, replicas: 0`), rule("spec.engines[0]", replicas),

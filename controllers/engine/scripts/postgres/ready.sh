@@ -15,6 +15,8 @@ SET password_encryption = 'scram-sha-256';
 ALTER ROLE postgres PASSWORD '$(secret password)';
 DO 'BEGIN CREATE ROLE replicator; EXCEPTION WHEN duplicate_object THEN NULL; END';
 ALTER ROLE replicator LOGIN REPLICATION CONNECTION LIMIT 20 PASSWORD '$(secret replicationPassword)';
+REVOKE CONNECT, TEMPORARY ON DATABASE postgres, template1 FROM PUBLIC;
+GRANT CONNECT ON DATABASE postgres TO replicator;
 END
 }
 

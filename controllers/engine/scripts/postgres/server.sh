@@ -52,7 +52,7 @@ initialise() {
   rm -rf "$fresh"
   # The order of C does not change with the image's libraries, which would leave indexes wrong.
   initdb -D "$fresh" -U postgres --auth-local=peer --auth-host=scram-sha-256 --data-checksums \
-    --encoding=UTF8 --locale=C --lc-ctype=C.UTF-8
+    --encoding=UTF8 --locale=C --lc-ctype=C.UTF-8 >/dev/null
   mv "$fresh" "$PGDATA"
 }
 
@@ -106,6 +106,8 @@ most() {
 }
 
 patient flock 9
+# What the last server was told, this one may not know.
+rm -f "$run/taken"
 [ ! -d "$PGDATA" ] || checkVersion
 case $ROLE in
 primary)

@@ -43,7 +43,7 @@ func Catalogue() []Spec {
 			Settings: Settings{Name: "docker.io/library/postgres:17", Cmd: []string{"postgres"}, WorkingDir: "/",
 				Env: postgresPath, User: Identity{"postgres", 999}},
 			Suite:    engineSuite,
-			Packages: []string{"postgresql-17", "postgresql-client-17", "tzdata", "busybox"},
+			Packages: []string{"postgresql-17", "postgresql-client-17", "libc-bin", "tzdata", "util-linux", "busybox"},
 			// The compiler of queries is as large as all else together, and is not used.
 			Without:  []string{"libllvm19"},
 			Unwanted: []string{"/usr/lib/postgresql/17/lib/llvmjit.so", "/usr/lib/postgresql/17/lib/bitcode"},
@@ -67,7 +67,7 @@ var shellPath = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 
 // busyboxLinks give an image a shell and what one reaches for when looking into a pod.
 var busyboxLinks = linksTo("/usr/bin/busybox", "sh", "cat", "ls", "ps", "grep", "sleep", "env", "id", "head", "tail", "wc", "cp", "mv", "rm", "mkdir", "df", "du", "stat", "timeout",
-	"chmod", "flock", "sed", "touch")
+	"chmod", "sed", "touch")
 
 func linksTo(target string, names ...string) map[string]string {
 	links := map[string]string{}
