@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/controllers/scaling"
 	"github.com/trellis-dev/trellis/test/integration/framework"
 )
 
@@ -30,12 +31,12 @@ type loads struct {
 	asked int
 }
 
-func (l *loads) Read(_ context.Context, address, metric string) (float64, error) {
+func (l *loads) Read(_ context.Context, address string, gauge scaling.Gauge) (float64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.asked++
 	n, ok := l.of[address]
-	if !ok || metric != "trellis_plane_connections" {
+	if !ok || gauge.Name != "trellis_plane_connections" {
 		return 0, errors.New("no answer")
 	}
 	return n, nil
