@@ -37,6 +37,8 @@ type State struct {
 	effects Effects
 	// unseen is true while nobody looks at results, which then are without jobs.
 	unseen bool
+	// room that the last snapshot took.
+	room int
 }
 
 // schedule is when a schedule last fired, and what it made.

@@ -173,20 +173,7 @@ func (s *Store) Sweep(_ context.Context, now time.Time) (swept plane.Swept, _ er
 	var todo []Command
 	s.replica.Read(func(st *State) { todo = st.Sweep(now, *s.decide.Load()) })
 	results, _ := s.replica.Apply(todo...)
-	for i, r := range results {
-		ended, ok := r.(Ended)
-		if !ok || ended.Err != nil {
-			continue
-		}
-		if todo[i].(*Fail).Outcome == jobs.OutcomeTimeout {
-			swept.TimedOut++
-		} else {
-			swept.Lost++
-		}
-		if ended.Job.Status == jobs.StatusDead {
-			swept.Dead++
-		}
-	}
+	swept = Account(todo, results)
 	s.replica.Read(func(st *State) { swept.Next = st.NextSweep(now) })
 	return swept, nil
 }

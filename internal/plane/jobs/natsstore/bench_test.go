@@ -154,12 +154,12 @@ func benchmarkQueue(b *testing.B, members, atOnce int) {
 }
 
 func workOnce(ctx context.Context, b *testing.B, s *Store, atOnce int) int {
-	leased, err := s.Lease(context.WithoutCancel(ctx), time.Now(), plane.LeaseQuery{Worker: "w", Max: atOnce})
+	leased, err := leaseOf(context.WithoutCancel(ctx), s, time.Now(), atOnce)
 	if err != nil {
 		b.Error(err)
 	}
 	for _, l := range leased {
-		if _, err := s.Complete(context.WithoutCancel(ctx), time.Now(), plane.Claim{ID: l.Job.ID, Token: l.Token}, plane.Body{ContentType: "application/json", Data: []byte("1")}); err != nil {
+		if err := complete(context.WithoutCancel(ctx), s, time.Now(), plane.Claim{ID: l.Job.ID, Token: l.Token}, plane.Body{ContentType: "application/json", Data: []byte("1")}); err != nil {
 			b.Error(err)
 		}
 	}
@@ -205,9 +205,19 @@ func BenchmarkSubmitToStart(b *testing.B) {
 			}
 		}
 		b.StopTimer()
-		if _, err := s.Complete(b.Context(), time.Now(), plane.Claim{ID: leased[0].Job.ID, Token: leased[0].Token}, plane.Body{}); err != nil {
+		if err := complete(b.Context(), s, time.Now(), plane.Claim{ID: leased[0].Job.ID, Token: leased[0].Token}, plane.Body{}); err != nil {
 			b.Fatal(err)
 		}
 		b.StartTimer()
+	}
+}
+
+// One append to a stream at a time: a job's way to a worker is two of them.
+func BenchmarkRawPublish(b *testing.B) {
+	js, _ := rawStream(b, enginetest.NATS(b, 1))
+	for b.Loop() {
+		if _, err := js.Publish(b.Context(), "raw", payload); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package natsstore
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -17,7 +18,13 @@ import (
 	"github.com/trellis-dev/trellis/pkg/jobs"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// The model of the suite looks at every job after every step, which here are calls of a server.
+	if err := flag.Set("rapid.checks", "20"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // within bounds every wait of a test.
 const within = 30 * time.Second
@@ -108,11 +115,29 @@ func submit(t testing.TB, s *Store, batch ...plane.NewJob) {
 
 func lease(t testing.TB, s *Store, atMost int) []plane.Leased {
 	t.Helper()
-	leased, err := s.Lease(t.Context(), time.Now(), plane.LeaseQuery{Worker: "w", Max: atMost})
+	leased, err := leaseOf(t.Context(), s, time.Now(), atMost)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return leased
+}
+
+// leaseOf asks for one worker.
+func leaseOf(ctx context.Context, s *Store, now time.Time, atMost int) ([]plane.Leased, error) {
+	leased, _, err := s.Lease(ctx, now, []plane.LeaseQuery{{Worker: "w", Max: atMost}})
+	if err != nil {
+		return nil, err
+	}
+	return leased[0], nil
+}
+
+// complete one attempt.
+func complete(ctx context.Context, s *Store, now time.Time, c plane.Claim, result plane.Body) error {
+	results, err := s.Complete(ctx, now, []plane.Completion{{Claim: c, Result: result}})
+	if err != nil {
+		return err
+	}
+	return results[0].Err
 }
 
 func TestAJobOutlivesThePlaneAndTheEngine(t *testing.T) {
@@ -135,8 +160,7 @@ func TestAJobOutlivesThePlaneAndTheEngine(t *testing.T) {
 	cluster.Members[0].Start()
 	claim := plane.Claim{ID: "a", Token: leased[0].Token}
 	eventually(t, func() error {
-		_, err := s.Complete(t.Context(), time.Now(), claim, plane.Body{ContentType: "x/y", Data: large[:5000]})
-		return err
+		return complete(t.Context(), s, time.Now(), claim, plane.Body{ContentType: "x/y", Data: large[:5000]})
 	})
 	stop()
 	s, _ = open(t, cluster, "q")

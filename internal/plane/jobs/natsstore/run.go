@@ -52,7 +52,7 @@ func (s *Store) follow(ctx context.Context, nc *nats.Conn) error {
 		if errors.Is(err, machine.ErrNewer) {
 			return fmt.Errorf("the queue's log can not be followed; run the newer version of the plane: %w", err)
 		}
-		if err != nil && ctx.Err() == nil && nc.IsConnected() {
+		if err != nil && !errors.Is(err, context.Canceled) && nc.IsConnected() {
 			s.cfg.Log.Warn("the queue's log is followed anew", "error", err)
 		}
 		timer := s.cfg.Clock.NewTimer(again)

@@ -128,19 +128,31 @@ func (s *Store) writeChunks(ctx context.Context, e *engine, id string, state []b
 
 // writeHead has a snapshot be the newest, unless another replica wrote a newer one; it returns which it is.
 func (s *Store) writeHead(ctx context.Context, e *engine, h head) (head, error) {
-	known, seq, err := readHead(ctx, e)
+	data, err := json.Marshal(h)
 	if err != nil {
 		return head{}, err
 	}
-	if known != nil && known.Applied >= h.Applied {
-		return *known, nil
+	for {
+		known, seq, err := readHead(ctx, e)
+		if err != nil {
+			return head{}, err
+		}
+		if known != nil && known.Applied >= h.Applied {
+			return *known, nil
+		}
+		m := nats.NewMsg(e.headSubject())
+		m.Data = data
+		if _, err = e.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(seq)); !overtaken(err) {
+			return h, err
+		}
 	}
-	m := nats.NewMsg(e.headSubject())
-	if m.Data, err = json.Marshal(h); err != nil {
-		return head{}, err
-	}
-	_, err = e.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(seq))
-	return h, err
+}
+
+// overtaken reports whether another replica was faster.
+func overtaken(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) &&
+		(api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 
 // readHead is the head and its sequence number; nil where there is none.

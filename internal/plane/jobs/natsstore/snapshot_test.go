@@ -47,7 +47,7 @@ func TestASnapshotCanEndAnywhere(t *testing.T) {
 			submit(t, s, newJob(fmt.Sprint("a", i), func(n *plane.NewJob) { n.Metadata = map[string]string{"k": string(make([]byte, 20<<10))} }))
 		}
 		for _, l := range lease(t, s, 5) {
-			if _, err := s.Complete(t.Context(), time.Now(), plane.Claim{ID: l.Job.ID, Token: l.Token}, plane.Body{}); err != nil {
+			if err := complete(t.Context(), s, time.Now(), plane.Claim{ID: l.Job.ID, Token: l.Token}, plane.Body{}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -3,6 +3,7 @@ package natsstore
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	plane "github.com/trellis-dev/trellis/internal/plane/jobs"
@@ -104,36 +105,58 @@ func (s *Store) List(ctx context.Context, f jobs.Filter, cursor string, limit in
 }
 
 // Lease implements plane.Store. Where there is nothing to lease, nothing is written.
-func (s *Store) Lease(ctx context.Context, now time.Time, q plane.LeaseQuery) ([]plane.Leased, error) {
-	if q.Max <= 0 {
-		return nil, nil
-	}
-	if !s.ready(now, q.Types) {
+func (s *Store) Lease(ctx context.Context, now time.Time, queries []plane.LeaseQuery) (out [][]plane.Leased, again time.Time, err error) {
+	out = make([][]plane.Leased, len(queries))
+	if !s.ready(now, queries) {
 		if err := s.sync(ctx); err != nil {
-			return nil, err
-		}
-		if !s.ready(now, q.Types) {
-			return nil, nil
+			return nil, again, err
 		}
 	}
-	leased, err := change[[]machine.Leased](ctx, s, &machine.Lease{Now: now, Worker: q.Worker, Max: q.Max, Types: q.Types})
-	if err != nil {
-		return nil, err
+	if s.ready(now, queries) {
+		if err := s.lease(ctx, now, queries, out); err != nil {
+			return nil, again, err
+		}
 	}
-	out := make([]plane.Leased, len(leased))
-	for i, l := range leased {
-		out[i] = l.Leased
-	}
-	return out, s.payloads(ctx, now, leased, out)
+	s.replica.Read(func(st *machine.State) { again = st.NextDue(now) })
+	return out, again, nil
 }
 
-func (s *Store) ready(now time.Time, types []string) (ready bool) {
-	s.replica.Read(func(st *machine.State) { ready = st.Ready(now, types) })
+func (s *Store) ready(now time.Time, queries []plane.LeaseQuery) (ready bool) {
+	s.replica.Read(func(st *machine.State) {
+		for _, q := range queries {
+			ready = ready || st.Ready(now, q.Types)
+		}
+	})
 	return ready
 }
 
+func (s *Store) lease(ctx context.Context, now time.Time, queries []plane.LeaseQuery, out [][]plane.Leased) error {
+	if _, err := s.usable(); err != nil {
+		return err
+	}
+	commands := make([]machine.Command, len(queries))
+	for i, q := range queries {
+		commands[i] = &machine.Lease{Now: now, Worker: q.Worker, Max: q.Max, Types: q.Types}
+	}
+	results, err := s.do(ctx, commands...)
+	if err != nil {
+		return err
+	}
+	var all []machine.Leased
+	var at []*plane.Leased
+	for i, r := range results {
+		leased := r.([]machine.Leased)
+		out[i] = make([]plane.Leased, len(leased))
+		for k, l := range leased {
+			out[i][k] = l.Leased
+			all, at = append(all, l), append(at, &out[i][k])
+		}
+	}
+	return s.payloads(ctx, now, all, at)
+}
+
 // payloads reads those of jobs that were leased. Where one can not be read, all are handed back.
-func (s *Store) payloads(ctx context.Context, now time.Time, leased []machine.Leased, out []plane.Leased) error {
+func (s *Store) payloads(ctx context.Context, now time.Time, leased []machine.Leased, out []*plane.Leased) error {
 	err := each(ctx, len(leased), func(i int) bool { return leased[i].Content.Ref != "" }, func(ctx context.Context, i int) (err error) {
 		out[i].Payload, err = s.get(ctx, leased[i].Content)
 		return err
@@ -159,17 +182,38 @@ func (s *Store) Extend(ctx context.Context, now time.Time, c plane.Claim, p *job
 }
 
 // Complete implements plane.Store.
-func (s *Store) Complete(ctx context.Context, now time.Time, c plane.Claim, result plane.Body) (jobs.Job, error) {
+func (s *Store) Complete(ctx context.Context, now time.Time, batch []plane.Completion) ([]plane.CompleteResult, error) {
 	e, err := s.usable()
 	if err != nil {
-		return jobs.Job{}, err
+		return nil, err
 	}
-	content, err := s.put(ctx, e, result)
+	commands := make([]machine.Command, len(batch))
+	size := func(i int) bool { return len(batch[i].Result.Data) > inline }
+	err = each(ctx, len(batch), size, func(ctx context.Context, i int) error {
+		content, err := s.put(ctx, e, batch[i].Result)
+		commands[i] = &machine.Complete{Now: now, Claim: batch[i].Claim, Result: content}
+		return err
+	})
 	if err != nil {
-		return jobs.Job{}, err
+		return nil, err
 	}
-	return s.end(ctx, &machine.Complete{Now: now, Claim: c, Result: content})
+	out := make([]plane.CompleteResult, 0, len(batch))
+	for some := range slices.Chunk(commands, completions) {
+		results, err := s.do(ctx, some...)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range results {
+			ended := r.(machine.Ended)
+			ended.Job.Attempts = nil
+			out = append(out, plane.CompleteResult{Job: ended.Job, Err: ended.Err})
+		}
+	}
+	return out, nil
 }
+
+// completions in one entry at most: of results as large as an entry may hold, a quarter of a mebibyte.
+const completions = entryBytes / inline
 
 // Fail implements plane.Store.
 func (s *Store) Fail(ctx context.Context, now time.Time, c plane.Claim, f plane.Failure) (jobs.Job, error) {
@@ -242,23 +286,25 @@ func (s *Store) SetPaused(ctx context.Context, paused bool) error {
 }
 
 // Sweep implements plane.Store.
-func (s *Store) Sweep(ctx context.Context, now time.Time) (next time.Time, err error) {
+func (s *Store) Sweep(ctx context.Context, now time.Time) (swept plane.Swept, err error) {
 	e, err := s.usable()
 	if err != nil {
-		return next, err
+		return swept, err
 	}
 	var todo []machine.Command
 	s.replica.Read(func(st *machine.State) { todo = st.Sweep(now, s.decide()) })
 	if len(todo) > 0 {
-		if _, err := s.do(ctx, todo...); err != nil {
-			return next, err
+		results, err := s.do(ctx, todo...)
+		if err != nil {
+			return swept, err
 		}
+		swept = machine.Account(todo, results)
 	}
 	if err := s.removeOrphans(ctx, e, now); err != nil {
-		return next, err
+		return swept, err
 	}
-	s.replica.Read(func(st *machine.State) { next = st.NextSweep(now) })
-	return next, nil
+	s.replica.Read(func(st *machine.State) { swept.Next = st.NextSweep(now) })
+	return swept, nil
 }
 
 // Changes implements plane.Store.

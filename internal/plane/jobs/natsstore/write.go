@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -167,8 +168,7 @@ func (s *Store) publishUntil(ctx context.Context, e *entry, end time.Time) error
 		if err == nil {
 			return s.await(ctx, e, seq, end)
 		}
-		var refused jetstream.JetStreamError
-		if errors.As(err, &refused) && refused.APIError() != nil {
+		if final(err) {
 			return fmt.Errorf("the engine does not take the change: %w", err)
 		}
 		timer := s.cfg.Clock.NewTimer(again)
@@ -185,6 +185,12 @@ func (s *Store) publishUntil(ctx context.Context, e *entry, end time.Time) error
 			return fmt.Errorf("%w: %v", ErrUnknown, err)
 		}
 	}
+}
+
+// final reports whether the engine said no, and not that it can not just now.
+func final(err error) bool {
+	var said jetstream.JetStreamError
+	return errors.As(err, &said) && said.APIError() != nil && said.APIError().Code < http.StatusInternalServerError
 }
 
 // send sends an entry once.
