@@ -57,7 +57,7 @@ func (s *Store) lease(ctx context.Context, q querier, to *settings, now time.Tim
 		if err != nil {
 			if len(out) > 0 {
 				// Those are leased already, and whoever asked gets them.
-				return out, nil //nolint:nilerr // the next call will tell
+				return out, nil
 			}
 			return nil, err
 		}

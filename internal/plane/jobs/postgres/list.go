@@ -72,11 +72,11 @@ func match(ctx context.Context, q querier, f pub.Filter, after pgtype.UUID, n in
 func matching(f pub.Filter, from pgtype.UUID, side string, n int) (*statement, error) {
 	st := &statement{}
 	order := map[string]string{"<": "DESC", ">": "ASC"}[side]
-	table, id := "jobs", "id"
+	id := "id"
 	if len(f.Metadata) > 0 {
 		key := slices.Min(slices.Collect(maps.Keys(f.Metadata)))
-		table, id = "labels JOIN jobs ON id = job", "job"
-		st.add("SELECT %s FROM %s WHERE labels.key = %s AND labels.value = %s", columns, table, st.param(key), st.param(f.Metadata[key]))
+		id = "job"
+		st.add("SELECT %s FROM labels JOIN jobs ON id = job WHERE labels.key = %s AND labels.value = %s", columns, st.param(key), st.param(f.Metadata[key]))
 		if len(f.Metadata) > 1 {
 			st.add(" AND metadata @> %s::jsonb", st.param(f.Metadata))
 		}

@@ -41,8 +41,8 @@ func TestPlans(t *testing.T) {
 	}{
 		"lease":    {leasing(to, now, jobs.LeaseQuery{Max: 4}, nil, two), "jobs_due on jobs"},
 		"of type":  {leasing(to, now, jobs.LeaseQuery{Max: 4}, &kind, two), "jobs_due_type on jobs"},
-		"complete": {completing(to, now, c, jobs.Body{}, false), "jobs_pkey"},
-		"extend":   {extending(to, now, c, &pub.Progress{}), "jobs_pkey"},
+		"complete": {completing(to, now, c, jobs.Body{}, false), "Index Scan using jobs_"},
+		"extend":   {extending(to, now, c, &pub.Progress{}), "Index Scan using jobs_"},
 		"promote":  {&statement{text: promoting, args: []any{now, 10}}, "jobs_scheduled"},
 		"over":     {&statement{text: over, args: []any{now, 10}}, "jobs_status"},
 		"oldest":   {&statement{text: oldestDue, args: []any{now}}, "jobs_due on jobs"},

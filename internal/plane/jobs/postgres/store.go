@@ -48,7 +48,6 @@ type Store struct {
 	alarm *alarm
 	// sweep is held by the one sweep of this process.
 	sweep sync.Mutex
-	swept time.Time
 }
 
 var _ jobs.Store = (*Store)(nil)

@@ -22,7 +22,7 @@ func TestTurns(t *testing.T) {
 		{5, []quota{{"high", 4}, {"low", 1}}, map[string]int{"high": 4, "low": 1}},
 		// What waits alone saves nothing up for the other, and costs it nothing.
 		{1, []quota{{"high", 1}, {"low", 0}}, map[string]int{"low": 100}},
-		{5, []quota{{"high", 4}, {"low", 1}}, nil},
+		{10, []quota{{"high", 9}, {"low", 1}}, nil},
 	} {
 		if diff := cmp.Diff(step.want, turns.plan(step.n), cmp.AllowUnexported(quota{})); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)

@@ -24,11 +24,11 @@ func model(t *testing.T, connect Connect) {
 	s.Sinks = map[string][]string{"all": nil, "ends": {jobs.EventSucceeded, jobs.EventDead}}
 	// One priority: which of several goes first may differ.
 	s.Weights = map[string]int{"low": 1}
-	real := connect(s)
+	store := connect(s)
 	round := 0
 	rapid.Check(t, func(r *rapid.T) {
 		round++
-		twin := &twins{real: real, model: machine.NewStore(s), now: Epoch.Add(time.Duration(round) * 24 * time.Hour), ctx: contextOf(t), round: round}
+		twin := &twins{real: store, model: machine.NewStore(s), now: Epoch.Add(time.Duration(round) * 24 * time.Hour), ctx: contextOf(t), round: round}
 		defer twin.clear(t)
 		r.Repeat(map[string]func(*rapid.T){
 			"submit": twin.submit, "lease": twin.lease, "end": twin.end, "extend": twin.extend, "byHand": twin.byHand,
