@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 	"github.com/trellis-dev/trellis/pkg/jobs"
 )
@@ -117,7 +115,7 @@ func hanging(file string) string {
 	return `trap '' TERM; echo $$ > ` + file + `.new; mv ` + file + `.new ` + file + `; while :; do sleep 0.1; done`
 }
 
-// gone waits until the process whose id is in the file is no more.
+// gone waits until the process whose id is in the file is no more, or a zombie of somebody else's.
 func gone(t *testing.T, file string) {
 	t.Helper()
 	data, err := os.ReadFile(file)
@@ -128,7 +126,10 @@ func gone(t *testing.T, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the process to be gone", func() bool { return unix.Kill(pid, 0) == unix.ESRCH })
+	until(t, "the process to be gone", func() bool {
+		stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+		return err != nil || strings.Contains(string(stat), ") Z ")
+	})
 }
 
 func until(t *testing.T, what string, ok func() bool) {
@@ -174,6 +175,14 @@ func TestCommandIsEnded(t *testing.T) {
 			gone(t, file)
 		})
 	}
+}
+
+func TestWhatACommandLeavesBehindIsEnded(t *testing.T) {
+	t.Parallel()
+	r := runScripts(t, nil)
+	file := filepath.Join(t.TempDir(), "pid")
+	r.check(t, r.queue.Add(script(`sleep 1000 & echo $! > `+file+`; echo 1`)), verdict{status: jobs.StatusSucceeded, kind: "application/json", result: "1"})
+	gone(t, file)
 }
 
 func TestFencedResultIsDropped(t *testing.T) {

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"bufio"
+	"errors"
 	"math"
 	"os"
 	"strconv"
@@ -46,8 +47,8 @@ func (p *progress) read(say func(float64, string)) {
 	lines := bufio.NewReaderSize(p.pipe, maxProgressLine)
 	for {
 		line, err := lines.ReadSlice('\n')
-		long := err == bufio.ErrBufferFull
-		for err == bufio.ErrBufferFull {
+		long := errors.Is(err, bufio.ErrBufferFull)
+		for errors.Is(err, bufio.ErrBufferFull) {
 			_, err = lines.ReadSlice('\n')
 		}
 		if err != nil {

@@ -53,7 +53,7 @@ func (w *Worker) report(parent context.Context, lease Lease, out Output, err, ca
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(parent), expires)
 	defer cancel()
 	outcome, tell := w.verdict(lease, out, err, cause)
-	for wait := awayMin; ; wait = min(2*wait, awayMax) {
+	for wait := firstAway; ; wait = min(2*wait, longestAway) {
 		told := tell(ctx)
 		var e *Error
 		switch {
@@ -75,7 +75,7 @@ func (w *Worker) report(parent context.Context, lease Lease, out Output, err, ca
 		log.Warn("the queue can not be told what the job came to; it is told again until the lease is over", "error", told)
 		pausing := wait
 		if e != nil {
-			pausing = max(wait, min(e.RetryAfter, awayMax))
+			pausing = max(wait, min(e.RetryAfter, longestAway))
 		}
 		if !pause(ctx, pausing) {
 			return OutcomeLost

@@ -45,8 +45,8 @@ const (
 	leaseWait = 20 * time.Second
 	// maxLease is the most jobs of one request.
 	maxLease = 100
-	// awayMin and awayMax bound the waits between requests for jobs that fail.
-	awayMin, awayMax = 500 * time.Millisecond, 15 * time.Second
+	// firstAway and longestAway bound the waits between requests that fail.
+	firstAway, longestAway = 500 * time.Millisecond, 15 * time.Second
 )
 
 // Run leases and runs jobs until ctx ends, and returns when the last one is reported. A queue that cannot be reached, or refuses,
@@ -114,7 +114,7 @@ func (w *Worker) take(ctx context.Context, slots chan struct{}) int {
 // next returns up to limit leases, and none only when ctx has ended. A queue that is not known to be reached is first
 // asked without waiting, so that it soon is.
 func (w *Worker) next(ctx context.Context, limit int, reached *bool) []Lease {
-	wait, away := awayMin, false
+	wait, away := firstAway, false
 	for {
 		long := leaseWait
 		if !*reached {
@@ -123,7 +123,7 @@ func (w *Worker) next(ctx context.Context, limit int, reached *bool) []Lease {
 		if w.Ready != nil {
 			if err := w.Ready(ctx); err != nil || ctx.Err() != nil {
 				w.log().Info("no jobs are asked for", "error", err)
-				if !pause(ctx, awayMin) {
+				if !pause(ctx, firstAway) {
 					return nil
 				}
 				continue
@@ -140,7 +140,7 @@ func (w *Worker) next(ctx context.Context, limit int, reached *bool) []Lease {
 			if len(reply.Leases) > 0 {
 				return reply.Leases[:min(len(reply.Leases), limit)]
 			}
-			wait = awayMin
+			wait = firstAway
 			// A queue that does not wait is not to be asked without a pause.
 			if long == 0 || time.Since(asked) >= time.Second {
 				continue
@@ -149,12 +149,12 @@ func (w *Worker) next(ctx context.Context, limit int, reached *bool) []Lease {
 		var e *Error
 		pausing := wait - time.Duration(w.Client.jitter()*float64(wait)/2)
 		if errors.As(err, &e) {
-			pausing = max(pausing, min(e.RetryAfter, awayMax))
+			pausing = max(pausing, min(e.RetryAfter, longestAway))
 		}
 		if !pause(ctx, pausing) {
 			return nil
 		}
-		wait = min(2*wait, awayMax)
+		wait = min(2*wait, longestAway)
 	}
 }
 

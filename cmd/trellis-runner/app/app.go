@@ -20,7 +20,7 @@ import (
 // Version is set by the linker; without that it is the module's.
 var Version = ""
 
-const usage = `Runs the jobs of a JobQueue in any container.
+const usage = `say what to do:
 
   trellis-runner install DIR        copy this executable into DIR
   trellis-runner exec --config FILE start a command for every job

@@ -156,7 +156,10 @@ func TestSIGKILLOfARunnerHandsItsJobToAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = first.Wait()
-	await(t, "its command to go too", func() bool { return syscall.Kill(number(t, pid), 0) == syscall.ESRCH })
+	await(t, "its command to go too", func() bool {
+		stat, err := os.ReadFile("/proc/" + strconv.Itoa(number(t, pid)) + "/stat")
+		return err != nil || strings.Contains(string(stat), ") Z ")
+	})
 	launch(t, url, "1m", &syscall.SysProcAttr{})
 	await(t, "the job to succeed", func() bool { return queue.Job(id).Status == jobs.StatusSucceeded })
 	job := queue.Job(id)

@@ -131,9 +131,10 @@ func TestCommandsOnTheRealPlane(t *testing.T) {
 			t.Errorf("%s: %s", name, text)
 		}
 	}
-	if stats, err := client.Stats(t.Context()); err != nil || stats.Depth[jobs.StatusDead] != 4 {
-		t.Errorf("the queue counts %+v, %v", stats, err)
-	}
+	await(t, "the queue to count four dead", func() bool {
+		stats, err := client.Stats(t.Context())
+		return err == nil && stats.Depth[jobs.StatusDead] == 4
+	})
 }
 
 func TestCancelAndDrainOnTheRealPlane(t *testing.T) {
