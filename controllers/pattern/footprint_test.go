@@ -39,3 +39,20 @@ func TestFootprintCountsEveryReplica(t *testing.T) {
 		}
 	}
 }
+
+// TestFootprintOfInitContainers: those that go on cost as much as the others, those that end nothing.
+func TestFootprintOfInitContainers(t *testing.T) {
+	costs := func(restart *corev1.ContainerRestartPolicy) corev1.Container {
+		return corev1.Container{RestartPolicy: restart, Resources: corev1.ResourceRequirements{
+			Requests: corev1.ResourceList{"cpu": resource.MustParse("50m")},
+		}}
+	}
+	pod := corev1.PodTemplateSpec{Spec: corev1.PodSpec{
+		InitContainers: []corev1.Container{costs(nil), costs(ptr.To(corev1.ContainerRestartPolicyAlways))},
+		Containers:     []corev1.Container{costs(nil)},
+	}}
+	f := FootprintOf([]client.Object{&appsv1.Deployment{Spec: appsv1.DeploymentSpec{Template: pod}}})
+	if got := f.Requests["cpu"]; got.String() != "100m" {
+		t.Errorf("cpu is %s, want that of two containers", got.String())
+	}
+}

@@ -61,3 +61,25 @@ func TestMarksAreRead(t *testing.T) {
 		t.Errorf("read %+v, want %+v", got, want)
 	}
 }
+
+// TestShapeOfAQueue shows that the number of workers, which others set all the time, shapes no pod.
+func TestShapeOfAQueue(t *testing.T) {
+	of := func(mutate func(*v1alpha1.JobQueueSpec)) string {
+		t.Helper()
+		q := &v1alpha1.JobQueue{}
+		q.Spec.Worker.Image = "worker"
+		mutate(&q.Spec)
+		out, err := shape(q, unshaping)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	before := of(func(*v1alpha1.JobQueueSpec) {})
+	if got := of(func(s *v1alpha1.JobQueueSpec) { s.Worker.Replicas, s.Paused = ptr.To[int32](7), ptr.To(true) }); got != before {
+		t.Error("another number of workers is another shape")
+	}
+	if got := of(func(s *v1alpha1.JobQueueSpec) { s.Worker.Image = "a" }); got == before {
+		t.Error("another image is the same shape")
+	}
+}
