@@ -223,7 +223,7 @@ func clip(text string) string {
 
 // EventsInput is a request that brings events.
 type EventsInput struct {
-	RawBody []byte      `contentType:"application/cloudevents+json"`
+	RawBody []byte `contentType:"application/cloudevents+json"`
 	header  http.Header
 }
 

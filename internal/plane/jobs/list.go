@@ -3,9 +3,11 @@ package jobs
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -22,42 +24,64 @@ var statuses = []jobs.Status{
 
 const metadataPrefix = "metadata."
 
-// filterInput reads metadata.<key>=<value>, whose names nobody can list beforehand.
-type filterInput struct {
-	Type   string `query:"type" maxLength:"128"`
-	Cursor string `query:"cursor" maxLength:"512" doc:"The member cursor of the page before."`
-	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50"`
+// Bounds of a page.
+const (
+	defaultLimit = 50
+	maxLimit     = 200
+)
 
-	metadata map[string]string
-	unknown  []string
+// listInput is a query with metadata.<key>=<value>, whose names nobody can list beforehand: it is read by hand.
+type listInput struct {
+	query url.Values
 }
 
-// readQuery takes what the typed layer does not know: it lets unknown parameters pass for these operations.
-func (in *filterInput) readQuery(u url.URL, known ...string) {
-	for name, values := range u.Query() {
-		key, ok := strings.CutPrefix(name, metadataPrefix)
+// Resolve implements huma.Resolver.
+func (in *listInput) Resolve(ctx huma.Context) []error {
+	u := ctx.URL()
+	in.query = u.Query()
+	return nil
+}
+
+// listing is what a request asks for.
+type listing struct {
+	filter jobs.Filter
+	cursor string
+	limit  int
+}
+
+// read takes the parameters that are known, each of which may be there once.
+func (in *listInput) read(known ...string) (l listing, problem *plane.Problem) {
+	f := &faults{at: "query"}
+	l.limit = defaultLimit
+	for _, name := range slices.Sorted(maps.Keys(in.query)) {
+		value := in.query.Get(name)
+		key, isMetadata := strings.CutPrefix(name, metadataPrefix)
 		switch {
-		case ok && len(values) == 1:
-			if in.metadata == nil {
-				in.metadata = map[string]string{}
+		case len(in.query[name]) > 1 || !isMetadata && !slices.Contains(known, name):
+			f.add(clean(name, maxReason), "is not a parameter of this, or is there twice; known are %s and metadata.<key>", strings.Join(known, ", "))
+		case isMetadata:
+			if l.filter.Metadata == nil {
+				l.filter.Metadata = map[string]string{}
 			}
-			in.metadata[key] = values[0]
-		case !slices.Contains(known, name) || len(values) > 1:
-			in.unknown = append(in.unknown, name)
+			l.filter.Metadata[key] = value
+		case name == "status":
+			l.filter.Status = jobs.Status(value)
+		case name == "type":
+			l.filter.Type = value
+		case name == "cursor":
+			l.cursor = value
+		case name == "limit":
+			var err error
+			if l.limit, err = strconv.Atoi(value); err != nil || l.limit < 1 || l.limit > maxLimit {
+				f.add("limit", "must be a number from 1 to %d", maxLimit)
+			}
 		}
 	}
-}
-
-func (in *filterInput) filter(status string) (jobs.Filter, *plane.Problem) {
-	f := &faults{at: "query"}
-	if len(in.unknown) > 0 {
-		slices.Sort(in.unknown)
-		name := in.unknown[0]
-		f.add(name[:min(len(name), maxReason)], "is not a parameter of this, or is there twice; known are status, type, metadata.<key>, cursor and limit")
+	f.filter(l.filter)
+	if problem = f.problem(); problem == nil && (len(l.cursor) > maxCursor || !printable(l.cursor)) {
+		problem = problemCursor()
 	}
-	out := jobs.Filter{Status: jobs.Status(status), Type: in.Type, Metadata: in.metadata}
-	f.filter(out)
-	return out, f.problem()
+	return l, problem
 }
 
 func (f *faults) filter(of jobs.Filter) {
@@ -68,65 +92,55 @@ func (f *faults) filter(of jobs.Filter) {
 	f.metadata(of.Metadata)
 }
 
-type listInput struct {
-	Status string `query:"status" maxLength:"16" doc:"scheduled, queued, running, retrying, succeeded, dead or cancelled."`
-	filterInput
-}
-
-// Resolve implements huma.Resolver.
-func (in *listInput) Resolve(ctx huma.Context) []error {
-	in.readQuery(ctx.URL(), "status", "type", "cursor", "limit")
-	return nil
-}
-
-type deadInput struct {
-	filterInput
-}
-
-// Resolve implements huma.Resolver.
-func (in *deadInput) Resolve(ctx huma.Context) []error {
-	in.readQuery(ctx.URL(), "type", "cursor", "limit")
-	return nil
-}
-
 type listOutput struct {
 	CacheControl string `header:"Cache-Control"`
 	Body         jobs.Page
 }
 
 func (q *Queue) registerList() {
-	const filters = " metadata.<key>=<value> chooses by metadata, and may be there for several keys."
-	huma.Register(q.plane.API, huma.Operation{
+	const description = "The newest first, without attempts and results. metadata.<key>=<value> chooses by metadata, and may be there for several keys."
+	operation := huma.Operation{
 		OperationID: "list-jobs", Method: http.MethodGet, Path: "/v1/jobs", Summary: "List jobs", Tags: []string{"jobs"},
-		Description: "The newest first, without attempts and results." + filters, SkipValidateParams: false, Errors: []int{400, 401, 403, 503},
-		Parameters: []*huma.Param{metadataParam()},
-	}, func(ctx context.Context, in *listInput) (*listOutput, error) {
-		return q.list(ctx, &in.filterInput, in.Status)
+		Description: description, SkipValidateParams: true, Errors: []int{400, 401, 403, 503},
+		Parameters: append([]*huma.Param{queryParam("status", fmt.Sprint("One of ", statuses, "."))}, listParams()...),
+	}
+	huma.Register(q.plane.API, operation, func(ctx context.Context, in *listInput) (*listOutput, error) {
+		return q.list(ctx, in, "", "status", "type", "cursor", "limit")
 	})
-	huma.Register(q.plane.API, huma.Operation{
-		OperationID: "list-dead", Method: http.MethodGet, Path: "/v1/dead", Summary: "List the jobs that failed for good", Tags: []string{"dead"},
-		Description: "The newest first, without attempts and results." + filters, Errors: []int{400, 401, 403, 503},
-		Parameters: []*huma.Param{metadataParam()},
-	}, func(ctx context.Context, in *deadInput) (*listOutput, error) {
-		return q.list(ctx, &in.filterInput, string(jobs.StatusDead))
+	operation.OperationID, operation.Path, operation.Summary, operation.Tags = "list-dead", "/v1/dead", "List the jobs that failed for good", []string{"dead"}
+	operation.Parameters = listParams()
+	huma.Register(q.plane.API, operation, func(ctx context.Context, in *listInput) (*listOutput, error) {
+		return q.list(ctx, in, jobs.StatusDead, "type", "cursor", "limit")
 	})
 }
 
-func metadataParam() *huma.Param {
-	return &huma.Param{Name: "metadata.<key>", In: "query", Description: "Only jobs whose metadata has this value for the key.", Schema: &huma.Schema{Type: huma.TypeString}}
+func queryParam(name, description string) *huma.Param {
+	return &huma.Param{Name: name, In: "query", Description: description, Schema: &huma.Schema{Type: huma.TypeString}}
 }
 
-func (q *Queue) list(ctx context.Context, in *filterInput, status string) (*listOutput, error) {
+func listParams() []*huma.Param {
+	return []*huma.Param{
+		queryParam("type", "Only jobs of this type."),
+		queryParam("metadata.<key>", "Only jobs whose metadata has this value for the key."),
+		queryParam("cursor", "The member cursor of the page before."),
+		queryParam("limit", fmt.Sprintf("The most jobs of a page, %d by default and %d at most.", defaultLimit, maxLimit)),
+	}
+}
+
+func (q *Queue) list(ctx context.Context, in *listInput, status jobs.Status, known ...string) (*listOutput, error) {
 	if problem := need(ctx, plane.RightRead); problem != nil {
 		return nil, problem
 	}
-	filter, problem := in.filter(status)
+	l, problem := in.read(known...)
 	if problem != nil {
 		return nil, problem
 	}
+	if status != "" {
+		l.filter.Status = status
+	}
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
-	page, err := q.store.List(ctx, filter, in.Cursor, in.Limit)
+	page, err := q.store.List(ctx, l.filter, l.cursor, l.limit)
 	if err != nil {
 		return nil, plane.Fail(ctx, q.problem("list", err))
 	}

@@ -38,8 +38,7 @@ func (q *Queue) problem(operation string, err error) *plane.Problem {
 		return plane.NewProblem(http.StatusUnprocessableEntity, "idempotency-key-reused", "The idempotency key was used for another job",
 			"send the same content with the same key, or another key")
 	case errors.Is(err, ErrCursor):
-		return plane.NewProblem(http.StatusBadRequest, "invalid-cursor", "The cursor is not valid",
-			"cursor is the member cursor of the page before; leave it out to begin anew")
+		return problemCursor()
 	case errors.Is(err, errBusy):
 		return plane.NewProblem(http.StatusServiceUnavailable, "overloaded", "Too many requests at once",
 			"this replica has as much to do as it may; try again").After(time.Second)
@@ -86,4 +85,9 @@ func passing(err error) bool {
 		}
 	}
 	return true
+}
+
+func problemCursor() *plane.Problem {
+	return plane.NewProblem(http.StatusBadRequest, "invalid-cursor", "The cursor is not valid",
+		"cursor is the member cursor of the page before; leave it out to begin anew")
 }

@@ -10,7 +10,7 @@ type test struct {
 
 // Run runs what holds for every engine.
 func Run(t *testing.T, start Factory) {
-	run(t, start, deliveryTests, attemptTests)
+	run(t, start, hostileTests, sinkTests, liveTests, deliveryTests, attemptTests, followTests, manageTests, roleTests, eventTests, metricTests)
 }
 
 func run(t *testing.T, start Factory, suites ...[]test) {
