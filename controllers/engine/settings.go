@@ -42,11 +42,12 @@ func request(e *v1alpha1.Engine, in pattern.Inputs) Request {
 		own = &v1alpha1.ProvisionedEngine{}
 	}
 	r := Request{
-		Owner:    owner(e),
-		Image:    entry.Image,
-		Wanted:   wantedReplicas(own, entry),
-		Replicas: wantedReplicas(own, entry),
-		Storage:  mergedStorage(own.Storage, entry.Storage),
+		Owner:      owner(e),
+		Image:      entry.Image,
+		PlaneImage: in.Class.Spec.Plane.Image + ":" + in.Class.Spec.Plane.Version,
+		Wanted:     wantedReplicas(own, entry),
+		Replicas:   wantedReplicas(own, entry),
+		Storage:    mergedStorage(own.Storage, entry.Storage),
 		Resources: []*corev1.ResourceRequirements{
 			specs.ResourcesOf(e.Spec.PodTemplate), own.Resources, entry.Resources, specs.ResourcesOf(in.Class.Spec.PodDefaults),
 		},
@@ -57,8 +58,11 @@ func request(e *v1alpha1.Engine, in pattern.Inputs) Request {
 	if own.Image != "" {
 		r.Image = own.Image
 	}
-	if !mayShrink(e.Spec.Type) {
-		r.Replicas = max(r.Replicas, e.Status.Replicas)
+	switch {
+	case e.Spec.Type == v1alpha1.EngineNATS:
+		r.Replicas = natsReplicas(r.Wanted, e.Status.Replicas)
+	case !mayShrink(e.Spec.Type):
+		r.Replicas = max(r.Wanted, e.Status.Replicas)
 	}
 	return r
 }

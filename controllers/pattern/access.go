@@ -7,6 +7,7 @@ import (
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 	"github.com/trellis-dev/trellis/controllers/specs"
+	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
 const (
@@ -26,8 +27,9 @@ type Access struct {
 
 // account is what a consumer of a type of engine has there for itself.
 type account struct {
-	// data of the Secret; ${password} and ${instance} are made once.
-	data map[string]string
+	// data of the Secret; what generate names is made once.
+	data     map[string]string
+	generate map[string]Generator
 }
 
 // AccessTo the engine of in, for the pods of o. Where Trellis runs the engine, and the type knows accounts,
@@ -41,10 +43,9 @@ func AccessTo(o specs.Owner, in Inputs) Access {
 	name := AccountSecretName(o.Base)
 	return Access{
 		children: []Child{{
-			Object: specs.Secret(o, name, corev1.SecretTypeOpaque, a.data),
-			Retain: true,
-			// instance has a pattern that is made anew under the policy Delete not find what the one before left.
-			Generate: map[string]Generator{"password": {Bytes: 24}, "instance": {Bytes: 6}},
+			Object:   specs.Secret(o, name, corev1.SecretTypeOpaque, a.data),
+			Retain:   true,
+			Generate: a.generate,
 		}},
 		init: []corev1.Container{accountContainer(in)},
 		volumes: []corev1.Volume{
@@ -64,13 +65,23 @@ func accountOf(o specs.Owner, in Inputs) (account, bool) {
 	}
 	host := specs.Host(EngineBase(in.Engine.Name), o.Namespace, in.ClusterDomain)
 	switch in.Engine.Type {
+	case v1alpha1.EngineNATS:
+		// The account is its seed: one that is made anew has another, and finds nothing of the one before.
+		return account{
+			data:     map[string]string{"uri": NATSURI(EngineBase(in.Engine.Name), o.Namespace, in.ClusterDomain)},
+			generate: map[string]Generator{planeconfig.KeySeed: {Bytes: planeconfig.NATSSeedBytes}},
+		}, true
 	case v1alpha1.EnginePostgreSQL:
 		database := o.Base + ".${instance}"
-		return account{data: map[string]string{
-			"username": o.Base,
-			"database": database,
-			"uri":      fmt.Sprintf("postgres://%s:${password}@%s:5432/%s?sslmode=disable", o.Base, host, database),
-		}}, true
+		return account{
+			data: map[string]string{
+				"username": o.Base,
+				"database": database,
+				"uri":      fmt.Sprintf("postgres://%s:${password}@%s:5432/%s?sslmode=disable", o.Base, host, database),
+			},
+			// instance has a pattern that is made anew under the policy Delete not find what the one before left.
+			generate: map[string]Generator{"password": {Bytes: 24}, "instance": {Bytes: 6}},
+		}, true
 	default:
 		return account{}, false
 	}

@@ -25,6 +25,11 @@ func TestAccessTo(t *testing.T) {
 			"postgres://rooms-rtg:${password}@c-pgsql-eng.apps.svc.cluster.local:5432/rooms-rtg.${instance}?sslmode=disable",
 			map[string]string{"engine": "rooms-rtg-account", "engine-admin": "c-pgsql-eng-binding"},
 		},
+		"an account of NATS": {
+			EngineInput{Type: v1alpha1.EngineNATS, Name: "c-nats", BindingSecret: "c-nats-eng-binding"},
+			"nats://c-nats-eng-pods.apps.svc.cluster.local:4222",
+			map[string]string{"engine": "rooms-rtg-account", "engine-admin": "c-nats-eng-binding"},
+		},
 		"an engine of others": {
 			EngineInput{Type: v1alpha1.EnginePostgreSQL, Name: "c-pgsql", BindingSecret: "c-pgsql-eng-binding", External: true},
 			"", map[string]string{"engine": "c-pgsql-eng-binding"},

@@ -51,6 +51,7 @@ func newRoot(stderr io.Writer) *cobra.Command {
 		return slog.LevelInfo
 	}
 	root.AddCommand(accountCommand(stderr, level))
+	root.AddCommand(natsConfigCommand())
 	root.AddCommand(patternCommand(stderr, level, pattern{
 		use: "realtime-gateway", kind: "RealtimeGateway", title: "Realtime gateway",
 		short:   "Serve a RealtimeGateway: rooms over polling, Server-Sent Events and WebSocket",

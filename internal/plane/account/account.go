@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
 // How long to wait between two attempts, doubling.
@@ -40,6 +42,7 @@ func (p permanent) Unwrap() error { return p.error }
 type maker func(ctx context.Context, log *slog.Logger, admin, account files) error
 
 var makers = map[string]maker{
+	"NATS":       natsAccount,
 	"PostgreSQL": postgresAccount,
 }
 
@@ -74,11 +77,11 @@ func Ensure(ctx context.Context, r Request) error {
 func attempt(ctx context.Context, r Request, ensure maker) error {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	admin, err := readFiles(r.Admin, "uri", "previousPassword", "ca.crt")
+	admin, err := readFiles(r.Admin, "uri", "previousPassword", "ca.crt", planeconfig.KeyOperatorSeed, planeconfig.KeySystemSeed)
 	if err != nil {
 		return fmt.Errorf("read the engine's binding: %w", err)
 	}
-	account, err := readFiles(r.Account, "username", "password", "database", "uri")
+	account, err := readFiles(r.Account, "username", "password", "database", "uri", planeconfig.KeySeed)
 	if err != nil {
 		return fmt.Errorf("read the account: %w", err)
 	}

@@ -29,9 +29,10 @@ func engineRows() []row {
 			allowed("five replicas", set("spec.provisioned.replicas", int64(5))),
 			refused("two replicas", set("spec.provisioned.replicas", int64(2)), rule("spec", odd)),
 			allowed("a PostgreSQL of two", patch(`spec: {type: PostgreSQL, provisioned: {replicas: 2}}`)),
-			refused("no replica", patch(`spec: {type: PostgreSQL, provisioned: {replicas: 0}}`),
+			refused("two replicas of NATS", patch(`spec: {type: NATS, provisioned: {replicas: 2}}`), rule("spec", odd)),
+			refused("no replica", set("spec.provisioned.replicas", int64(0)), rule("spec", odd),
 				"spec.provisioned.replicas: Invalid value: 0: spec.provisioned.replicas in body should be greater than or equal to 1"),
-			refused("too many replicas", patch(`spec: {type: PostgreSQL, provisioned: {replicas: 8}}`),
+			refused("too many replicas", set("spec.provisioned.replicas", int64(8)), rule("spec", odd),
 				"spec.provisioned.replicas: Invalid value: 8: spec.provisioned.replicas in body should be less than or equal to 7"),
 			refused("provisioned and external", patch(`spec: {provisioned: {}, external: {secretRef: {name: redis}}}`),
 				rule("spec", "an Engine is either provisioned or external: remove one of them")),
@@ -50,6 +51,8 @@ func engineUpdates() []row {
 		moved   = "an Engine can not change between provisioned and external: create another Engine and point your patterns at it"
 	)
 	const fewer = "replicas can not be lowered, as the primary may be on any of them: create another Engine and point your patterns at it"
+	const alone = "a NATS of one can not become a cluster, which could not take over its data: create another Engine and point your patterns at it"
+	const typed = "type can not be changed: create another Engine and point your patterns at it"
 	replicas := func(n int64) change { return set("spec.provisioned.replicas", n) }
 	sized := patch(`spec: {provisioned: {storage: {size: 1Gi, storageClassName: fast}}}`)
 	none := patch(`{}`)
@@ -73,6 +76,9 @@ func engineUpdates() []row {
 		updated("more replicas", replicas(1), replicas(3)),
 		updated("fewer replicas", replicas(3), replicas(1), rule("spec", fewer)),
 		updated("fewer read replicas", patch(`spec: {type: PostgreSQL, provisioned: {replicas: 3}}`), replicas(1)),
+		updated("more replicas of a cluster of NATS", patch(`spec: {type: NATS, provisioned: {replicas: 3}}`), replicas(5)),
+		updated("more replicas of a NATS of one", patch(`spec: {type: NATS, provisioned: {replicas: 1}}`), replicas(3), rule("spec", alone)),
+		updated("another type", none, set("spec.type", "NATS"), ruleOf("spec.type", "NATS", typed)),
 		updated("another class", none, patch(`spec: {className: other}`)),
 	}
 }
