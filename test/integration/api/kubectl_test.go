@@ -59,7 +59,8 @@ func TestKubectl(t *testing.T) {
 		args, want []string
 	}{
 		{"rtg", namespaced("rtg"), gateways},
-		{"patterns", namespaced("patterns"), gateways},
+		{"patterns", namespaced("patterns"), []string{gateways[0], "realtimegateway.patterns.trellis.dev/" + gateways[1]}},
+		{"jq", namespaced("jq"), []string{"No resources found in " + g.Namespace + " namespace."}},
 		{"eng", namespaced("eng"), []string{"NAME READY REASON TYPE VERSION AGE", "store Unknown Pending Redis AGE"}},
 		{"pclass", []string{"get", "pclass"}, []string{"NAME DEFAULT PLANE ENGINES DELETION AGE", "standard true v0.1.0 NATS Retain AGE"}},
 		{"trellis", namespaced("trellis", "-o", "name"), []string{
