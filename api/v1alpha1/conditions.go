@@ -130,6 +130,8 @@ const (
 	ConditionCredentialsRotated = "CredentialsRotated"
 	// ReasonCredentialsRotated surfaces when the credentials were made anew.
 	ReasonCredentialsRotated = "CredentialsRotated"
+	// ReasonRotationUnsupported surfaces for credentials that are who the engine is; the message says what to do.
+	ReasonRotationUnsupported = "RotationUnsupported"
 	// ReasonRotationWaiting surfaces while the credentials can not be made anew yet; the message says why.
 	ReasonRotationWaiting = "RotationWaiting"
 	// ReasonRotatedElsewhere surfaces for credentials that Trellis did not make; the message says what to do.

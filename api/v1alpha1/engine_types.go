@@ -12,6 +12,7 @@ import (
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.provisioned) || !has(oldSelf.provisioned.storage) || (has(self.provisioned) && has(self.provisioned.storage))",message="storage can grow and not be taken away: set it as it was, or larger"
 // +kubebuilder:validation:XValidation:rule="self.type == 'PostgreSQL' || !has(self.provisioned) || !has(self.provisioned.replicas) || self.provisioned.replicas in [1, 3, 5]",message="replicas must be 1, 3 or 5: a fail-over needs the majority of an odd number"
 // +kubebuilder:validation:XValidation:rule="self.type == 'PostgreSQL' || !has(self.provisioned) || !has(self.provisioned.replicas) || !has(oldSelf.provisioned) || !has(oldSelf.provisioned.replicas) || self.provisioned.replicas >= oldSelf.provisioned.replicas",message="replicas can not be lowered, as the primary may be on any of them: create another Engine and point your patterns at it"
+// +kubebuilder:validation:XValidation:rule="self.type != 'NATS' || !has(self.provisioned) || !has(self.provisioned.replicas) || !has(oldSelf.provisioned) || !has(oldSelf.provisioned.replicas) || oldSelf.provisioned.replicas != 1 || self.provisioned.replicas == 1",message="a NATS of one can not become a cluster, which could not take over its data: create another Engine and point your patterns at it"
 // +kubebuilder:validation:XValidation:rule="!has(self.sinks) || size(self.sinks) == 0",message="an Engine sends no events: remove sinks"
 type EngineSpec struct {
 	PatternSpec `json:",inline"`
@@ -40,7 +41,7 @@ type ProvisionedEngine struct {
 	Image string `json:"image,omitempty"`
 
 	// replicas of the engine, 1 to 7. Of NATS and Redis 1, or 3 or 5 with automatic fail-over, of which 1 or 2
-	// may be lost at once; they can be raised, and not lowered. Of PostgreSQL the primary and its read
+	// may be lost at once; they can be raised, of NATS from 3 to 5 alone, and not lowered. Of PostgreSQL the primary and its read
 	// replicas. Default: the class's.
 	// +optional
 	// +kubebuilder:validation:Minimum=1

@@ -26,15 +26,18 @@ type Driver interface {
 
 // drivers is the one list of them.
 var drivers = map[v1alpha1.EngineType]Driver{
+	v1alpha1.EngineNATS:  natsDriver{},
 	v1alpha1.EngineRedis: redisDriver{},
 }
 
 // Request is what a provisioned engine is planned from: the Engine's own
 // settings, and the class's where it has none.
 type Request struct {
-	Owner    specs.Owner
-	Image    string
-	Replicas int32
+	Owner specs.Owner
+	Image string
+	// PlaneImage is that of the class's plane, whose subcommands prepare what an engine's image can not.
+	PlaneImage string
+	Replicas   int32
 	// Wanted is how many are asked for; fewer than there are is of no effect.
 	Wanted  int32
 	Storage v1alpha1.Storage

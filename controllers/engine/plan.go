@@ -69,6 +69,8 @@ func plan(e *v1alpha1.Engine, in pattern.Inputs) (pattern.Plan, error) {
 	switch {
 	case r.Wanted < r.Replicas:
 		out.Recommendation = fmt.Sprintf("fewer replicas are asked for (%d) and all %d are kept, as the primary may be on any of them: create another Engine to have fewer", r.Wanted, r.Replicas)
+	case r.Wanted > r.Replicas:
+		out.Recommendation = fmt.Sprintf("%d replicas are asked for and the one is kept, as a cluster can not take over its data: create another Engine to have more", r.Wanted)
 	case in.Consumers == 0:
 		out.Recommendation = "no pattern uses this Engine: delete it if none is to come"
 	}

@@ -42,12 +42,12 @@ func request(e *v1alpha1.Engine, in pattern.Inputs) Request {
 		own = &v1alpha1.ProvisionedEngine{}
 	}
 	r := Request{
-		Owner:  owner(e),
-		Image:  entry.Image,
-		Wanted: wantedReplicas(own, entry),
-		// The primary may be on any member, so that none is taken away.
-		Replicas: max(wantedReplicas(own, entry), e.Status.Replicas),
-		Storage:  mergedStorage(own.Storage, entry.Storage),
+		Owner:      owner(e),
+		Image:      entry.Image,
+		PlaneImage: in.Class.Spec.Plane.Image + ":" + in.Class.Spec.Plane.Version,
+		Wanted:     wantedReplicas(own, entry),
+		Replicas:   replicas(e, wantedReplicas(own, entry)),
+		Storage:    mergedStorage(own.Storage, entry.Storage),
 		Resources: []*corev1.ResourceRequirements{
 			specs.ResourcesOf(e.Spec.PodTemplate), own.Resources, entry.Resources, specs.ResourcesOf(in.Class.Spec.PodDefaults),
 		},
@@ -59,6 +59,16 @@ func request(e *v1alpha1.Engine, in pattern.Inputs) Request {
 		r.Image = own.Image
 	}
 	return r
+}
+
+// replicas are those that are asked for, and never fewer than there are: the primary may be on any member.
+func replicas(e *v1alpha1.Engine, wanted int32) int32 {
+	switch e.Spec.Type {
+	case v1alpha1.EngineNATS:
+		return natsReplicas(wanted, e.Status.Replicas)
+	default:
+		return max(wanted, e.Status.Replicas)
+	}
 }
 
 func wantedReplicas(own *v1alpha1.ProvisionedEngine, entry *v1alpha1.EngineClass) int32 {

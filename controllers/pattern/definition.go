@@ -3,6 +3,7 @@ package pattern
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -101,6 +102,8 @@ type EngineInput struct {
 	Given bool
 	// Dedicated is true when the Engine belongs to this pattern alone.
 	Dedicated bool
+	// External is true when the Engine is run by others or, where there is none yet, would be.
+	External bool
 }
 
 // Plan is what a kind wants to exist.
@@ -241,7 +244,7 @@ func BindingSecretName(base string) string { return base + "-binding" }
 
 // EngineName is the name of the Engine that a need resolves to.
 func (n EngineNeed) EngineName(obj v1alpha1.Pattern, class *v1alpha1.PatternClass) string {
-	suffix := "-" + strings.ToLower(string(n.Type))
+	suffix := "-" + engineSuffix(n.Type)
 	switch s := n.Selection; {
 	case s != nil && s.Ref != nil:
 		return s.Ref.Name
@@ -252,16 +255,36 @@ func (n EngineNeed) EngineName(obj v1alpha1.Pattern, class *v1alpha1.PatternClas
 	}
 }
 
+// engineSuffix is short enough for the names of an Engine's pods.
+func engineSuffix(t v1alpha1.EngineType) string {
+	if t == v1alpha1.EnginePostgreSQL {
+		return "pgsql"
+	}
+	return strings.ToLower(string(t))
+}
+
 // Input resolves a need without looking anything up.
 func (n EngineNeed) Input(obj v1alpha1.Pattern, class *v1alpha1.PatternClass) *EngineInput {
 	name := n.EngineName(obj, class)
+	given := n.Selection != nil && n.Selection.Ref != nil
 	return &EngineInput{
 		Type:          n.Type,
 		Name:          name,
 		BindingSecret: BindingSecretName(EngineBase(name)),
-		Given:         n.Selection != nil && n.Selection.Ref != nil,
+		Given:         given,
 		Dedicated:     n.Selection != nil && n.Selection.Sharing == v1alpha1.EngineDedicated,
+		External:      !given && EngineExternal(&v1alpha1.Engine{Spec: v1alpha1.EngineSpec{Type: n.Type}}, class),
 	}
+}
+
+// EngineExternal is true when an Engine, or else its class, points at an engine elsewhere.
+func EngineExternal(e *v1alpha1.Engine, class *v1alpha1.PatternClass) bool {
+	if e.Spec.External != nil || e.Spec.Provisioned != nil || class == nil {
+		return e.Spec.External != nil
+	}
+	return slices.ContainsFunc(class.Spec.Engines, func(c v1alpha1.EngineClass) bool {
+		return c.Type == e.Spec.Type && c.External != nil
+	})
 }
 
 // EngineBase is what the names of an Engine's children start with.

@@ -132,6 +132,16 @@ func TestEngineInput(t *testing.T) {
 	}
 }
 
+func TestEngineNames(t *testing.T) {
+	for typ, want := range map[v1alpha1.EngineType]string{
+		v1alpha1.EngineNATS: "c-nats", v1alpha1.EnginePostgreSQL: "c-pgsql", v1alpha1.EngineRedis: "c-redis",
+	} {
+		if got := (EngineNeed{Type: typ}).EngineName(makeGateway("rooms").obj(), makeClass("c").obj()); got != want {
+			t.Errorf("the shared engine of type %s is %s, want %s", typ, got, want)
+		}
+	}
+}
+
 func TestDefinitionWithoutAProbe(t *testing.T) {
 	if got := gateways(Needs{}, nil).probe(t.Context(), makeGateway("rooms").obj(), Inputs{}, Observed{}); got != nil {
 		t.Errorf("probe says %v", got)

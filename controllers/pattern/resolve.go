@@ -151,7 +151,19 @@ func (r *Reconciler) resolveEngine(ctx context.Context, s *scope) error {
 			engine.Name, metav1.GetControllerOf(engine).Kind, metav1.GetControllerOf(engine).Name), false)
 	default:
 		s.engine = engine
+		return r.resolveExternal(ctx, s)
 	}
+	return nil
+}
+
+// resolveExternal looks at the class of the Engine in use, which may be another than the pattern's.
+func (r *Reconciler) resolveExternal(ctx context.Context, s *scope) error {
+	class := &v1alpha1.PatternClass{}
+	err := r.client.Get(ctx, client.ObjectKey{Name: classNameOf(s.engine)}, class)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("get the class of the engine: %w", err)
+	}
+	s.inputs.Engine.External = EngineExternal(s.engine, class)
 	return nil
 }
 

@@ -16,9 +16,10 @@ type Pod struct {
 	Owner Owner
 	// Container is the main container; its security context is set by Template.
 	Container corev1.Container
-	// Sidecars run beside it, with the same security context.
-	Sidecars []corev1.Container
-	Volumes  []corev1.Volume
+	// InitContainers end before it starts, and Sidecars run beside it, with the same security context.
+	InitContainers []corev1.Container
+	Sidecars       []corev1.Container
+	Volumes        []corev1.Volume
 	// Annotations of the template.
 	Annotations map[string]string
 	// ServiceAccount of the pods.
@@ -38,6 +39,10 @@ func (p Pod) Template() corev1.PodTemplateSpec {
 	for _, c := range p.Sidecars {
 		containers = append(containers, confined(c))
 	}
+	var first []corev1.Container
+	for _, c := range p.InitContainers {
+		first = append(first, confined(c))
+	}
 	template := corev1.PodTemplateSpec{
 		ObjectMeta: metav1.ObjectMeta{Labels: p.Owner.Labels(), Annotations: p.Annotations},
 		Spec: corev1.PodSpec{
@@ -54,6 +59,7 @@ func (p Pod) Template() corev1.PodTemplateSpec {
 	for _, o := range p.Overrides {
 		override(&template, o)
 	}
+	template.Spec.InitContainers = first
 	template.Spec.Containers = containers
 	return template
 }

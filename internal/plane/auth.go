@@ -24,7 +24,9 @@ type Identity struct {
 	Subject string
 	// Binding is true for the holder of the binding token.
 	Binding bool
-	Grant   Grant
+	// Worker is true for the holder of the worker token.
+	Worker bool
+	Grant  Grant
 	// ExpiresAt is zero when the identity does not expire.
 	ExpiresAt time.Time
 }
@@ -33,6 +35,8 @@ type Identity struct {
 type Authenticator struct {
 	binding *Secret
 	minted  *mintedTokens
+	// worker is nil where there is no worker token.
+	worker *Secret
 	// outside and anonymous change while the plane runs; nil where there is none.
 	outside   atomic.Pointer[outsideTokens]
 	anonymous atomic.Pointer[Grant]
@@ -54,6 +58,11 @@ func NewAuthenticator(ctx context.Context, cfg planeconfig.Auth, audience string
 		return nil, fmt.Errorf("signing key: %w", err)
 	}
 	a := &Authenticator{binding: binding, minted: &mintedTokens{key: signing, audience: audience, now: now}, ctx: ctx, now: now, log: log}
+	if cfg.WorkerTokenFile != "" {
+		if a.worker, err = OpenSecret(cfg.WorkerTokenFile, cfg.PreviousWorkerTokenFile, now); err != nil {
+			return nil, fmt.Errorf("worker token: %w", err)
+		}
+	}
 	return a, a.Apply(cfg)
 }
 
@@ -93,6 +102,9 @@ func (a *Authenticator) applyJWT(cfg *planeconfig.JWT) error {
 // secrets are those that are to be watched.
 func (a *Authenticator) secrets() []*Secret {
 	out := []*Secret{a.binding, a.minted.key}
+	if a.worker != nil {
+		out = append(out, a.worker)
+	}
 	if outside := a.outside.Load(); outside != nil && outside.secret != nil {
 		out = append(out, outside.secret)
 	}
@@ -104,7 +116,14 @@ func (a *Authenticator) Token(ctx context.Context, token string) (Identity, *Pro
 	if a.binding.Matches(token) {
 		return Identity{Binding: true, Grant: Grant{All: true}}, nil
 	}
+	if a.isWorker(token) {
+		return Identity{Worker: true, Grant: Grant{Grant: planeconfig.Grant{Rights: []string{RightWork}}}}, nil
+	}
 	return a.clientToken(ctx, token)
+}
+
+func (a *Authenticator) isWorker(token string) bool {
+	return a.worker != nil && a.worker.Matches(token)
 }
 
 func (a *Authenticator) clientToken(ctx context.Context, token string) (Identity, *Problem) {
@@ -150,8 +169,8 @@ func (a *Authenticator) Request(r *http.Request) (*http.Request, Identity, *Prob
 		id, problem := a.Anonymous()
 		return r, id, problem
 	}
-	if a.binding.Matches(token) {
-		return r, Identity{}, problemInvalidToken("the binding token was sent in a URL, where proxies log it: rotate it, and use a client token from POST /v1/tokens in URLs")
+	if a.binding.Matches(token) || a.isWorker(token) {
+		return r, Identity{}, problemInvalidToken("the binding's or the workers' token was sent in a URL, where proxies log it: rotate it, and use a client token from POST /v1/tokens in URLs")
 	}
 	id, problem := a.clientToken(r.Context(), token)
 	return r, id, problem

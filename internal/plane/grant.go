@@ -16,6 +16,15 @@ const (
 	RightPresence = "presence"
 )
 
+// Rights of a queue, which has no rooms.
+const (
+	RightSubmit = "submit"
+	RightRead   = "read"
+	RightManage = "manage"
+	// RightWork is to lease jobs and to end those leases.
+	RightWork = "work"
+)
+
 // Bounds of a grant.
 const (
 	maxGrantRooms = 64
@@ -42,6 +51,9 @@ func (g Grant) Allows(right, room string) bool {
 		return room == pattern || wild && strings.HasPrefix(room, prefix)
 	})
 }
+
+// Has reports whether right is held, where rights are not for rooms.
+func (g Grant) Has(right string) bool { return g.All || slices.Contains(g.Rights, right) }
 
 // CheckGrant reports what is wrong with a grant that somebody asks for.
 func CheckGrant(g planeconfig.Grant) []ProblemError {

@@ -45,10 +45,12 @@ func (t *turn) end() {
 }
 
 // Hold gives the request's slot back early: for a response that is held open,
-// and is bounded by the limits on connections instead.
+// and is bounded by the limits on connections instead. Its body has been read.
 func Hold(ctx context.Context) {
 	if s := scopeOf(ctx); s != nil {
+		s.held = true
 		s.turn.end()
+		s.body.end()
 	}
 }
 

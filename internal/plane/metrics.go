@@ -102,7 +102,7 @@ func (m *Metrics) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := scopeOf(r.Context())
 		next.ServeHTTP(w, r)
-		if heldOpen(r) {
+		if s.held || heldOpen(r) {
 			return
 		}
 		m.timesOf(methodLabel(r.Method), cmp.Or(s.route.RoutePattern(), "other"), s.answer.status()).Observe(time.Since(s.began).Seconds())

@@ -31,8 +31,32 @@ type TokenReply struct {
 	ExpiresAt time.Time `json:"expiresAt" doc:"When it ends; a connection that was opened with it ends too."`
 }
 
-type tokenInput struct {
-	Body TokenRequest
+// Asked is what a request for a client token asks for.
+type Asked struct {
+	Grant        planeconfig.Grant
+	TTL, Subject string
+}
+
+// TokenBody is the body of a request for a client token, in the words of a service.
+type TokenBody interface {
+	// Asks returns what is asked for, or what is wrong with it.
+	Asks() (Asked, *Problem)
+}
+
+// Asks implements TokenBody.
+func (r TokenRequest) Asks() (Asked, *Problem) {
+	grant := planeconfig.Grant{Rooms: r.Rooms, Rights: r.Rights}
+	if len(grant.Rights) == 0 {
+		grant.Rights = []string{RightSubscribe}
+	}
+	if errs := CheckGrant(grant); len(errs) > 0 {
+		return Asked{}, Invalid("the rooms or rights asked for are not valid", errs...)
+	}
+	return Asked{Grant: grant, TTL: r.TTL, Subject: r.Subject}, nil
+}
+
+type tokenInput[B TokenBody] struct {
+	Body B
 }
 
 type tokenOutput struct {
@@ -40,47 +64,41 @@ type tokenOutput struct {
 	Body         TokenReply
 }
 
-func (p *Plane) registerTokens() {
+// OfferTokens has the holder of the binding token mint client tokens that say what B can ask for.
+func OfferTokens[B TokenBody](p *Plane) {
 	huma.Register(p.API, huma.Operation{
 		OperationID:   "create-token",
 		Method:        http.MethodPost,
 		Path:          "/v1/tokens",
 		Summary:       "Mint a client token",
-		Description:   "Needs the binding token. The token minted is short-lived, good for the rooms and rights named, and safe to hand to a browser.",
+		Description:   "Needs the binding token. The token minted is short-lived, good for what is named, and safe to hand to a browser.",
 		Tags:          []string{"tokens"},
 		DefaultStatus: http.StatusCreated,
 		MaxBodyBytes:  16 << 10,
 		Errors:        []int{400, 401, 403},
-	}, p.createToken)
+	}, func(ctx context.Context, in *tokenInput[B]) (*tokenOutput, error) {
+		if problem := NeedBinding(ctx); problem != nil {
+			return nil, problem
+		}
+		asked, problem := in.Body.Asks()
+		if problem != nil {
+			return nil, problem
+		}
+		return p.createToken(asked)
+	})
 }
 
-func (p *Plane) createToken(ctx context.Context, in *tokenInput) (*tokenOutput, error) {
-	if problem := NeedBinding(ctx); problem != nil {
-		return nil, problem
-	}
+func (p *Plane) createToken(asked Asked) (*tokenOutput, error) {
 	ttl := DefaultTokenTTL
-	if in.Body.TTL != "" {
+	if asked.TTL != "" {
 		var err error
-		if ttl, err = time.ParseDuration(in.Body.TTL); err != nil || ttl < MinTokenTTL || ttl > MaxTokenTTL {
-			return nil, problemInvalid("ttl must be a duration such as 15m, from 10s to 24h", ProblemError{Location: "body.ttl", Message: "not a duration from 10s to 24h"})
+		if ttl, err = time.ParseDuration(asked.TTL); err != nil || ttl < MinTokenTTL || ttl > MaxTokenTTL {
+			return nil, Invalid("ttl must be a duration such as 15m, from 10s to 24h", ProblemError{Location: "body.ttl", Message: "not a duration from 10s to 24h"})
 		}
 	}
-	grant := planeconfig.Grant{Rooms: in.Body.Rooms, Rights: in.Body.Rights}
-	if len(grant.Rights) == 0 {
-		grant.Rights = []string{RightSubscribe}
-	}
-	if errs := CheckGrant(grant); len(errs) > 0 {
-		return nil, problemInvalid("the rooms or rights asked for are not valid", errs...)
-	}
-	token, expires, err := p.auth.minted.mint(in.Body.Subject, grant, ttl)
+	token, expires, err := p.auth.minted.mint(asked.Subject, asked.Grant, ttl)
 	if err != nil {
 		return nil, err
 	}
 	return &tokenOutput{CacheControl: "no-store", Body: TokenReply{Token: token, ExpiresAt: expires.UTC()}}, nil
-}
-
-func problemInvalid(detail string, errs ...ProblemError) *Problem {
-	p := NewProblem(http.StatusBadRequest, "invalid-request", "The request is not valid", detail)
-	p.Errors = errs
-	return p
 }

@@ -134,6 +134,13 @@ func WriteProblem(w http.ResponseWriter, p *Problem) {
 	_, _ = w.Write(append(body, '\n'))
 }
 
+// Invalid is the problem of a request that breaks the contract; detail says what to change.
+func Invalid(detail string, errs ...ProblemError) *Problem {
+	p := NewProblem(http.StatusBadRequest, "invalid-request", "The request is not valid", detail)
+	p.Errors = errs
+	return p
+}
+
 // statusProblems names the problems that the typed layer reports by status only.
 var statusProblems = map[int][2]string{
 	http.StatusBadRequest:            {"invalid-request", "The request is not valid"},

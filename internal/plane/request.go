@@ -53,6 +53,7 @@ func bound(maxBody int64) func(http.Handler) http.Handler {
 // heldOpen tells streams and sockets, which last as long as their client does.
 func heldOpen(r *http.Request) bool {
 	return r.URL.Path == "/v1/stream" || r.URL.Path == "/v1/ws" || r.URL.Path == "/connection/websocket" ||
+		r.URL.Path == "/v1/jobs:lease" || strings.HasPrefix(r.URL.Path, "/v1/jobs/") && strings.HasSuffix(r.URL.Path, "/events") ||
 		strings.Contains(r.URL.RawQuery, "wait") && r.URL.Query().Has("wait")
 }
 

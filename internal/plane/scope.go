@@ -27,6 +27,10 @@ type scope struct {
 	cause error
 	// turn is its slot, once it has one.
 	turn turn
+	// body is its body's share of the memory for bodies.
+	body share
+	// held is true once the request is held open.
+	held bool
 }
 
 type scopeKey struct{}

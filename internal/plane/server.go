@@ -33,6 +33,7 @@ type Plane struct {
 	onReload   []func(planeconfig.Config)
 	configFile configFile
 	inflight   *InFlight
+	bodies     *bodies
 	lingering  *lingering
 	tracing    *tracing
 	http       *http.Server
@@ -107,6 +108,7 @@ func New(cfg planeconfig.Config, opts Options) (*Plane, error) {
 		return nil, err
 	}
 	p.inflight = NewInFlight(cfg.HTTP.MaxInFlight, p.Metrics)
+	p.bodies = newBodies(cfg.HTTP, p.Metrics)
 	p.routes(opts)
 	return p, nil
 }
@@ -117,14 +119,13 @@ func (p *Plane) Auth() *Authenticator { return p.auth }
 func (p *Plane) routes(opts Options) {
 	root := chi.NewRouter()
 	root.Use(p.tracing.middleware, logRequests(p.Log), p.Metrics.observe, recoverPanics(p.Log),
-		plainPath, p.Origins.CORS, p.inflight.Limit, bound(p.Config.HTTP.MaxBodyBytes), p.authenticate)
+		plainPath, p.Origins.CORS, p.inflight.Limit, bound(p.Config.HTTP.MaxBodyBytes), p.authenticate, p.bodies.limit)
 	root.NotFound(notFound)
 	root.MethodNotAllowed(methodNotAllowed)
 	root.Get("/openapi.json", p.openAPI)
 	root.Get("/docs", p.docs)
 	p.Router = root
 	p.API = newAPI(root, opts.Title, opts.Version)
-	p.registerTokens()
 	p.http = p.server(scoped(root), p.Config.HTTP.Address)
 	p.http.WriteTimeout = BodyTimeout + writeTimeout
 

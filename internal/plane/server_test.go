@@ -92,6 +92,7 @@ func startPlane(t *testing.T, change func(*planeconfig.Config), service *testSer
 	if err != nil {
 		t.Fatal(err)
 	}
+	OfferTokens[TokenRequest](p)
 	if routes != nil {
 		routes(p)
 	}

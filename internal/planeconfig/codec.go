@@ -63,9 +63,16 @@ func (c *Config) setDefaults() {
 	if c.Auth.PreviousSigningKeyFile == "" {
 		c.Auth.PreviousSigningKeyFile = filepath.Join(filepath.Dir(c.Auth.SigningKeyFile), KeyPreviousSigningKey)
 	}
+	if c.Auth.WorkerTokenFile != "" && c.Auth.PreviousWorkerTokenFile == "" {
+		c.Auth.PreviousWorkerTokenFile = filepath.Join(filepath.Dir(c.Auth.WorkerTokenFile), KeyPreviousWorkerToken)
+	}
 	if c.HTTP.MaxBodyBytes == 0 {
 		c.HTTP.MaxBodyBytes = 1 << 20
 	}
+	if c.HTTP.MaxBodyBytesInFlight == 0 {
+		c.HTTP.MaxBodyBytesInFlight = 64 << 20
+	}
+	c.HTTP.MaxBodyBytesInFlight = max(c.HTTP.MaxBodyBytesInFlight, c.HTTP.MaxBodyBytes)
 	if c.HTTP.MaxInFlight == 0 {
 		c.HTTP.MaxInFlight = 1024
 	}
@@ -84,6 +91,7 @@ func (c Config) Validate() error {
 	need(c.Auth.SigningKeyFile != "", "auth.signingKeyFile must be set")
 	need(c.Engine.Type != "", "engine.type must be set")
 	need(c.Engine.Type == "Memory" || c.Engine.URIFile != "", "engine.uriFile must be set for engine %q", c.Engine.Type)
+	need(c.Jobs == nil || c.Auth.Anonymous == nil, "auth.anonymous is of no use to a JobQueue: nobody uses one without a token")
 	if r := c.Realtime; r != nil {
 		need(len(r.Protocols) > 0, "realtime.protocols must name at least one")
 		need(r.History.Size > 0 && r.History.TTL > 0, "realtime.history needs a size and a ttl above 0")

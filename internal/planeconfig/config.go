@@ -23,7 +23,9 @@ const (
 const (
 	KeyPreviousToken      = "previousToken"
 	KeyPreviousSigningKey = "previousSigningKey"
-	KeyPreviousPassword   = "previousPassword"
+	// KeyPreviousWorkerToken is that of a queue's own workers.
+	KeyPreviousWorkerToken = "previousWorkerToken"
+	KeyPreviousPassword    = "previousPassword"
 )
 
 // EventsPath is where a plane receives CloudEvents, as the pattern's status.address says.
@@ -60,6 +62,9 @@ type HTTP struct {
 	AdminAddress string `json:"adminAddress,omitempty"`
 	// MaxBodyBytes bounds a request's body; 1 MiB by default.
 	MaxBodyBytes int64 `json:"maxBodyBytes,omitempty"`
+	// MaxBodyBytesInFlight bounds the bodies of all requests that are served at once, together; 64 MiB by default, and
+	// never less than MaxBodyBytes. What is read of a body is in memory a few times over while it is served.
+	MaxBodyBytesInFlight int64 `json:"maxBodyBytesInFlight,omitempty"`
 	// MaxInFlight bounds the requests served at once, held-open streams aside; 1024 by default.
 	MaxInFlight int `json:"maxInFlight,omitempty"`
 	// AllowedOrigins of browsers (CORS and WebSocket), as scheme://host[:port]
@@ -78,6 +83,9 @@ type Auth struct {
 	SigningKeyFile string `json:"signingKeyFile"`
 	// WorkerTokenFile, where set, holds the token of a queue's own workers: they lease and end jobs, and no more.
 	WorkerTokenFile string `json:"workerTokenFile,omitempty"`
+	// PreviousWorkerTokenFile, where there is such a file, holds the one before; KeyPreviousWorkerToken beside
+	// WorkerTokenFile by default.
+	PreviousWorkerTokenFile string `json:"previousWorkerTokenFile,omitempty"`
 	// PreviousSigningKeyFile, where there is such a file, holds the key before: tokens signed with it are accepted;
 	// KeyPreviousSigningKey beside SigningKeyFile by default.
 	PreviousSigningKeyFile string `json:"previousSigningKeyFile,omitempty"`

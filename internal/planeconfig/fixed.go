@@ -12,6 +12,10 @@ func (c Config) Fixed() Config {
 		r.Limits = Limits{MessageBytes: r.Limits.MessageBytes, QueueBytes: r.Limits.QueueBytes}
 		c.Realtime = &r
 	}
+	if c.Jobs != nil {
+		// All of a queue's settings are taken up while it runs.
+		c.Jobs = &Jobs{}
+	}
 	return c
 }
 

@@ -56,6 +56,34 @@ type Accepted struct {
 	Existing bool `json:"existing,omitempty" doc:"True when a submission with the same idempotency key had made this job."`
 }
 
+// Batch is up to 1,000 jobs to accept, in this order.
+type Batch struct {
+	Jobs []Submission `json:"jobs" minItems:"1" maxItems:"1000"`
+}
+
+// BatchReply says what became of the jobs of a batch, in its order. Its status is 202 where all were accepted, else 207.
+type BatchReply struct {
+	Results []BatchResult `json:"results"`
+}
+
+// BatchResult is the job that a submission became, or the problem why it became none.
+type BatchResult struct {
+	ID       string   `json:"id,omitempty" doc:"UUIDv7 of the job."`
+	Status   Status   `json:"status,omitempty"`
+	Existing bool     `json:"existing,omitempty"`
+	Problem  *Refusal `json:"problem,omitempty"`
+}
+
+// Refusal is an RFC 9457 problem document: why a job of a batch was not accepted.
+type Refusal struct {
+	Type   string `json:"type" doc:"A stable URI that names the kind of problem."`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail" doc:"What is wrong, and what to change."`
+	// RetryAfter is in seconds.
+	RetryAfter int `json:"retryAfter,omitempty" doc:"Seconds to wait before trying again."`
+}
+
 // Job is what a queue knows of a job, its payload and its result's content aside.
 type Job struct {
 	ID              string            `json:"id"`

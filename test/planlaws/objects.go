@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -88,7 +89,7 @@ func mountProblems(w workload, plan pattern.Plan) []string {
 			out = append(out, unless(makes(plan, "Secret", v.Secret.SecretName), "it mounts Secret %s, which the plan does not make", v.Secret.SecretName)...)
 		}
 	}
-	for _, c := range w.template.Spec.Containers {
+	for _, c := range slices.Concat(w.template.Spec.InitContainers, w.template.Spec.Containers) {
 		for _, m := range c.VolumeMounts {
 			claimed := m.Name == "data"
 			out = append(out, unless(volumes[m.Name] || claimed, "container %s mounts %s, which is no volume", c.Name, m.Name)...)

@@ -38,8 +38,11 @@ func workloadOf(child pattern.Child) (workload, bool) {
 // podProblems are what law 9 has against the pods of a workload.
 func podProblems(w workload, plan pattern.Plan) []string {
 	out := restrictedProblems(w)
-	for _, c := range append(w.template.Spec.InitContainers, w.template.Spec.Containers...) {
+	for _, c := range w.template.Spec.InitContainers {
 		out = append(out, containerProblems(c)...)
+	}
+	for _, c := range w.template.Spec.Containers {
+		out = append(append(out, containerProblems(c)...), probeProblems(c)...)
 	}
 	spec := w.template.Spec
 	out = append(out, unless(len(spec.TopologySpreadConstraints) > 0, "its pods are not spread")...)
@@ -69,12 +72,15 @@ func containerProblems(c corev1.Container) []string {
 		out = append(out, unless(!limit.IsZero(), "container %s has no limit of %s", c.Name, name)...)
 		out = append(out, unless(request.Cmp(limit) <= 0, "container %s requests more %s than its limit", c.Name, name)...)
 	}
-	out = append(out, unless(c.StartupProbe != nil, "container %s has no startup probe", c.Name)...)
-	out = append(out, unless(c.ReadinessProbe != nil, "container %s has no readiness probe", c.Name)...)
-	out = append(out, unless(c.LivenessProbe != nil, "container %s has no liveness probe", c.Name)...)
 	out = append(out, unless(strings.ContainsAny(c.Image, ":@"), "the image of container %s has no tag or digest", c.Name)...)
 	return append(out, unless(c.SecurityContext != nil && ptr.Deref(c.SecurityContext.ReadOnlyRootFilesystem, false),
 		"container %s can write to its root file system", c.Name)...)
+}
+
+func probeProblems(c corev1.Container) []string {
+	out := unless(c.StartupProbe != nil, "container %s has no startup probe", c.Name)
+	out = append(out, unless(c.ReadinessProbe != nil, "container %s has no readiness probe", c.Name)...)
+	return append(out, unless(c.LivenessProbe != nil, "container %s has no liveness probe", c.Name)...)
 }
 
 func hasBudget(w workload, plan pattern.Plan) bool {

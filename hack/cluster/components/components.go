@@ -43,6 +43,7 @@ const (
 	runc       = "github.com/opencontainers/runc"
 	etcd       = "go.etcd.io/etcd/server/v3"
 	coredns    = "github.com/coredns/coredns"
+	natsServer = "github.com/nats-io/nats-server/v2"
 )
 
 // All lists every executable, those first that integration tests need too.
@@ -66,6 +67,7 @@ func All() []Recipe {
 		{Name: "runc", Folder: "runc", Module: runc, Package: runc, Static: true,
 			Tags: []string{"seccomp", "netgo", "osusergo"}, LinkVars: []string{"main.version={version}"}},
 		{Name: "coredns", Folder: "coredns", Module: coredns, Package: "."},
+		{Name: "nats-server", Folder: "nats-server", Module: natsServer, Package: natsServer},
 		{Name: "pause", Folder: "pause", CSource: "pause.c", CVersion: "3.10"},
 	}
 }

@@ -19,6 +19,8 @@ var (
 	ErrState = errors.New("the job's status does not allow it")
 	// ErrFull: as many jobs wait as the limits allow.
 	ErrFull = errors.New("the queue is full")
+	// ErrCursor: the cursor is none that List gave.
+	ErrCursor = errors.New("not a cursor of this list")
 	// ErrKeyReused: the idempotency key stands for another payload.
 	ErrKeyReused = errors.New("the idempotency key was used for another job")
 )
@@ -39,17 +41,20 @@ type Store interface {
 
 	// Get returns a job with its attempts and, where it has one, its result.
 	Get(ctx context.Context, id string) (jobs.Job, error)
-	// List returns jobs that match, the newest first, without attempts and results. cursor is "" or what the page before gave.
+	// List returns jobs that match, the newest first, without attempts and results. cursor is "" or what the page
+	// before gave; strangers send what they like, and get ErrCursor.
 	List(ctx context.Context, f jobs.Filter, cursor string, limit int) (jobs.Page, error)
 
-	// Lease hands out at most q.Max jobs that are due, and does not wait. Priorities share by their weights; of one
-	// ordering key the oldest job that is not at its end goes first and alone. Where the settings bound the rate of
-	// starts, all replicas together keep to it.
-	Lease(ctx context.Context, now time.Time, q LeaseQuery) ([]Leased, error)
+	// Lease hands out jobs that are due, and does not wait: leased[i], at most queries[i].Max, belongs to queries[i], and
+	// earlier queries go first. Priorities share by their weights; of one ordering key the oldest job that is not at its
+	// end goes first and alone. Where the settings bound the rate of starts, all replicas together keep to it; again is
+	// then when more may start, and zero where only a Change that is Due brings more.
+	Lease(ctx context.Context, now time.Time, queries []LeaseQuery) (leased [][]Leased, again time.Time, err error)
 	// Extend keeps a lease until now + the lease's length, notes progress, and tells whether to stop.
 	Extend(ctx context.Context, now time.Time, c Claim, p *jobs.Progress) (expires time.Time, cancelled bool, err error)
-	// Complete ends a job as succeeded. A second one with the same claim returns the job as it is, as its answer may have been lost.
-	Complete(ctx context.Context, now time.Time, c Claim, result Body) (jobs.Job, error)
+	// Complete ends jobs as succeeded: results[i] belongs to batch[i]. A second one with the same claim returns the job as it
+	// is, as its answer may have been lost. The jobs come without attempts and results.
+	Complete(ctx context.Context, now time.Time, batch []Completion) (results []CompleteResult, err error)
 	// Fail ends an attempt: the job is tried again at verdict.RetryAt, or dead, or cancelled. As with Complete, again is no fault.
 	Fail(ctx context.Context, now time.Time, c Claim, f Failure) (jobs.Job, error)
 	// Release hands a job back as it was before the lease: the attempt does not count.
@@ -71,14 +76,15 @@ type Store interface {
 	SetPaused(ctx context.Context, paused bool) error
 
 	// Sweep ends what is over: leases that ran out (lost) and attempts past their deadline (timeout) as Fail would, jobs and results
-	// past their keeping. It does a bounded piece of work and returns when it is to be called next at the latest.
-	Sweep(ctx context.Context, now time.Time) (next time.Time, err error)
+	// past their keeping. It does a bounded piece of work and tells when it is to be called next at the latest.
+	Sweep(ctx context.Context, now time.Time) (Swept, error)
 
 	// Changes tells of every change of a job and of every job that comes due, made by any replica, until ctx ends. A slow
 	// reader misses some: then it gets one Change with Missed set. The channel is closed at the end.
 	Changes(ctx context.Context) <-chan Change
 
-	// Events are the CloudEvents that a sink has not got yet, in order per job, leased to the caller for ttl so that replicas share the work.
+	// Events are the CloudEvents that a sink has not got yet, in order per job, leased to the caller for ttl so that replicas
+	// share the work: while one of a job's events is leased to another caller, none of that job's are handed out.
 	Events(ctx context.Context, now time.Time, sink string, max int, ttl time.Duration) ([]Event, error)
 	// Sent forgets events that a sink has got, or that are given up.
 	Sent(ctx context.Context, sink string, ids []string) error
@@ -117,6 +123,14 @@ type Settings struct {
 type Body struct {
 	ContentType string
 	Data        []byte
+}
+
+// Swept is what a sweep did.
+type Swept struct {
+	// Next is when to sweep again at the latest.
+	Next time.Time
+	// Lost leases and TimedOut attempts that were ended; Dead of those jobs are at their end.
+	Lost, TimedOut, Dead int
 }
 
 // NewJob is a checked submission.
@@ -164,6 +178,18 @@ type Leased struct {
 type Claim struct {
 	ID    string
 	Token int64
+}
+
+// Completion ends an attempt with a result.
+type Completion struct {
+	Claim
+	Result Body
+}
+
+// CompleteResult is the job that was completed, or why it was not: ErrNotFound, ErrFenced or ErrState.
+type CompleteResult struct {
+	Job jobs.Job
+	Err error
 }
 
 // Failure is why an attempt ended.

@@ -26,7 +26,7 @@ type command struct {
 // connection; one that asks for something not possible is answered.
 func parseCommand(data []byte) (command, *plane.Problem) {
 	var c command
-	return c, decodeStrict(data, &c)
+	return c, plane.DecodeStrict(data, &c)
 }
 
 // socketClient runs what a client sends over its socket.

@@ -137,6 +137,7 @@ func (g *Gateway) setLimits(l planeconfig.Limits) {
 }
 
 func (g *Gateway) routes() {
+	plane.OfferTokens[plane.TokenRequest](g.plane)
 	g.registerMessages()
 	g.registerPublish()
 	g.registerEvents()

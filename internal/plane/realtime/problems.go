@@ -59,9 +59,7 @@ func problemClientConnections(limit int) *plane.Problem {
 }
 
 func problemInvalid(detail string, errs ...plane.ProblemError) *plane.Problem {
-	p := plane.NewProblem(http.StatusBadRequest, "invalid-request", "The request is not valid", detail)
-	p.Errors = errs
-	return p
+	return plane.Invalid(detail, errs...)
 }
 
 func problemTakenBack() *plane.Problem {

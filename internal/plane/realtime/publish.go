@@ -5,13 +5,10 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/centrifugal/centrifuge"
 	"github.com/danielgtaylor/huma/v2"
@@ -182,7 +179,7 @@ func (g *Gateway) publishHandler(ctx context.Context, in *publishInput) (*publis
 // stored, so that nothing of a batch is published when a part of it is not valid.
 func (g *Gateway) decodePublish(body []byte, key string) (messages []NewMessage, single bool, problem *plane.Problem) {
 	var req PublishRequest
-	if problem := decodeStrict(body, &req); problem != nil {
+	if problem := plane.DecodeStrict(body, &req); problem != nil {
 		return nil, false, problem
 	}
 	single = req.Messages == nil
@@ -303,33 +300,6 @@ func (g *Gateway) checkReplay(node *centrifuge.Node, room string, at Position, m
 	}
 	return plane.NewProblem(http.StatusUnprocessableEntity, "idempotency-key-reused", "The idempotency key was used for another message",
 		"use a new key for a new message; the message published with this key is at position "+at.String())
-}
-
-func decodeStrict(body []byte, into any) *plane.Problem {
-	if !utf8.Valid(body) {
-		return problemInvalid("the body is not valid UTF-8")
-	}
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil {
-		return problemInvalid("the body is not valid: " + jsonFault(err))
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return problemInvalid("the body must be one JSON value, with nothing after it")
-	}
-	return nil
-}
-
-// jsonFault is the decoder's error without the names of our types.
-func jsonFault(err error) string {
-	var wrong *json.UnmarshalTypeError
-	if errors.As(err, &wrong) {
-		return fmt.Sprintf("%s cannot be a %s", wrong.Field, wrong.Value)
-	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return "it ends too early"
-	}
-	return err.Error()
 }
 
 func printable(s string) bool {

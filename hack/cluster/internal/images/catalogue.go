@@ -39,6 +39,11 @@ func Catalogue() []Spec {
 			Executables: map[string]string{"coredns": "/coredns"},
 		},
 		{
+			// The public image has nothing but this either: no shell, and no user of its own.
+			Settings:    Settings{Name: "docker.io/library/nats:2.15", Entrypoint: []string{"/nats-server"}, User: Identity{"nats", 1000}},
+			Executables: map[string]string{"nats-server": "/nats-server"},
+		},
+		{
 			Settings: Settings{Name: "docker.io/valkey/valkey:8.1", Cmd: []string{"valkey-server"}, WorkingDir: "/data",
 				Env: shellPath, User: Identity{"valkey", 999}},
 			Suite:    engineSuite,

@@ -15,14 +15,14 @@ func (s *State) cancel(c Cancel) Ended {
 	case j.status.terminal():
 		return Ended{Err: plane.ErrState}
 	case j.status == running && j.cancelRequested:
-		return Ended{Job: j.view(), Again: true}
+		return Ended{Job: s.show(j), Again: true}
 	case j.status == running:
 		j.cancelRequested = true
 	default:
 		s.finish(j, nanos(c.Now), cancelled)
 	}
 	s.changed(j, false)
-	return Ended{Job: j.view()}
+	return Ended{Job: s.show(j)}
 }
 
 func (s *State) retry(c Retry) Ended {
@@ -40,7 +40,7 @@ func (s *State) retry(c Retry) Ended {
 		return Ended{Err: plane.ErrState}
 	}
 	s.changed(j, s.leasable(j))
-	return Ended{Job: j.view()}
+	return Ended{Job: s.show(j)}
 }
 
 // renew starts a job that was at its end anew.

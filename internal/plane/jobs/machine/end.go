@@ -11,7 +11,7 @@ func (s *State) complete(c Complete) Ended {
 	j, err := s.claimed(c.Claim)
 	if err != nil {
 		s.dropUnless(j, c.Result)
-		return again(j, c.Claim, err, func(o jobs.Outcome) bool { return o == jobs.OutcomeSucceeded })
+		return s.again(j, c.Claim, err, func(o jobs.Outcome) bool { return o == jobs.OutcomeSucceeded })
 	}
 	now := nanos(c.Now)
 	j.end(now, jobs.OutcomeSucceeded, "", false)
@@ -21,7 +21,7 @@ func (s *State) complete(c Complete) Ended {
 	s.rates.note(now, completed, 1)
 	s.changed(j, false)
 	s.emit(j, now, jobs.EventSucceeded)
-	return Ended{Job: j.view()}
+	return Ended{Job: s.show(j)}
 }
 
 // dropUnless drops a result that was not taken, but not the one that the same command had taken before.
@@ -32,10 +32,10 @@ func (s *State) dropUnless(j *job, c Content) {
 }
 
 // again answers a command that comes once more with what it came to, and a fenced one with the error.
-func again(j *job, c plane.Claim, err error, same func(jobs.Outcome) bool) Ended {
+func (s *State) again(j *job, c plane.Claim, err error, same func(jobs.Outcome) bool) Ended {
 	if j != nil {
 		if outcome, ended := j.ended(c.Token); ended && same(outcome) {
-			return Ended{Job: j.view(), Again: true}
+			return Ended{Job: s.show(j), Again: true}
 		}
 	}
 	return Ended{Err: err}
@@ -49,7 +49,7 @@ func (s *State) finish(j *job, now int64, to status) {
 func (s *State) fail(c Fail) Ended {
 	j, err := s.claimed(c.Claim)
 	if err != nil {
-		return again(j, c.Claim, err, func(o jobs.Outcome) bool {
+		return s.again(j, c.Claim, err, func(o jobs.Outcome) bool {
 			return o != jobs.OutcomeSucceeded && o != jobs.OutcomeReleased && !c.Swept
 		})
 	}
@@ -67,7 +67,7 @@ func (s *State) fail(c Fail) Ended {
 	j.end(now, outcome, c.Error, c.Swept)
 	j.failure = c.Error
 	s.judge(j, now, verdict)
-	return Ended{Job: j.view()}
+	return Ended{Job: s.show(j)}
 }
 
 // judge has a verdict come true.
@@ -96,7 +96,7 @@ func (s *State) judge(j *job, now int64, v plane.Verdict) {
 func (s *State) release(c Release) Ended {
 	j, err := s.claimed(c.Claim)
 	if err != nil {
-		return again(j, c.Claim, err, func(o jobs.Outcome) bool { return o == jobs.OutcomeReleased })
+		return s.again(j, c.Claim, err, func(o jobs.Outcome) bool { return o == jobs.OutcomeReleased })
 	}
 	now := nanos(c.Now)
 	j.end(now, jobs.OutcomeReleased, "", false)
@@ -108,7 +108,7 @@ func (s *State) release(c Release) Ended {
 		s.move(j, queued)
 	}
 	s.changed(j, s.leasable(j))
-	return Ended{Job: j.view()}
+	return Ended{Job: s.show(j)}
 }
 
 func (s *State) purge(c Purge) int {

@@ -20,7 +20,7 @@ func (s *State) lease(c Lease) []Leased {
 			break
 		}
 		s.start(j, now, c.Worker)
-		out = append(out, leased(j))
+		out = append(out, s.leased(j))
 	}
 	return out
 }
@@ -43,11 +43,11 @@ func (s *State) start(j *job, now int64, worker string) {
 	s.emit(j, now, jobs.EventStarted)
 }
 
-func leased(j *job) Leased {
+func (s *State) leased(j *job) Leased {
 	return Leased{
 		Content: j.payload,
 		Leased: plane.Leased{
-			Job: j.view(), Token: j.token, Expires: instant(j.expires), Deadline: instant(j.deadline), TraceParent: j.traceParent,
+			Job: s.show(j), Token: j.token, Expires: instant(j.expires), Deadline: instant(j.deadline), TraceParent: j.traceParent,
 		},
 	}
 }
@@ -64,6 +64,12 @@ func (s *State) claimed(c plane.Claim) (*job, error) {
 	return j, nil
 }
 
+// Holds reports whether the claim's attempt is under way.
+func (s *State) Holds(c plane.Claim) bool {
+	_, err := s.claimed(c)
+	return err == nil
+}
+
 func (s *State) extend(c Extend) Extended {
 	j, err := s.claimed(c.Claim)
 	if err != nil {
@@ -77,6 +83,7 @@ func (s *State) extend(c Extend) Extended {
 	}
 	if c.Progress != nil {
 		p := *c.Progress
+		p.At = instant(nanos(p.At))
 		j.progress = &p
 		s.changed(j, false)
 		s.emit(j, now, jobs.EventProgress)

@@ -30,9 +30,17 @@ func NewReplica(c clock.WithTicker) *Replica {
 // Apply applies commands, in one step for readers, and returns their results and the references of contents that
 // no job has any more.
 func (r *Replica) Apply(commands ...Command) (results []any, dropped []string) {
+	return r.apply(commands, true)
+}
+
+// Follow applies commands that somebody else waits for.
+func (r *Replica) Follow(commands ...Command) { r.apply(commands, false) }
+
+func (r *Replica) apply(commands []Command, seen bool) (results []any, dropped []string) {
 	results = make([]any, len(commands))
 	var changes []plane.Change
 	r.mu.Lock()
+	r.state.unseen = !seen
 	for i, c := range commands {
 		result, effects := r.state.Apply(c)
 		results[i] = result

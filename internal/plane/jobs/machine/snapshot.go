@@ -9,7 +9,7 @@ import (
 
 // Snapshot is the whole state as bytes, for Restore.
 func (s *State) Snapshot() []byte {
-	x := &codec{bytes: []byte{Version}}
+	x := &codec{bytes: append(make([]byte, 0, s.room+s.room/8+1024), Version)}
 	x.head(s)
 	n := uint64(len(s.jobs))
 	x.uint(&n)
@@ -21,6 +21,7 @@ func (s *State) Snapshot() []byte {
 		}
 	}
 	x.tail(s)
+	s.room = len(x.bytes)
 	return x.bytes
 }
 

@@ -35,6 +35,10 @@ type State struct {
 	rates     rates
 
 	effects Effects
+	// unseen is true while nobody looks at results, which then are without jobs.
+	unseen bool
+	// room that the last snapshot took.
+	room int
 }
 
 // schedule is when a schedule last fired, and what it made.
@@ -72,6 +76,14 @@ func (s *State) Apply(c Command) (any, Effects) {
 	s.effects = Effects{}
 	result := c.apply(s)
 	return result, s.effects
+}
+
+// show is a job for a result.
+func (s *State) show(j *job) jobs.Job {
+	if s.unseen {
+		return jobs.Job{}
+	}
+	return j.view()
 }
 
 func (s *State) changed(j *job, due bool) {

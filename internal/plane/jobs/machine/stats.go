@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"time"
 
+	plane "github.com/trellis-dev/trellis/internal/plane/jobs"
 	"github.com/trellis-dev/trellis/pkg/jobs"
 )
 
@@ -89,7 +90,7 @@ func (s *State) List(f jobs.Filter, cursor string, limit int) (jobs.Page, error)
 	if cursor != "" {
 		seq, err := strconv.ParseUint(cursor, 36, 64)
 		if err != nil {
-			return page, err
+			return page, plane.ErrCursor
 		}
 		at = s.order.from(seq)
 	}

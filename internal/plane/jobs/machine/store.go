@@ -85,13 +85,17 @@ func (s *Store) List(_ context.Context, f jobs.Filter, cursor string, limit int)
 }
 
 // Lease implements plane.Store.
-func (s *Store) Lease(_ context.Context, now time.Time, q plane.LeaseQuery) ([]plane.Leased, error) {
-	var out []plane.Leased
-	for _, l := range s.do(&Lease{Now: now, Worker: q.Worker, Max: q.Max, Types: q.Types}).([]Leased) {
-		l.Payload = l.Content.Body()
-		out = append(out, l.Leased)
+func (s *Store) Lease(_ context.Context, now time.Time, queries []plane.LeaseQuery) (out [][]plane.Leased, again time.Time, _ error) {
+	for _, q := range queries {
+		var some []plane.Leased
+		for _, l := range s.do(&Lease{Now: now, Worker: q.Worker, Max: q.Max, Types: q.Types}).([]Leased) {
+			l.Payload = l.Content.Body()
+			some = append(some, l.Leased)
+		}
+		out = append(out, some)
 	}
-	return out, nil
+	s.replica.Read(func(st *State) { again = st.NextDue(now) })
+	return out, again, nil
 }
 
 // Extend implements plane.Store.
@@ -101,8 +105,12 @@ func (s *Store) Extend(_ context.Context, now time.Time, c plane.Claim, p *jobs.
 }
 
 // Complete implements plane.Store.
-func (s *Store) Complete(_ context.Context, now time.Time, c plane.Claim, result plane.Body) (jobs.Job, error) {
-	return s.end(&Complete{Now: now, Claim: c, Result: Inline(result)})
+func (s *Store) Complete(_ context.Context, now time.Time, batch []plane.Completion) (out []plane.CompleteResult, _ error) {
+	for _, c := range batch {
+		job, err := s.end(&Complete{Now: now, Claim: c.Claim, Result: Inline(c.Result)})
+		out = append(out, plane.CompleteResult{Job: job, Err: err})
+	}
+	return out, nil
 }
 
 // Fail implements plane.Store.
@@ -161,12 +169,13 @@ func (s *Store) SetPaused(_ context.Context, paused bool) error {
 }
 
 // Sweep implements plane.Store.
-func (s *Store) Sweep(_ context.Context, now time.Time) (next time.Time, _ error) {
+func (s *Store) Sweep(_ context.Context, now time.Time) (swept plane.Swept, _ error) {
 	var todo []Command
 	s.replica.Read(func(st *State) { todo = st.Sweep(now, *s.decide.Load()) })
-	s.replica.Apply(todo...)
-	s.replica.Read(func(st *State) { next = st.NextSweep(now) })
-	return next, nil
+	results, _ := s.replica.Apply(todo...)
+	swept = Account(todo, results)
+	s.replica.Read(func(st *State) { swept.Next = st.NextSweep(now) })
+	return swept, nil
 }
 
 // Changes implements plane.Store.

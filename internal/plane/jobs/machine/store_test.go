@@ -56,11 +56,11 @@ func submit(t *testing.T, s *Store, now time.Time, batch ...plane.NewJob) {
 
 func lease(t *testing.T, s *Store, now time.Time, atMost int) (ids []string, claims []plane.Claim) {
 	t.Helper()
-	leased, err := s.Lease(t.Context(), now, plane.LeaseQuery{Worker: "w", Max: atMost})
+	leased, _, err := s.Lease(t.Context(), now, []plane.LeaseQuery{{Worker: "w", Max: atMost}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, l := range leased {
+	for _, l := range leased[0] {
 		ids = append(ids, l.Job.ID)
 		claims = append(claims, plane.Claim{ID: l.Job.ID, Token: l.Token})
 	}
@@ -104,12 +104,21 @@ func TestOneOfAKeyAtATime(t *testing.T) {
 	if d := cmp.Diff([]string{"1"}, ids); d != "" {
 		t.Fatal(d)
 	}
-	if _, err := s.Complete(t.Context(), epoch, claims[0], plane.Body{}); err != nil {
+	if _, err := complete(t, s, epoch, claims[0], plane.Body{}); err != nil {
 		t.Fatal(err)
 	}
 	if ids, _ = lease(t, s, epoch, 10); len(ids) != 1 || ids[0] != "2" {
 		t.Fatalf("%v was leased instead of the next", ids)
 	}
+}
+
+func complete(t *testing.T, s *Store, now time.Time, c plane.Claim, result plane.Body) (jobs.Job, error) {
+	t.Helper()
+	results, err := s.Complete(t.Context(), now, []plane.Completion{{Claim: c, Result: result}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return results[0].Job, results[0].Err
 }
 
 func TestTheRateBoundsStarts(t *testing.T) {
@@ -139,7 +148,7 @@ func TestALeaseThatRanOutIsFenced(t *testing.T) {
 	if _, err := s.Sweep(t.Context(), late); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Complete(t.Context(), late, claims[0], plane.Body{}); !errors.Is(err, plane.ErrFenced) {
+	if _, err := complete(t, s, late, claims[0], plane.Body{}); !errors.Is(err, plane.ErrFenced) {
 		t.Errorf("the late worker gets %v", err)
 	}
 	if _, err := s.Fail(t.Context(), late, claims[0], plane.Failure{Outcome: jobs.OutcomeFailed}); !errors.Is(err, plane.ErrFenced) {
@@ -157,7 +166,7 @@ func TestAgainIsNoFault(t *testing.T) {
 	submit(t, s, epoch, newJob("1"), newJob("2"), newJob("3"))
 	_, claims := lease(t, s, epoch, 3)
 	for range 2 {
-		done, err := s.Complete(t.Context(), epoch, claims[0], plane.Body{ContentType: mediaJSON, Data: []byte("2")})
+		done, err := complete(t, s, epoch, claims[0], plane.Body{ContentType: mediaJSON, Data: []byte("2")})
 		if err != nil || done.Status != jobs.StatusSucceeded || done.Revision != 3 {
 			t.Errorf("complete: %+v, %v", done, err)
 		}

@@ -82,3 +82,22 @@ func (s *State) failing(j *job, now time.Time, f plane.Failure, decide Decide) F
 	out.IfCancelled = decide(view, f, now)
 	return out
 }
+
+// Account is what the commands of a sweep did, by their results.
+func Account(commands []Command, results []any) (swept plane.Swept) {
+	for i, r := range results {
+		ended, ok := r.(Ended)
+		if !ok || ended.Err != nil {
+			continue
+		}
+		if commands[i].(*Fail).Outcome == jobs.OutcomeTimeout {
+			swept.TimedOut++
+		} else {
+			swept.Lost++
+		}
+		if ended.Job.Status == jobs.StatusDead {
+			swept.Dead++
+		}
+	}
+	return swept
+}

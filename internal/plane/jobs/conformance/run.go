@@ -1,0 +1,25 @@
+package conformance
+
+import "testing"
+
+// test is one case of the suite.
+type test struct {
+	name string
+	run  func(t *testing.T, start Factory)
+}
+
+// Run runs what holds for every engine.
+func Run(t *testing.T, start Factory) {
+	run(t, start, hostileTests, sinkTests, liveTests, deliveryTests, attemptTests, followTests, manageTests, roleTests, eventTests, metricTests)
+}
+
+func run(t *testing.T, start Factory, suites ...[]test) {
+	for _, suite := range suites {
+		for _, c := range suite {
+			t.Run(c.name, func(t *testing.T) {
+				t.Parallel()
+				c.run(t, start)
+			})
+		}
+	}
+}
