@@ -11,8 +11,8 @@ import (
 // All are the engines by their type. Memory is for development and tests: nothing of it outlives the process.
 func All() map[string]jobs.Open {
 	return map[string]jobs.Open{
+		"Memory":     func(e jobs.Env) (jobs.Store, error) { return machine.NewStoreWithClock(e.Settings, e.Clock), nil },
 		"NATS":       natsstore.Open,
 		"PostgreSQL": postgres.Open,
-		"Memory":     func(e jobs.Env) (jobs.Store, error) { return machine.NewStoreWithClock(e.Settings, e.Clock), nil },
 	}
 }
