@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 
@@ -10,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/trellis-dev/trellis/internal/plane/jobs"
 	pub "github.com/trellis-dev/trellis/pkg/jobs"
 )
 
@@ -19,7 +19,7 @@ func (s *Store) List(ctx context.Context, f pub.Filter, cursor string, limit int
 	var before pgtype.UUID
 	if cursor != "" {
 		if err := before.Scan(cursor); err != nil {
-			return page, errors.New("the cursor is not one that a page before gave")
+			return page, jobs.ErrCursor
 		}
 	}
 	err := s.call(ctx, "list jobs", func(ctx context.Context, pool *pgxpool.Pool) error {
@@ -72,11 +72,11 @@ func match(ctx context.Context, q querier, f pub.Filter, after pgtype.UUID, n in
 func matching(f pub.Filter, from pgtype.UUID, side string, n int) (*statement, error) {
 	st := &statement{}
 	order := map[string]string{"<": "DESC", ">": "ASC"}[side]
-	table, id := "jobs", "id"
+	id := "id"
 	if len(f.Metadata) > 0 {
 		key := slices.Min(slices.Collect(maps.Keys(f.Metadata)))
-		table, id = "labels JOIN jobs ON id = job", "job"
-		st.add("SELECT %s FROM %s WHERE labels.key = %s AND labels.value = %s", columns, table, st.param(key), st.param(f.Metadata[key]))
+		id = "job"
+		st.add("SELECT %s FROM labels JOIN jobs ON id = job WHERE labels.key = %s AND labels.value = %s", columns, st.param(key), st.param(f.Metadata[key]))
 		if len(f.Metadata) > 1 {
 			st.add(" AND metadata @> %s::jsonb", st.param(f.Metadata))
 		}

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -48,7 +47,6 @@ type Store struct {
 	alarm *alarm
 	// sweep is held by the one sweep of this process.
 	sweep sync.Mutex
-	swept time.Time
 }
 
 var _ jobs.Store = (*Store)(nil)
@@ -62,8 +60,8 @@ func New(c Config, s jobs.Settings) (*Store, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	t := &target{engine: c.Engine, schema: c.Schema}
-	if c.Schema == "" {
-		return nil, errors.New("the schema must be named")
+	if c.Schema == "" || len(c.Schema) > maxSchema {
+		return nil, fmt.Errorf("the schema must be named, in at most %d bytes", maxSchema)
 	}
 	if _, err := t.config(); err != nil {
 		return nil, err

@@ -11,7 +11,7 @@ import (
 type turns struct {
 	mu    sync.Mutex
 	lanes map[string]*turn
-	// at is how far the last priority was that went.
+	// at is how far the priority was that went last, before it went.
 	at float64
 }
 
@@ -108,19 +108,15 @@ func (t *turns) first(at map[string]float64) string {
 	return best.name
 }
 
-// started notes how many of each priority were started.
+// started notes how many of each priority were started. One that had nothing to do meanwhile saved nothing up.
 func (t *turns) started(jobs map[string]int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	least := 0.0
-	for i, name := range slices.Sorted(maps.Keys(jobs)) {
+	reached := t.at
+	for name, n := range jobs {
 		l := t.lane(name)
-		// One that had nothing to do saved nothing up.
-		from := max(l.at, t.at)
-		l.at = from + l.step*float64(jobs[name])
-		if i == 0 || from < least {
-			least = from
-		}
+		l.at = max(l.at, t.at) + l.step*float64(n)
+		reached = max(reached, l.at-l.step)
 	}
-	t.at = max(t.at, least)
+	t.at = reached
 }
