@@ -62,7 +62,7 @@ func TestKubectl(t *testing.T) {
 		{"patterns", namespaced("patterns"), []string{gateways[0], "realtimegateway.patterns.trellis.dev/" + gateways[1]}},
 		{"jq", namespaced("jq"), []string{"No resources found in " + g.Namespace + " namespace."}},
 		{"eng", namespaced("eng"), []string{"NAME READY REASON TYPE VERSION AGE", "store Unknown Pending Redis AGE"}},
-		{"pclass", []string{"get", "pclass"}, []string{"NAME DEFAULT PLANE ENGINES DELETION AGE", "standard true v0.1.0 PostgreSQL Retain AGE"}},
+		{"pclass", []string{"get", "pclass"}, []string{"NAME DEFAULT PLANE ENGINES DELETION AGE", "standard true v0.1.0 NATS Retain AGE"}},
 		{"trellis", namespaced("trellis", "-o", "name"), []string{
 			"engine.patterns.trellis.dev/store", "patternclass.patterns.trellis.dev/standard", "realtimegateway.patterns.trellis.dev/rooms"}},
 		{"scale", []string{"scale", "-n", g.Namespace, "rtg/rooms", "--replicas=0"}, []string{"realtimegateway.patterns.trellis.dev/rooms scaled"}},
