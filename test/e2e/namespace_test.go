@@ -44,8 +44,8 @@ const conditions = `jsonpath={range.items[*]}{.kind}/{.metadata.name}{"\n"}{rang
 func show(t *testing.T, namespace string) {
 	t.Helper()
 	for _, args := range []string{
-		"get realtimegateways,engines,pods,persistentvolumeclaims --output=wide",
-		"get realtimegateways,engines --output=" + conditions,
+		"get patterns,engines,pods,persistentvolumeclaims --output=wide",
+		"get realtimegateways,jobqueues,engines --output=" + conditions,
 		"get events --sort-by=.lastTimestamp",
 		"logs --all-containers --prefix --tail=40 --selector=app.kubernetes.io/managed-by=trellis",
 		"logs --all-containers --prefix --tail=20 --previous --selector=app.kubernetes.io/managed-by=trellis",

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"testing"
@@ -145,4 +146,14 @@ func (d door) read(t *testing.T, room string) []told {
 		out = append(out, told{Position: m.Position, ID: m.Data.ID})
 	}
 	return out
+}
+
+// page is a page of a room as it is.
+func (d door) page(t *testing.T, room string) string {
+	t.Helper()
+	var page json.RawMessage
+	NewWithT(t).Eventually(func() error {
+		return realtimeclient.Do(ctx, http.DefaultClient, http.MethodGet, "http://"+d.address+"/v1/rooms/"+room+"/messages", d.token, nil, &page, http.StatusOK)
+	}, patience, often).Should(Succeed())
+	return string(page)
 }

@@ -56,6 +56,14 @@ func Catalogue() []Spec {
 			Writable: []string{"/data"},
 		},
 		{
+			// For commands of a few lines: the workers of examples and tests.
+			Settings: Settings{Name: "docker.io/library/busybox:1.37", Cmd: []string{"sh"}, WorkingDir: "/",
+				Env: shellPath, User: Identity{"nobody", 65534}},
+			Suite:    engineSuite,
+			Packages: []string{"busybox-static"},
+			Links:    toolLinks,
+		},
+		{
 			Settings: Settings{Name: "docker.io/valkey/valkey:8.1", Cmd: []string{"valkey-server"}, WorkingDir: "/data",
 				Env: shellPath, User: Identity{"valkey", 999}},
 			Suite:    engineSuite,
@@ -73,6 +81,11 @@ var shellPath = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 // busyboxLinks give an image a shell and what one reaches for when looking into a pod.
 var busyboxLinks = linksTo("/usr/bin/busybox", "sh", "cat", "ls", "ps", "grep", "sleep", "env", "id", "head", "tail", "wc", "cp", "mv", "rm", "mkdir", "df", "du", "stat", "timeout",
 	"chmod", "sed", "touch")
+
+// toolLinks are those of a script that works on text, too.
+var toolLinks = linksTo("/usr/bin/busybox", "sh", "ash", "awk", "basename", "cat", "cp", "cut", "date", "dirname", "echo", "env", "expr", "false",
+	"find", "grep", "head", "hostname", "id", "ls", "mkdir", "mktemp", "mv", "nc", "od", "printf", "ps", "rm", "rmdir", "sed", "seq", "sha256sum",
+	"sleep", "sort", "stat", "tail", "tee", "test", "timeout", "touch", "tr", "true", "uname", "uniq", "wc", "wget", "xargs", "yes")
 
 func linksTo(target string, names ...string) map[string]string {
 	links := map[string]string{}
