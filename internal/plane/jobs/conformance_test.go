@@ -38,13 +38,13 @@ func TestConformanceNATSShared(t *testing.T) {
 	conformance.RunShared(t, ownNATS)
 }
 
-func TestConformancePostgreSQL(t *testing.T) {
+func TestConformancePostgres(t *testing.T) {
 	t.Parallel()
 	uri, _ := enginetest.Postgres(t)
 	conformance.Run(t, on("PostgreSQL", uri))
 }
 
-func TestConformancePostgreSQLShared(t *testing.T) {
+func TestConformancePostgresShared(t *testing.T) {
 	t.Parallel()
-	conformance.RunShared(t, ownPostgreSQL)
+	conformance.RunShared(t, ownPostgres)
 }

@@ -135,13 +135,10 @@ type postgresEngine struct{ *enginetest.PostgresServer }
 func (e postgresEngine) Kill(*testing.T) { e.PostgresServer.Kill() }
 
 // Start implements conformance.Engine.
-func (e postgresEngine) Start(t *testing.T) {
-	t.Helper()
-	e.PostgresServer.Start()
-}
+func (e postgresEngine) Start(*testing.T) { e.PostgresServer.Start() }
 
-// ownPostgreSQL is the factory of planes that are processes, on a PostgreSQL of their own.
-func ownPostgreSQL(t *testing.T, o conformance.Options) *conformance.Target {
+// ownPostgres is the factory of planes that are processes, on a PostgreSQL of their own.
+func ownPostgres(t *testing.T, o conformance.Options) *conformance.Target {
 	t.Helper()
 	uri, server := enginetest.Postgres(t)
 	l := newLocal(t, o, engineAt(t, "PostgreSQL", uri))

@@ -80,10 +80,10 @@ func testRoles(t *testing.T, start Factory) {
 			}
 		}
 	}
-	b := c.submit(jobs.Submission{})
+	b := c.submit(jobs.Submission{Type: "mine"})
 	worker := c.with(target.WorkerToken)
 	worker.must(http.StatusForbidden, http.MethodGet, "/v1/jobs/"+b.ID, nil).problem(t)
-	l := worker.leaseOne()
+	l := worker.leaseOne("mine")
 	worker.get(b.ID)
 	worker.complete(l, "1")
 }
