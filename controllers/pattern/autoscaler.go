@@ -55,7 +55,7 @@ type followed struct {
 	tell chan<- event.GenericEvent
 	// only the loop uses scaler.
 	scaler *scaling.Scaler
-	// asleep is true where there was no replica at the last look.
+	// asleep is true where there was no replica at the last look, and until the first one.
 	asleep bool
 	// found is nil until the load was looked at.
 	found *scaling.Decision
@@ -68,7 +68,7 @@ func (a *autoscaler) follow(f followed) *scaling.Decision {
 	key := followedKey(f.object.Kind, types.NamespacedName{Namespace: f.object.Namespace, Name: f.object.Name})
 	old := a.followed[key]
 	if old == nil || old.object.UID != f.object.UID {
-		f.scaler = &scaling.Scaler{}
+		f.scaler, f.asleep = &scaling.Scaler{}, true
 		a.followed[key] = &f
 		return nil
 	}

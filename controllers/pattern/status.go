@@ -233,6 +233,9 @@ func (s *scope) rolls() bool {
 	if own == nil {
 		own = s.health.Engine
 	}
+	if w := s.health.Workers; w != nil && w.Reason == v1alpha1.ReasonWorkersRolling {
+		return true
+	}
 	return own != nil && own.Reason != v1alpha1.ReasonSuspended && (!own.OK || own.Progressing)
 }
 
