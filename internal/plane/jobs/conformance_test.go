@@ -2,14 +2,19 @@ package jobs_test
 
 import (
 	"flag"
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
 
+	"github.com/trellis-dev/trellis/internal/enginetest"
 	"github.com/trellis-dev/trellis/internal/plane/jobs/conformance"
 )
 
 func TestMain(m *testing.M) {
+	if file := os.Getenv(asPlane); file != "" {
+		os.Exit(planeMain(file))
+	}
 	// Most of these tests wait for something, so more of them than there are
 	// processors may run at once.
 	if err := flag.Set("test.parallel", "6"); err != nil {
@@ -21,4 +26,14 @@ func TestMain(m *testing.M) {
 func TestConformanceMemory(t *testing.T) {
 	t.Parallel()
 	conformance.Run(t, memory)
+}
+
+func TestConformanceNATS(t *testing.T) {
+	t.Parallel()
+	conformance.Run(t, on("NATS", enginetest.NATS(t, 1).URI()))
+}
+
+func TestConformanceNATSShared(t *testing.T) {
+	t.Parallel()
+	conformance.RunShared(t, ownNATS)
 }

@@ -13,6 +13,12 @@ func Run(t *testing.T, start Factory) {
 	run(t, start, hostileTests, sinkTests, liveTests, deliveryTests, attemptTests, followTests, manageTests, roleTests, eventTests, metricTests)
 }
 
+// RunShared runs what holds for an engine that several replicas share, and that can be broken and mended without them.
+// The planes are processes, so that they can be killed.
+func RunShared(t *testing.T, start Factory) {
+	run(t, start, sharedTests)
+}
+
 func run(t *testing.T, start Factory, suites ...[]test) {
 	for _, suite := range suites {
 		for _, c := range suite {

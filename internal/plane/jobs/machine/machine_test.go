@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	plane "github.com/trellis-dev/trellis/internal/plane/jobs"
@@ -129,7 +130,7 @@ func TestReplicasAgree(t *testing.T) {
 			}
 			result, _ := one.Apply(c)
 			same, _ := other.Apply(read[0])
-			if d := cmp.Diff(result, same, cmp.Comparer(func(a, b error) bool { return a == b })); d != "" {
+			if d := cmp.Diff(result, same, cmpopts.EquateErrors()); d != "" {
 				t.Fatalf("%#v differs (-one +other):\n%s", c, d)
 			}
 			if step%5 == 0 {

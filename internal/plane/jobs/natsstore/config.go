@@ -16,13 +16,13 @@ import (
 	"github.com/trellis-dev/trellis/internal/plane/jobs/machine"
 )
 
-// ErrAway: the engine is not reached, or this replica has not caught up with the log.
+// ErrAway says that the engine is not reached, or this replica has not caught up with the log.
 var ErrAway = errors.New("the queue's engine is not reached just now")
 
-// ErrBusy: as many changes wait to be written as may.
+// ErrBusy says that as many changes wait to be written as may.
 var ErrBusy = errors.New("the queue has more changes to write than it can hold")
 
-// ErrUnknown: the engine did not say in time whether it wrote a change. It may have.
+// ErrUnknown says that the engine did not tell in time whether it wrote a change. It may have.
 var ErrUnknown = errors.New("the queue's engine did not say in time whether the change was written; it may have been")
 
 // Config says where a queue is kept.

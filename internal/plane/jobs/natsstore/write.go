@@ -182,10 +182,13 @@ func (s *Store) publishUntil(ctx context.Context, e *entry, end time.Time) error
 		case <-timer.C():
 		}
 		if !s.cfg.Clock.Now().Before(end) {
-			return fmt.Errorf("%w: %v", ErrUnknown, err)
+			return unknown(err)
 		}
 	}
 }
+
+// unknown tells why nobody knows. It does not wrap that: what was not reached a moment ago may have been before.
+func unknown(err error) error { return fmt.Errorf("%w: %s", ErrUnknown, err.Error()) }
 
 // final reports whether the engine said no, and not that it can not just now.
 func final(err error) bool {

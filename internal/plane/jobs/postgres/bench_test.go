@@ -74,7 +74,7 @@ func BenchmarkSubmit(b *testing.B) {
 
 func BenchmarkWork(b *testing.B) {
 	for _, backlog := range []int{0, 100_000} {
-		for _, size := range []int{1, 10} {
+		for _, size := range []int{1, 10, 50} {
 			for _, goroutines := range []int{1, 4, 16} {
 				b.Run(fmt.Sprintf("backlog=%d/lease=%d/goroutines=%d", backlog, size, goroutines), func(b *testing.B) {
 					s := store(b)
@@ -82,13 +82,16 @@ func BenchmarkWork(b *testing.B) {
 					b.ResetTimer()
 					var done atomic.Int64
 					share(b, goroutines, b.N, func() error {
-						leased, err := s.Lease(b.Context(), storetest.Epoch, jobs.LeaseQuery{Worker: "w", Max: size})
-						for _, l := range leased {
-							if _, err := s.Complete(b.Context(), storetest.Epoch, jobs.Claim{ID: l.Job.ID, Token: l.Token}, jobs.Body{}); err != nil {
-								return err
-							}
-							done.Add(1)
+						leased, _, err := s.Lease(b.Context(), storetest.Epoch, []jobs.LeaseQuery{{Worker: "w", Max: size}})
+						if err != nil {
+							return err
 						}
+						var batch []jobs.Completion
+						for _, l := range leased[0] {
+							batch = append(batch, jobs.Completion{Claim: jobs.Claim{ID: l.Job.ID, Token: l.Token}})
+						}
+						done.Add(int64(len(batch)))
+						_, err = s.Complete(b.Context(), storetest.Epoch, batch)
 						return err
 					})
 					b.ReportMetric(float64(done.Load())/b.Elapsed().Seconds(), "jobs/s")

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 
@@ -10,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/trellis-dev/trellis/internal/plane/jobs"
 	pub "github.com/trellis-dev/trellis/pkg/jobs"
 )
 
@@ -19,7 +19,7 @@ func (s *Store) List(ctx context.Context, f pub.Filter, cursor string, limit int
 	var before pgtype.UUID
 	if cursor != "" {
 		if err := before.Scan(cursor); err != nil {
-			return page, errors.New("the cursor is not one that a page before gave")
+			return page, jobs.ErrCursor
 		}
 	}
 	err := s.call(ctx, "list jobs", func(ctx context.Context, pool *pgxpool.Pool) error {

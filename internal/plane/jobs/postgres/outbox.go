@@ -17,10 +17,10 @@ import (
 	"github.com/trellis-dev/trellis/internal/plane/jobs"
 )
 
-// taking leases events. Whoever does it holds the sink's lock: otherwise the second event of a job could be taken by one
-// replica while another one takes the first.
+// taking leases events, of jobs of which nobody has any. Whoever does it holds the sink's lock: otherwise the second event
+// of a job could be taken by one replica while another one takes the first.
 const taking = `WITH open AS MATERIALIZED (SELECT seq AS o_seq FROM outbox o WHERE sink = $1 AND leased <= $2
-		AND NOT EXISTS (SELECT FROM outbox e WHERE e.sink = o.sink AND e.job = o.job AND e.seq < o.seq AND e.leased > $2)
+		AND NOT EXISTS (SELECT FROM outbox e WHERE e.sink = o.sink AND e.job = o.job AND e.leased > $2)
 		ORDER BY seq LIMIT $3)
 	UPDATE outbox SET leased = $4 FROM open WHERE sink = $1 AND seq = o_seq RETURNING seq, type, at, traceparent, snapshot`
 

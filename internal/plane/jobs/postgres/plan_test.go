@@ -34,14 +34,20 @@ func TestPlans(t *testing.T) {
 	kind := "a"
 	c := jobs.Claim{ID: storetest.NewJob().ID, Token: 1}
 	to, now := s.settings.Load(), storetest.Epoch
+	id, err := parseID(c.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	complete, _ := completing(to, now, []completion{{Completion: jobs.Completion{Claim: c}, id: id}}, false)
+	four := runsOf([]jobs.LeaseQuery{{Max: 4}})[0]
 	two := []quota{{"high", 3}, {"low", 1}}
 	for name, one := range map[string]struct {
 		of   *statement
 		want string
 	}{
-		"lease":    {leasing(to, now, jobs.LeaseQuery{Max: 4}, nil, two), "jobs_due on jobs"},
-		"of type":  {leasing(to, now, jobs.LeaseQuery{Max: 4}, &kind, two), "jobs_due_type on jobs"},
-		"complete": {completing(to, now, c, jobs.Body{}, false), "Index Scan using jobs_"},
+		"lease":    {leasing(to, now, four, nil, two), "jobs_due on jobs"},
+		"of type":  {leasing(to, now, four, &kind, two), "jobs_due_type on jobs"},
+		"complete": {complete, "Index Scan using jobs_"},
 		"extend":   {extending(to, now, c, &pub.Progress{}), "Index Scan using jobs_"},
 		"promote":  {&statement{text: promoting, args: []any{now, 10}}, "jobs_scheduled"},
 		"over":     {&statement{text: over, args: []any{now, 10}}, "jobs_status"},

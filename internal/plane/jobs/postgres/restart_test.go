@@ -80,9 +80,12 @@ func TestEngineKilled(t *testing.T) {
 		}
 		missed.Stop()
 	}
-	leased, err := s.Lease(ctx, storetest.Epoch, jobs.LeaseQuery{Worker: "w", Max: 1000})
-	if err != nil || len(leased) != len(acknowledged) {
-		t.Errorf("%d jobs are there (%v), %d were acknowledged", len(leased), err, len(acknowledged))
+	leased, _, err := s.Lease(ctx, storetest.Epoch, []jobs.LeaseQuery{{Worker: "w", Max: 1000}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := len(leased[0]); got != len(acknowledged) {
+		t.Errorf("%d jobs are there, %d were acknowledged", got, len(acknowledged))
 	}
 	for _, id := range acknowledged {
 		if j, err := s.Get(ctx, id); err != nil || j.Status != pub.StatusRunning {

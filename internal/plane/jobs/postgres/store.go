@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -61,8 +60,8 @@ func New(c Config, s jobs.Settings) (*Store, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	t := &target{engine: c.Engine, schema: c.Schema}
-	if c.Schema == "" {
-		return nil, errors.New("the schema must be named")
+	if c.Schema == "" || len(c.Schema) > maxSchema {
+		return nil, fmt.Errorf("the schema must be named, in at most %d bytes", maxSchema)
 	}
 	if _, err := t.config(); err != nil {
 		return nil, err

@@ -50,13 +50,13 @@ const (
 )
 
 // Sweep implements jobs.Store.
-func (s *Store) Sweep(ctx context.Context, now time.Time) (time.Time, error) {
+func (s *Store) Sweep(ctx context.Context, now time.Time) (jobs.Swept, error) {
 	s.sweep.Lock()
 	defer s.sweep.Unlock()
 	at, to := instant(now), s.settings.Load()
-	var next time.Time
+	var swept jobs.Swept
 	err := s.call(ctx, "sweep", func(ctx context.Context, pool *pgxpool.Pool) error {
-		lost, err := s.sweepOver(ctx, pool, to, at)
+		found, err := s.sweepOver(ctx, pool, to, at, &swept)
 		if err != nil {
 			return err
 		}
@@ -64,17 +64,18 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (time.Time, error) {
 		if err != nil {
 			return err
 		}
-		next, err = s.ahead(ctx, pool, to, at)
-		if full || lost == sweepAtMost {
-			next = now
+		swept.Next, err = s.ahead(ctx, pool, to, at)
+		if full || found == sweepAtMost {
+			swept.Next = now
 		}
 		return err
 	})
-	return next, err
+	return swept, err
 }
 
-// sweepOver ends the attempts whose lease ran out, or that took too long.
-func (s *Store) sweepOver(ctx context.Context, pool *pgxpool.Pool, to *settings, now time.Time) (int, error) {
+// sweepOver ends the attempts whose lease ran out, or that took too long, and notes in swept what it ended. It returns how
+// many it found.
+func (s *Store) sweepOver(ctx context.Context, pool *pgxpool.Pool, to *settings, now time.Time, swept *jobs.Swept) (int, error) {
 	rows, err := pool.Query(ctx, over, now, sweepAtMost)
 	if err != nil {
 		return 0, err
@@ -83,19 +84,31 @@ func (s *Store) sweepOver(ctx context.Context, pool *pgxpool.Pool, to *settings,
 	if err != nil || len(found) == 0 {
 		return 0, err
 	}
-	ends := make([]end, len(found))
+	ends, late := make([]end, len(found)), map[pgtype.UUID]bool{}
 	for i := range found {
 		r := &found[i]
 		f := jobs.Failure{Outcome: pub.OutcomeLost, Reason: string(pub.OutcomeLost), Error: "the worker was not heard of again"}
 		if !r.DeadlineAt.After(now) && !r.DeadlineAt.After(*r.ExpiresAt) {
 			f = jobs.Failure{Outcome: pub.OutcomeTimeout, Reason: string(pub.OutcomeTimeout),
 				Error: "the attempt took longer than " + time.Duration(r.TimeoutNS).String()}
+			late[r.ID] = true
 		}
 		ends[i] = failed(r, f, to, now, false)
 	}
 	gone, unblocked, err := s.end(ctx, pool, to, now, ends)
 	if err != nil {
 		return 0, err
+	}
+	for i := range gone {
+		switch {
+		case late[gone[i].ID]:
+			swept.TimedOut++
+		default:
+			swept.Lost++
+		}
+		if gone[i].Status == dead {
+			swept.Dead++
+		}
 	}
 	s.announce(s.changesOf(now, gone, unblocked)...)
 	return len(found), nil

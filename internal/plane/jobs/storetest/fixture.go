@@ -67,12 +67,12 @@ func idempotent(key, content string) func(*plane.NewJob) {
 
 // queue is a store with what tests do all the time; what fails ends the test.
 type queue struct {
-	plane.Store
+	flat
 	t   testing.TB
 	ctx context.Context
 }
 
-func with(t testing.TB, s plane.Store) queue { return queue{s, t, contextOf(t)} }
+func with(t testing.TB, s plane.Store) queue { return queue{flat{s}, t, contextOf(t)} }
 
 func must[T any](t testing.TB) func(T, error) T {
 	return func(v T, err error) T {

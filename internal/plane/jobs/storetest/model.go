@@ -28,7 +28,7 @@ func model(t *testing.T, connect Connect) {
 	round := 0
 	rapid.Check(t, func(r *rapid.T) {
 		round++
-		twin := &twins{real: store, model: machine.NewStore(s), now: Epoch.Add(time.Duration(round) * 24 * time.Hour), ctx: contextOf(t), round: round}
+		twin := &twins{real: flat{store}, model: flat{machine.NewStore(s)}, now: Epoch.Add(time.Duration(round) * 24 * time.Hour), ctx: contextOf(t), round: round}
 		defer twin.clear(t)
 		r.Repeat(map[string]func(*rapid.T){
 			"submit": twin.submit, "lease": twin.lease, "end": twin.end, "extend": twin.extend, "byHand": twin.byHand,
@@ -39,7 +39,7 @@ func model(t *testing.T, connect Connect) {
 
 // twins are two stores that are told the same.
 type twins struct {
-	real, model plane.Store
+	real, model flat
 	ctx         context.Context
 	now         time.Time
 	round       int
@@ -48,7 +48,7 @@ type twins struct {
 }
 
 // both does the same to both, and compares what they return.
-func both[T any](r *rapid.T, w *twins, what string, do func(plane.Store) (T, error), options ...gocmp.Option) T {
+func both[T any](r *rapid.T, w *twins, what string, do func(flat) (T, error), options ...gocmp.Option) T {
 	want, wantErr := do(w.model)
 	got, gotErr := do(w.real)
 	for _, known := range []error{plane.ErrNotFound, plane.ErrFenced, plane.ErrState, plane.ErrFull, plane.ErrKeyReused} {
@@ -82,7 +82,7 @@ func (w *twins) submit(r *rapid.T) {
 		w.ids = append(w.ids, j.ID)
 		batch = append(batch, j)
 	}
-	both(r, w, "submit", func(s plane.Store) ([]plane.SubmitResult, error) {
+	both(r, w, "submit", func(s flat) ([]plane.SubmitResult, error) {
 		results, err := s.Submit(w.ctx, w.now, batch)
 		for i := range results {
 			results[i].Status = plain(results[i].Status)
@@ -100,7 +100,7 @@ func (w *twins) lease(r *rapid.T) {
 	if rapid.Bool().Draw(r, "typed") {
 		q.Types = []string{rapid.SampledFrom([]string{"t", "u"}).Draw(r, "type")}
 	}
-	leased := both(r, w, "lease", func(s plane.Store) ([]plane.Leased, error) {
+	leased := both(r, w, "lease", func(s flat) ([]plane.Leased, error) {
 		out, err := s.Lease(w.ctx, w.now, q)
 		slices.SortFunc(out, func(a, b plane.Leased) int { return cmp.Compare(a.Job.ID, b.Job.ID) })
 		for i := range out {
@@ -128,7 +128,7 @@ func (w *twins) claim(r *rapid.T) plane.Claim {
 func (w *twins) end(r *rapid.T) {
 	c := w.claim(r)
 	how := rapid.SampledFrom([]string{"complete", "fail", "fail", "for good", "cancelled", "release"}).Draw(r, "how")
-	both(r, w, how, func(s plane.Store) (jobs.Job, error) {
+	both(r, w, how, func(s flat) (jobs.Job, error) {
 		var j jobs.Job
 		var err error
 		switch how {
@@ -154,7 +154,7 @@ func (w *twins) extend(r *rapid.T) {
 	if rapid.Bool().Draw(r, "progress") {
 		p = &jobs.Progress{Percent: float64(rapid.IntRange(0, 100).Draw(r, "percent")), Message: "on it", At: w.now}
 	}
-	both(r, w, "extend", func(s plane.Store) ([]any, error) {
+	both(r, w, "extend", func(s flat) ([]any, error) {
 		expires, cancelled, err := s.Extend(w.ctx, w.now, c, p)
 		return []any{expires, cancelled}, err
 	})
@@ -166,7 +166,7 @@ func (w *twins) byHand(r *rapid.T) {
 	}
 	id := rapid.SampledFrom(w.ids).Draw(r, "id")
 	what := rapid.SampledFrom([]string{"cancel", "retry", "delete"}).Draw(r, "what")
-	both(r, w, what, func(s plane.Store) (jobs.Job, error) {
+	both(r, w, what, func(s flat) (jobs.Job, error) {
 		var j jobs.Job
 		var err error
 		switch what {
@@ -189,12 +189,12 @@ func (w *twins) redrive(r *rapid.T) {
 	if label := rapid.SampledFrom([]string{"", "x"}).Draw(r, "label"); label != "" {
 		q.Metadata = map[string]string{"l": label}
 	}
-	both(r, w, "redrive", func(s plane.Store) (int, error) { return s.Redrive(w.ctx, w.now, q) })
+	both(r, w, "redrive", func(s flat) (int, error) { return s.Redrive(w.ctx, w.now, q) })
 }
 
 func (w *twins) pass(r *rapid.T) {
 	w.now = w.now.Add(time.Duration(rapid.IntRange(1, 40).Draw(r, "seconds")) * time.Second)
-	for _, s := range []plane.Store{w.model, w.real} {
+	for _, s := range []flat{w.model, w.real} {
 		for {
 			next, err := s.Sweep(w.ctx, w.now)
 			if err != nil {
@@ -216,7 +216,7 @@ type event struct {
 
 func (w *twins) events(r *rapid.T) {
 	sink := rapid.SampledFrom([]string{"all", "ends"}).Draw(r, "sink")
-	both(r, w, "events", func(s plane.Store) ([]event, error) {
+	both(r, w, "events", func(s flat) ([]event, error) {
 		got, err := s.Events(w.ctx, w.now, sink, 1000, time.Minute)
 		var out []event
 		var ids []string
@@ -230,13 +230,13 @@ func (w *twins) events(r *rapid.T) {
 
 func (w *twins) compare(r *rapid.T) {
 	for _, id := range w.ids {
-		both(r, w, "get", func(s plane.Store) (jobs.Job, error) {
+		both(r, w, "get", func(s flat) (jobs.Job, error) {
 			j, err := s.Get(w.ctx, id)
 			j.Status, j.Revision, j.RunAt = plain(j.Status), 0, after(j)
 			return j, err
 		})
 	}
-	both(r, w, "stats", func(s plane.Store) (jobs.Stats, error) {
+	both(r, w, "stats", func(s flat) (jobs.Stats, error) {
 		st, err := s.Stats(w.ctx, w.now)
 		depth := map[jobs.Status]int64{}
 		for status, n := range st.Depth {
@@ -246,7 +246,7 @@ func (w *twins) compare(r *rapid.T) {
 		}
 		return jobs.Stats{Backlog: st.Backlog, Depth: depth, ByPriority: st.ByPriority}, err
 	})
-	both(r, w, "list", func(s plane.Store) ([]string, error) {
+	both(r, w, "list", func(s flat) ([]string, error) {
 		page, err := s.List(w.ctx, jobs.Filter{Metadata: map[string]string{"l": "x"}}, "", 100)
 		var ids []string
 		for _, j := range page.Jobs {
