@@ -37,3 +37,14 @@ func TestConformanceNATSShared(t *testing.T) {
 	t.Parallel()
 	conformance.RunShared(t, ownNATS)
 }
+
+func TestConformancePostgreSQL(t *testing.T) {
+	t.Parallel()
+	uri, _ := enginetest.Postgres(t)
+	conformance.Run(t, on("PostgreSQL", uri))
+}
+
+func TestConformancePostgreSQLShared(t *testing.T) {
+	t.Parallel()
+	conformance.RunShared(t, ownPostgreSQL)
+}

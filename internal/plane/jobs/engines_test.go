@@ -127,3 +127,23 @@ func ownNATS(t *testing.T, o conformance.Options) *conformance.Target {
 	l := newLocal(t, o, engineAt(t, "NATS", cluster.URI()))
 	return l.target(t, o, natsEngine{cluster}, l.startProcess)
 }
+
+// postgresEngine is a PostgreSQL that a test breaks and mends.
+type postgresEngine struct{ *enginetest.PostgresServer }
+
+// Kill implements conformance.Engine.
+func (e postgresEngine) Kill(*testing.T) { e.PostgresServer.Kill() }
+
+// Start implements conformance.Engine.
+func (e postgresEngine) Start(t *testing.T) {
+	t.Helper()
+	e.PostgresServer.Start()
+}
+
+// ownPostgreSQL is the factory of planes that are processes, on a PostgreSQL of their own.
+func ownPostgreSQL(t *testing.T, o conformance.Options) *conformance.Target {
+	t.Helper()
+	uri, server := enginetest.Postgres(t)
+	l := newLocal(t, o, engineAt(t, "PostgreSQL", uri))
+	return l.target(t, o, postgresEngine{server}, l.startProcess)
+}
