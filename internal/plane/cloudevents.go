@@ -181,8 +181,6 @@ func isText(e *event.Event, data []byte) bool {
 	return json || utf8.Valid(data) && (strings.HasPrefix(media, "text/") || media == "application/xml" || strings.HasSuffix(media, "+xml"))
 }
 
-// messagesOf makes messages of events. at is where a problem says that it is;
-// with several events it has a verb for which one.
 // EventKey is the idempotency key of an event: source and id together say which
 // event it is (section 3.1 of the specification).
 func EventKey(e *event.Event) string {

@@ -64,9 +64,9 @@ func (l *local) startProcess(t *testing.T) *conformance.Replica {
 		p.start(t)
 		awaitReady(t, r)
 	}
-	r.Kill = func(*testing.T) { p.end(syscall.SIGKILL) }
+	r.Kill = func(*testing.T) { _ = p.end(syscall.SIGKILL) }
 	r.Drain = func() error { return p.end(syscall.SIGTERM) }
-	t.Cleanup(func() { p.end(syscall.SIGKILL) })
+	t.Cleanup(func() { _ = p.end(syscall.SIGKILL) })
 	p.start(t)
 	return r
 }

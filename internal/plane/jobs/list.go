@@ -64,17 +64,8 @@ func (in *listInput) read(known ...string) (l listing, problem *plane.Problem) {
 				l.filter.Metadata = map[string]string{}
 			}
 			l.filter.Metadata[key] = value
-		case name == "status":
-			l.filter.Status = jobs.Status(value)
-		case name == "type":
-			l.filter.Type = value
-		case name == "cursor":
-			l.cursor = value
-		case name == "limit":
-			var err error
-			if l.limit, err = strconv.Atoi(value); err != nil || l.limit < 1 || l.limit > maxLimit {
-				f.add("limit", "must be a number from 1 to %d", maxLimit)
-			}
+		default:
+			l.set(f, name, value)
 		}
 	}
 	f.filter(l.filter)
@@ -112,6 +103,22 @@ func (q *Queue) registerList() {
 	huma.Register(q.plane.API, operation, func(ctx context.Context, in *listInput) (*listOutput, error) {
 		return q.list(ctx, in, jobs.StatusDead, "type", "cursor", "limit")
 	})
+}
+
+func (l *listing) set(f *faults, name, value string) {
+	switch name {
+	case "status":
+		l.filter.Status = jobs.Status(value)
+	case "type":
+		l.filter.Type = value
+	case "cursor":
+		l.cursor = value
+	case "limit":
+		var err error
+		if l.limit, err = strconv.Atoi(value); err != nil || l.limit < 1 || l.limit > maxLimit {
+			f.add("limit", "must be a number from 1 to %d", maxLimit)
+		}
+	}
 }
 
 func queryParam(name, description string) *huma.Param {

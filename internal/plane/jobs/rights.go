@@ -31,17 +31,17 @@ func (r TokenRequest) Asks() (plane.Asked, *plane.Problem) {
 }
 
 // need is the problem of a request whose token has none of the rights.
-func need(ctx context.Context, any ...string) *plane.Problem {
+func need(ctx context.Context, oneOf ...string) *plane.Problem {
 	grant := plane.IdentityOf(ctx).Grant
-	if slices.ContainsFunc(any, grant.Has) {
+	if slices.ContainsFunc(oneOf, grant.Has) {
 		return nil
 	}
-	return problemForbidden(any[0])
+	return problemForbidden(oneOf[0])
 }
 
 // needJob checks the right and the id of a request for one job.
-func needJob(ctx context.Context, id string, any ...string) *plane.Problem {
-	if problem := need(ctx, any...); problem != nil {
+func needJob(ctx context.Context, id string, oneOf ...string) *plane.Problem {
+	if problem := need(ctx, oneOf...); problem != nil {
 		return problem
 	}
 	if !validID(id) {

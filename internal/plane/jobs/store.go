@@ -85,7 +85,7 @@ type Store interface {
 
 	// Events are the CloudEvents that a sink has not got yet, in order per job, leased to the caller for ttl so that replicas
 	// share the work: while one of a job's events is leased to another caller, none of that job's are handed out.
-	Events(ctx context.Context, now time.Time, sink string, max int, ttl time.Duration) ([]Event, error)
+	Events(ctx context.Context, now time.Time, sink string, atMost int, ttl time.Duration) ([]Event, error)
 	// Sent forgets events that a sink has got, or that are given up.
 	Sent(ctx context.Context, sink string, ids []string) error
 

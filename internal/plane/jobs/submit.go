@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"mime"
 	"net/http"
@@ -16,8 +15,6 @@ import (
 
 // maxBatch bounds the jobs of one request.
 const maxBatch = 1000
-
-const idempotencyDoc = "A key of your own: a job submitted again under the same key, with the same content, is the same job for as long as that is kept."
 
 type submitInput struct {
 	Key         string `header:"Idempotency-Key" maxLength:"255" doc:"A key of your own: a job submitted again under the same key, with the same content, is the same job for as long as that is kept."`
@@ -178,9 +175,4 @@ func (q *Queue) submitBatch(ctx context.Context, in *batchInput) (*batchOutput, 
 func (o *batchOutput) refuse(i int, p *plane.Problem) {
 	o.Status = http.StatusMultiStatus
 	o.Body.Results[i].Problem = &jobs.Refusal{Type: p.Type, Title: p.Title, Status: p.Status, Detail: p.Detail, RetryAfter: p.RetryAfter}
-}
-
-// canceled tells a caller that is gone from an engine that does not answer.
-func canceled(ctx context.Context, err error) bool {
-	return ctx.Err() != nil && errors.Is(err, ctx.Err())
 }

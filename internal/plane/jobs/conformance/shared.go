@@ -32,7 +32,6 @@ type load struct {
 
 	mu       sync.Mutex
 	accepted map[string]string // id → ordering key
-	keys     []string
 	// ended holds the completions that were acknowledged, in the order of their answers.
 	ended []endedJob
 	runs  map[string]int
@@ -304,7 +303,7 @@ func testScheduleReplicas(t *testing.T, start Factory) {
 // testSinkKill kills the plane while its sink is slow: every event arrives, in order.
 func testSinkKill(t *testing.T, start Factory) {
 	gate := make(chan struct{})
-	r := newReceiver(t, func(n int, _ *http.Request) int {
+	r := newReceiver(t, func(int, *http.Request) int {
 		select {
 		case <-gate:
 			return 0
