@@ -26,7 +26,7 @@ type Identity struct {
 	Binding bool
 	// Worker is true for the holder of the worker token.
 	Worker bool
-	Grant   Grant
+	Grant  Grant
 	// ExpiresAt is zero when the identity does not expire.
 	ExpiresAt time.Time
 }
@@ -122,7 +122,9 @@ func (a *Authenticator) Token(ctx context.Context, token string) (Identity, *Pro
 	return a.clientToken(ctx, token)
 }
 
-func (a *Authenticator) isWorker(token string) bool { return a.worker != nil && a.worker.Matches(token) }
+func (a *Authenticator) isWorker(token string) bool {
+	return a.worker != nil && a.worker.Matches(token)
+}
 
 func (a *Authenticator) clientToken(ctx context.Context, token string) (Identity, *Problem) {
 	if strings.Count(token, ".") != 2 {

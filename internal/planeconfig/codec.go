@@ -91,6 +91,7 @@ func (c Config) Validate() error {
 	need(c.Auth.SigningKeyFile != "", "auth.signingKeyFile must be set")
 	need(c.Engine.Type != "", "engine.type must be set")
 	need(c.Engine.Type == "Memory" || c.Engine.URIFile != "", "engine.uriFile must be set for engine %q", c.Engine.Type)
+	need(c.Jobs == nil || c.Auth.Anonymous == nil, "auth.anonymous is of no use to a JobQueue: nobody uses one without a token")
 	if r := c.Realtime; r != nil {
 		need(len(r.Protocols) > 0, "realtime.protocols must name at least one")
 		need(r.History.Size > 0 && r.History.TTL > 0, "realtime.history needs a size and a ttl above 0")

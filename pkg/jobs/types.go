@@ -71,11 +71,11 @@ type BatchResult struct {
 	ID       string   `json:"id,omitempty" doc:"UUIDv7 of the job."`
 	Status   Status   `json:"status,omitempty"`
 	Existing bool     `json:"existing,omitempty"`
-	Problem  *Problem `json:"problem,omitempty"`
+	Problem  *Refusal `json:"problem,omitempty"`
 }
 
-// Problem is an RFC 9457 problem document.
-type Problem struct {
+// Refusal is an RFC 9457 problem document: why a job of a batch was not accepted.
+type Refusal struct {
 	Type   string `json:"type" doc:"A stable URI that names the kind of problem."`
 	Title  string `json:"title"`
 	Status int    `json:"status"`

@@ -13,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trellis-dev/trellis/internal/plane"
+	"github.com/trellis-dev/trellis/internal/plane/jobs"
+	"github.com/trellis-dev/trellis/internal/plane/jobs/engines"
 	"github.com/trellis-dev/trellis/internal/plane/realtime"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
@@ -56,6 +58,10 @@ func newRoot(stderr io.Writer) *cobra.Command {
 		use: "realtime-gateway", kind: "RealtimeGateway", title: "Realtime gateway",
 		short:   "Serve a RealtimeGateway: rooms over polling, Server-Sent Events and WebSocket",
 		service: func(p *plane.Plane) (plane.Service, error) { return realtime.New(p) },
+	}), patternCommand(stderr, level, pattern{
+		use: "job-queue", kind: "JobQueue", title: "Job queue",
+		short:   "Serve a JobQueue: jobs that are accepted, leased to workers, retried, and end once",
+		service: func(p *plane.Plane) (plane.Service, error) { return jobs.New(p, jobs.Options{Engines: engines.All()}) },
 	}))
 	return root
 }

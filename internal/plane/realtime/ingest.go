@@ -10,25 +10,11 @@ import (
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
-type eventsInput struct {
-	RawBody []byte `contentType:"application/cloudevents+json"`
-	header  http.Header
-}
-
-// Resolve implements huma.Resolver: the attributes of an event may be headers
-// that nobody can list beforehand.
-func (in *eventsInput) Resolve(ctx huma.Context) []error {
-	in.header = http.Header{}
-	ctx.EachHeader(func(name, value string) { in.header.Add(name, value) })
-	return nil
-}
-
 type eventsOutput struct {
 	Replayed string `header:"Idempotent-Replayed"`
 }
 
 func (g *Gateway) registerEvents() {
-	schema := &huma.Schema{Type: huma.TypeObject, Description: "A CloudEvent 1.0 whose subject is the name of a room."}
 	huma.Register(g.plane.API, huma.Operation{
 		OperationID: "receive-events",
 		Method:      http.MethodPost,
@@ -43,18 +29,14 @@ func (g *Gateway) registerEvents() {
 		BodyReadTimeout: plane.BodyTimeout,
 		// The body is read by decodeEvents, which knows its three forms.
 		SkipValidateBody: true,
-		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
-			typeEvent:  {Schema: schema},
-			typeEvents: {Schema: &huma.Schema{Type: huma.TypeArray, Items: schema}},
-			"*/*":      {Schema: &huma.Schema{Description: "The data of an event whose attributes are ce- headers."}},
-		}},
-		Errors: []int{400, 401, 403, 413, 415, 429, 503},
+		RequestBody:      plane.EventsBody("A CloudEvent 1.0 whose subject is the name of a room."),
+		Errors:           []int{400, 401, 403, 413, 415, 429, 503},
 	}, g.receiveEvents)
 }
 
-func (g *Gateway) receiveEvents(ctx context.Context, in *eventsInput) (*eventsOutput, error) {
+func (g *Gateway) receiveEvents(ctx context.Context, in *plane.EventsInput) (*eventsOutput, error) {
 	id := plane.IdentityOf(ctx)
-	messages, problem := g.decodeEvents(in.header, in.RawBody)
+	messages, problem := g.decodeEvents(in.Header(), in.RawBody)
 	if problem != nil {
 		return nil, problem
 	}

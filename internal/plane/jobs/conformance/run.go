@@ -1,0 +1,31 @@
+package conformance
+
+import "testing"
+
+// test is one case of the suite.
+type test struct {
+	name string
+	run  func(t *testing.T, start Factory)
+}
+
+// Run runs what holds for every engine.
+func Run(t *testing.T, start Factory) {
+	run(t, start, hostileTests, sinkTests, liveTests, deliveryTests, attemptTests, followTests, manageTests, roleTests, eventTests, metricTests)
+}
+
+// RunShared runs what holds for an engine that several replicas share, and that can be broken and mended without them.
+// The planes are processes, so that they can be killed.
+func RunShared(t *testing.T, start Factory) {
+	run(t, start, sharedTests)
+}
+
+func run(t *testing.T, start Factory, suites ...[]test) {
+	for _, suite := range suites {
+		for _, c := range suite {
+			t.Run(c.name, func(t *testing.T) {
+				t.Parallel()
+				c.run(t, start)
+			})
+		}
+	}
+}

@@ -1,0 +1,249 @@
+package jobs
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// deskBatch is the most requests for jobs that one call of the store serves.
+	deskBatch = 64
+	// deskLook is how often the store is asked for those that wait, though it told of nothing: should a word be lost.
+	deskLook = 15 * time.Second
+)
+
+// desk serves requests for jobs in the order in which they came. Those that wait cost nothing until the store tells
+// that a job is due: then the first ones are served, and as many more as there are jobs for.
+type desk struct {
+	queue *Queue
+	wake  chan struct{}
+
+	mu      sync.Mutex
+	waiting []*asking
+	closed  bool
+	// news counts the times that the store told of a job that is due; dry is, by the types that were asked for, the
+	// count at which there was none left.
+	news int
+	dry  map[string]int
+	// width is how many of those that were served nothing before are tried again in one call.
+	width int
+}
+
+// asking is a request for jobs.
+type asking struct {
+	query LeaseQuery
+	types string
+	// waits is false for one that is answered whatever there is.
+	waits bool
+	tried bool
+	// called is true while the store is asked for it, and gone when nobody waits for the answer any more.
+	called, gone bool
+	leased       []Leased
+	err          error
+	done         chan struct{}
+}
+
+func newDesk(q *Queue) *desk {
+	return &desk{queue: q, wake: make(chan struct{}, 1), dry: map[string]int{}, width: 1}
+}
+
+// due has those that wait tried again.
+func (d *desk) due() {
+	d.mu.Lock()
+	d.news++
+	idle := len(d.waiting) == 0
+	d.mu.Unlock()
+	if !idle {
+		poke(d.wake)
+	}
+}
+
+// lease returns the jobs for a request once there are some, or none when the time is over or the plane drains.
+func (d *desk) lease(ctx context.Context, query LeaseQuery, wait time.Duration) ([]Leased, error) {
+	types := slices.Clone(query.Types)
+	slices.Sort(types)
+	a := &asking{query: query, types: strings.Join(types, "\x00"), waits: wait > 0, done: make(chan struct{})}
+	d.mu.Lock()
+	if d.closed {
+		d.mu.Unlock()
+		return nil, errBusy
+	}
+	d.waiting = append(d.waiting, a)
+	d.mu.Unlock()
+	poke(d.wake)
+	if wait == 0 {
+		wait = bound
+	}
+	timer := d.queue.clock.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-a.done:
+		return a.leased, a.err
+	case <-timer.C():
+	case <-d.queue.held.draining:
+	case <-ctx.Done():
+		d.leave(a)
+		return nil, ctx.Err()
+	}
+	if d.withdraw(a) {
+		return nil, nil
+	}
+	// The store is asked right now, and may have given something.
+	select {
+	case <-a.done:
+		return a.leased, a.err
+	case <-ctx.Done():
+		d.leave(a)
+		return nil, ctx.Err()
+	}
+}
+
+// withdraw takes a request out, unless the store is asked for it.
+func (d *desk) withdraw(a *asking) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if a.called {
+		a.waits = false
+		return false
+	}
+	d.remove(a)
+	return true
+}
+
+// leave is for a request whose client is gone: what it is given goes back.
+func (d *desk) leave(a *asking) {
+	d.mu.Lock()
+	a.gone = true
+	d.remove(a)
+	leased := a.leased
+	d.mu.Unlock()
+	select {
+	case <-a.done:
+		d.queue.giveBack(leased)
+	default:
+	}
+}
+
+func (d *desk) remove(a *asking) {
+	if i := slices.Index(d.waiting, a); i >= 0 {
+		d.waiting = slices.Delete(d.waiting, i, i+1)
+	}
+}
+
+// run serves until ctx ends.
+func (d *desk) run(ctx context.Context) {
+	look := d.queue.clock.NewTimer(deskLook)
+	defer look.Stop()
+	for ctx.Err() == nil {
+		again := d.serve(ctx)
+		look.Reset(again)
+		select {
+		case <-ctx.Done():
+		case <-d.wake:
+		case <-look.C():
+			d.due()
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
+	for _, a := range d.waiting {
+		a.err = errBusy
+		close(a.done)
+	}
+	d.waiting = nil
+}
+
+// serve makes calls while there is somebody to be tried, and returns when to look again.
+func (d *desk) serve(ctx context.Context) time.Duration {
+	next := deskLook
+	for ctx.Err() == nil {
+		group, news := d.take()
+		if len(group) == 0 {
+			return next
+		}
+		now := d.queue.now()
+		again := d.call(ctx, now, group, news)
+		if next = deskLook; !again.IsZero() {
+			next = min(next, max(again.Sub(now), time.Millisecond))
+		}
+	}
+	return next
+}
+
+// take chooses whom the next call is for: those that were not tried yet, and the first of those that may have luck now.
+func (d *desk) take() (group []*asking, news int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	again := 0
+	for _, a := range d.waiting {
+		if len(group) == deskBatch {
+			break
+		}
+		switch {
+		case !a.tried:
+		case again < d.width && d.news > d.dry[""] && d.news > d.dry[a.types]:
+			again++
+		default:
+			continue
+		}
+		a.tried, a.called = true, true
+		group = append(group, a)
+	}
+	if len(group) == 0 {
+		d.width = 1
+	}
+	return group, d.news
+}
+
+func (d *desk) call(ctx context.Context, now time.Time, group []*asking, news int) (again time.Time) {
+	queries := make([]LeaseQuery, len(group))
+	for i, a := range group {
+		queries[i] = a.query
+	}
+	leased, again, err := d.queue.leaseNow(ctx, now, queries)
+	d.queue.giveBack(d.answer(group, news, leased, err))
+	return again
+}
+
+// answer hands out what a call gave, and returns what nobody waits for any more.
+func (d *desk) answer(group []*asking, news int, leased [][]Leased, err error) (back []Leased) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	found := false
+	for i, a := range group {
+		a.called = false
+		if err == nil {
+			a.leased = leased[i]
+			found = found || len(a.leased) > 0
+			if len(a.leased) < a.query.Max {
+				d.dryAt(a.types, news)
+			}
+		}
+		if a.err = err; a.gone {
+			back = append(back, a.leased...)
+			continue
+		}
+		if err != nil || len(a.leased) > 0 || !a.waits {
+			d.remove(a)
+			close(a.done)
+		}
+	}
+	if d.width = min(2*d.width, deskBatch); !found {
+		d.width = 1
+	}
+	return back
+}
+
+// maxDry bounds how many sets of types are remembered.
+const maxDry = 256
+
+func (d *desk) dryAt(types string, news int) {
+	if len(d.dry) > maxDry {
+		clear(d.dry)
+	}
+	d.dry[types] = max(d.dry[types], news)
+}

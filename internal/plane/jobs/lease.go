@@ -1,0 +1,135 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/trellis-dev/trellis/internal/plane"
+	"github.com/trellis-dev/trellis/pkg/jobs"
+)
+
+const (
+	maxTypes = 32
+	// leaseBytes bounds what the payloads of one answer may come to at worst.
+	leaseBytes = 8 << 20
+)
+
+type leaseInput struct {
+	Body jobs.LeaseRequest
+}
+
+type leaseOutput struct {
+	CacheControl string `header:"Cache-Control"`
+	Body         jobs.LeaseReply
+}
+
+func (q *Queue) registerLease() {
+	huma.Register(q.plane.API, huma.Operation{
+		OperationID: "lease", Method: http.MethodPost, Path: "/v1/jobs:lease", Summary: "Lease jobs to run", Tags: []string{"work"},
+		Description: "Answers with up to max jobs that are due, and waits for the first one where wait says so. Each is this worker's until its lease ends: " +
+			"a heartbeat prolongs it, complete, fail and release end it, all with its token. Who waits longest is served first.",
+		MaxBodyBytes: 16 << 10, Errors: []int{400, 401, 403, 413, 415, 503},
+	}, q.lease)
+}
+
+func (q *Queue) lease(ctx context.Context, in *leaseInput) (*leaseOutput, error) {
+	if problem := need(ctx, plane.RightWork); problem != nil {
+		return nil, problem
+	}
+	wait, problem := q.checkLease(&in.Body)
+	if problem != nil {
+		return nil, problem
+	}
+	if wait > 0 {
+		release, problem := q.held.hold(ctx, labelLease)
+		if problem != nil {
+			return nil, problem
+		}
+		defer release()
+		defer plane.AnswerLater(ctx)
+	}
+	query := LeaseQuery{Worker: in.Body.Worker, Max: in.Body.Max, Types: in.Body.Types}
+	leased, err := q.desk.lease(ctx, query, wait)
+	if err != nil {
+		return nil, plane.Fail(ctx, q.problem("lease", err))
+	}
+	out := &leaseOutput{CacheControl: "no-store", Body: jobs.LeaseReply{Leases: make([]jobs.Lease, len(leased))}}
+	every := q.live.Load().heartbeatEvery().String()
+	for i, l := range leased {
+		out.Body.Leases[i] = leaseOf(l, every)
+	}
+	return out, nil
+}
+
+// checkLease checks a request, and puts its bounds in order.
+func (q *Queue) checkLease(r *jobs.LeaseRequest) (wait time.Duration, problem *plane.Problem) {
+	f := &faults{at: "body"}
+	f.text("worker", r.Worker, 253)
+	if len(r.Types) > maxTypes {
+		f.add("types", "may have at most %d members", maxTypes)
+	}
+	for _, name := range r.Types {
+		f.text("types", name, maxType)
+	}
+	if problem := f.problem(); problem != nil {
+		return 0, problem
+	}
+	largest := max(1, q.live.Load().cfg.Limits.PayloadBytes)
+	r.Max = int(min(int64(max(1, r.Max)), max(1, leaseBytes/largest)))
+	return parseWait("body.wait", r.Wait)
+}
+
+func leaseOf(l Leased, every string) jobs.Lease {
+	out := jobs.Lease{
+		Job: l.Job, ContentType: l.Payload.ContentType, Token: l.Token, ExpiresAt: l.Expires, HeartbeatEvery: every,
+		DeadlineAt: l.Deadline, TraceParent: l.TraceParent,
+	}
+	if l.Payload.ContentType == typeJSON {
+		out.Payload = l.Payload.Data
+	} else {
+		out.PayloadBase64 = l.Payload.Data
+	}
+	return out
+}
+
+// leaseNow is one call of the store.
+func (q *Queue) leaseNow(ctx context.Context, now time.Time, queries []LeaseQuery) ([][]Leased, time.Time, error) {
+	if q.live.Load().cfg.Paused {
+		return make([][]Leased, len(queries)), time.Time{}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	leased, again, err := q.store.Lease(ctx, now, queries)
+	if err == nil && len(leased) != len(queries) {
+		err = errors.New("the store answered for another number of requests")
+	}
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	for _, some := range leased {
+		for _, l := range some {
+			q.metrics.started(l.Job, now)
+			q.sweeper.by(l.Expires)
+			q.sweeper.by(l.Deadline)
+		}
+	}
+	return leased, again, nil
+}
+
+// giveBack releases jobs whose worker is gone before it heard of them.
+func (q *Queue) giveBack(leased []Leased) {
+	if len(leased) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), bound)
+	defer cancel()
+	for _, l := range leased {
+		if err := q.store.Release(ctx, q.now(), Claim{ID: l.Job.ID, Token: l.Token}); err != nil {
+			q.log.Warn("a job whose worker is gone was not handed back; it waits for the end of its lease", "job", l.Job.ID, "error", err)
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package natsstore
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	plane "github.com/trellis-dev/trellis/internal/plane/jobs"
+	"github.com/trellis-dev/trellis/internal/plane/jobs/machine"
+	"github.com/trellis-dev/trellis/pkg/jobs"
+)
+
+// Lease implements plane.Store. Where there is nothing to lease, nothing is written.
+func (s *Store) Lease(ctx context.Context, now time.Time, queries []plane.LeaseQuery) (out [][]plane.Leased, again time.Time, err error) {
+	out = make([][]plane.Leased, len(queries))
+	if !s.ready(now, queries) {
+		if err := s.sync(ctx); err != nil {
+			return nil, again, err
+		}
+	}
+	if s.ready(now, queries) {
+		if err := s.lease(ctx, now, queries, out); err != nil {
+			return nil, again, err
+		}
+	}
+	s.replica.Read(func(st *machine.State) { again = st.NextDue(now) })
+	return out, again, nil
+}
+
+func (s *Store) ready(now time.Time, queries []plane.LeaseQuery) (ready bool) {
+	s.replica.Read(func(st *machine.State) {
+		for _, q := range queries {
+			ready = ready || st.Ready(now, q.Types)
+		}
+	})
+	return ready
+}
+
+func (s *Store) lease(ctx context.Context, now time.Time, queries []plane.LeaseQuery, out [][]plane.Leased) error {
+	if _, err := s.usable(); err != nil {
+		return err
+	}
+	commands := make([]machine.Command, len(queries))
+	for i, q := range queries {
+		commands[i] = &machine.Lease{Now: now, Worker: q.Worker, Max: q.Max, Types: q.Types}
+	}
+	results, err := s.do(ctx, commands...)
+	if err != nil {
+		return err
+	}
+	var all []machine.Leased
+	var at []*plane.Leased
+	for i, r := range results {
+		leased := r.([]machine.Leased)
+		out[i] = make([]plane.Leased, len(leased))
+		for k, l := range leased {
+			out[i][k] = l.Leased
+			all, at = append(all, l), append(at, &out[i][k])
+		}
+	}
+	return s.payloads(ctx, now, all, at)
+}
+
+// payloads reads those of jobs that were leased. Where one can not be read, all are handed back.
+func (s *Store) payloads(ctx context.Context, now time.Time, leased []machine.Leased, out []*plane.Leased) error {
+	err := each(ctx, len(leased), func(i int) bool { return leased[i].Content.Ref != "" }, func(ctx context.Context, i int) (err error) {
+		out[i].Payload, err = s.get(ctx, leased[i].Content)
+		return err
+	})
+	if err == nil {
+		return nil
+	}
+	for _, l := range out {
+		if back := s.Release(ctx, now, plane.Claim{ID: l.Job.ID, Token: l.Token}); back != nil {
+			break // their leases run out
+		}
+	}
+	return unknown(err)
+}
+
+// Extend implements plane.Store.
+func (s *Store) Extend(ctx context.Context, now time.Time, c plane.Claim, p *jobs.Progress) (time.Time, bool, error) {
+	e, err := change[machine.Extended](ctx, s, &machine.Extend{Now: now, Claim: c, Progress: p})
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	return e.Expires, e.Cancelled, e.Err
+}
+
+// Complete implements plane.Store.
+func (s *Store) Complete(ctx context.Context, now time.Time, batch []plane.Completion) ([]plane.CompleteResult, error) {
+	e, err := s.usable()
+	if err != nil {
+		return nil, err
+	}
+	commands := make([]machine.Command, len(batch))
+	size := func(i int) bool { return len(batch[i].Result.Data) > inline }
+	err = each(ctx, len(batch), size, func(ctx context.Context, i int) error {
+		content, err := s.put(ctx, e, batch[i].Result)
+		commands[i] = &machine.Complete{Now: now, Claim: batch[i].Claim, Result: content}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]plane.CompleteResult, 0, len(batch))
+	for some := range slices.Chunk(commands, completions) {
+		results, err := s.do(ctx, some...)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range results {
+			ended := r.(machine.Ended)
+			ended.Job.Attempts = nil
+			out = append(out, plane.CompleteResult{Job: ended.Job, Err: ended.Err})
+		}
+	}
+	return out, nil
+}
+
+// completions in one entry at most: of results as large as an entry may hold, a quarter of a mebibyte.
+const completions = entryBytes / inline
+
+// Fail implements plane.Store.
+func (s *Store) Fail(ctx context.Context, now time.Time, c plane.Claim, f plane.Failure) (jobs.Job, error) {
+	// What becomes of the job depends on its attempt, which this replica may not know of yet.
+	if !s.holds(c) {
+		if err := s.sync(ctx); err != nil {
+			return jobs.Job{}, err
+		}
+	}
+	var command machine.Fail
+	s.replica.Read(func(st *machine.State) { command = st.Failing(now, c, f, s.decide()) })
+	return s.end(ctx, &command)
+}
+
+func (s *Store) decide() machine.Decide { return s.settings.Load().Decide }
+
+func (s *Store) holds(c plane.Claim) (holds bool) {
+	s.replica.Read(func(st *machine.State) { holds = st.Holds(c) })
+	return holds
+}
+
+// Release implements plane.Store.
+func (s *Store) Release(ctx context.Context, now time.Time, c plane.Claim) error {
+	_, err := s.end(ctx, &machine.Release{Now: now, Claim: c})
+	return err
+}

@@ -1,0 +1,225 @@
+package natsstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/trellis-dev/trellis/internal/enginetest"
+	plane "github.com/trellis-dev/trellis/internal/plane/jobs"
+	"github.com/trellis-dev/trellis/internal/plane/jobs/machine"
+	"github.com/trellis-dev/trellis/pkg/jobs"
+)
+
+// errDied stands for a plane that dies at a step.
+var errDied = errors.New("died")
+
+// listed is all jobs of a queue, by pages.
+func listed(t *testing.T, s *Store) (out []jobs.Job) {
+	t.Helper()
+	for cursor := ""; ; {
+		page, err := s.List(t.Context(), jobs.Filter{}, cursor, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, page.Jobs...)
+		if cursor = page.Cursor; cursor == "" {
+			return out
+		}
+	}
+}
+
+// A snapshot that ends at any of its steps leaves a queue that goes on, and the next one cleans up.
+func TestASnapshotCanEndAnywhere(t *testing.T) {
+	t.Parallel()
+	cluster := enginetest.NATS(t, 1)
+	for step := 0; ; step++ {
+		prefix := fmt.Sprint("q", step)
+		s, stop := open(t, cluster, prefix)
+		for i := range 40 {
+			// 40 times 20 KiB of metadata: two chunks.
+			submit(t, s, newJob(fmt.Sprint("a", i), func(n *plane.NewJob) { n.Metadata = map[string]string{"k": string(make([]byte, 20<<10))} }))
+		}
+		for _, l := range lease(t, s, 5) {
+			if err := complete(t.Context(), s, time.Now(), plane.Claim{ID: l.Job.ID, Token: l.Token}, plane.Body{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, calls, at := listed(t, s), 0, ""
+		err := s.snapshot(t.Context(), func(name string) error {
+			if calls++; calls > step {
+				at = name
+				return errDied
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errDied) {
+			t.Fatal(err)
+		}
+		stop()
+		checkSnapshot(t, cluster, prefix, at, want)
+		if err == nil {
+			if step < 5 {
+				t.Errorf("a snapshot has %d steps only", step)
+			}
+			return
+		}
+	}
+}
+
+// checkSnapshot opens a queue after a snapshot that died, and takes one that does not.
+func checkSnapshot(t *testing.T, cluster *enginetest.NATSCluster, prefix, at string, want []jobs.Job) {
+	t.Helper()
+	s, stop := open(t, cluster, prefix)
+	if d := cmp.Diff(want, listed(t, s)); d != "" {
+		t.Errorf("after it died before %q (-want +got):\n%s", at, d)
+	}
+	submit(t, s, newJob("later"))
+	want = listed(t, s)
+	if err := s.snapshot(t.Context(), func(string) error { return nil }); err != nil {
+		t.Errorf("after it died before %q: %v", at, err)
+	}
+	e := s.engine.Load()
+	log, errLog := e.log.Info(t.Context())
+	kept, errKept := e.snapshots.Info(t.Context())
+	if errLog != nil || errKept != nil || log.State.Msgs != 0 || kept.State.Msgs != 3 {
+		t.Errorf("after it died before %q: %d entries and %d messages of snapshots are left, want 0 and 3", at, log.State.Msgs, kept.State.Msgs)
+	}
+	stop()
+	s, stop = open(t, cluster, prefix)
+	defer stop()
+	if d := cmp.Diff(want, listed(t, s)); d != "" {
+		t.Errorf("of the snapshot after the one that died before %q (-want +got):\n%s", at, d)
+	}
+}
+
+// A replica that was away while the log was cut goes on from the snapshot, and the log is cut by itself.
+func TestAReplicaThatWasAwayWhileTheLogWasCut(t *testing.T) {
+	t.Parallel()
+	cluster := enginetest.NATS(t, 1)
+	few := func(c *Config) { c.SnapshotEntries = 10 }
+	one, _ := open(t, cluster, "q", few)
+	other, stop := open(t, cluster, "q", few)
+	submit(t, one, newJob("first"))
+	if _, err := other.Get(t.Context(), "first"); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	for i := range 40 {
+		submit(t, one, newJob(fmt.Sprint(i)))
+	}
+	eventually(t, func() error {
+		info, err := one.engine.Load().log.Info(t.Context())
+		if err == nil && info.State.FirstSeq < 10 {
+			err = fmt.Errorf("the log begins at %d", info.State.FirstSeq)
+		}
+		return err
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- other.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	eventually(t, func() error { _, err := other.Get(t.Context(), "39"); return err })
+	if d := cmp.Diff(listed(t, one), listed(t, other)); d != "" {
+		t.Error(d)
+	}
+}
+
+// A replica serves nothing once it can not read the log, rather than something else than others do.
+func TestAnEntryOfANewerVersion(t *testing.T) {
+	t.Parallel()
+	cluster := enginetest.NATS(t, 1)
+	for name, data := range map[string][]byte{"version": {version + 1}, "kind": {version, 99}, "damaged": {version, 1, 255}} {
+		cfg := Config{Connect: func() (string, []nats.Option, error) { return cluster.URI(), nil, nil }, Prefix: name}
+		s, err := New(cfg, settingsOfTests())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- s.Run(t.Context()) }()
+		eventually(t, func() error { _, err := s.Stats(t.Context(), time.Now()); return err })
+		if _, err := s.engine.Load().js.Publish(t.Context(), name+".log", data); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-ended; !errors.Is(err, machine.ErrNewer) {
+			t.Errorf("%s: Run gives %v", name, err)
+		}
+		if _, err := s.Submit(t.Context(), time.Now(), []plane.NewJob{newJob("1")}); !errors.Is(err, machine.ErrNewer) {
+			t.Errorf("%s: Submit gives %v", name, err)
+		}
+	}
+}
+
+// What a dead plane wrote, and no entry names, is removed once it is old.
+func TestContentsThatNoJobHas(t *testing.T) {
+	t.Parallel()
+	s, _ := open(t, enginetest.NATS(t, 1), "q")
+	e := s.engine.Load()
+	large := plane.Body{Data: make([]byte, 5000)}
+	if _, err := s.put(t.Context(), e, large); err != nil {
+		t.Fatal(err)
+	}
+	submit(t, s, newJob("kept", func(n *plane.NewJob) { n.Payload = large }))
+	for _, c := range []struct {
+		after time.Duration
+		want  uint64
+	}{{orphanAge / 2, 2}, {orphanAge + orphansEvery, 1}} {
+		if err := s.removeOrphans(t.Context(), e, time.Now().Add(c.after)); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, func() error {
+			info, err := e.bodies.Info(t.Context())
+			if err == nil && info.State.Msgs != c.want {
+				err = fmt.Errorf("%d contents after %s, want %d", info.State.Msgs, c.after, c.want)
+			}
+			return err
+		})
+	}
+}
+
+// At rest nothing is written.
+func TestAtRestNothingIsWritten(t *testing.T) {
+	t.Parallel()
+	s, _ := open(t, enginetest.NATS(t, 1), "q")
+	submit(t, s, newJob("1", func(n *plane.NewJob) { n.RunAt = time.Now().Add(time.Hour) }))
+	count := func() (out []jetstream.StreamState) {
+		e := s.engine.Load()
+		for _, stream := range []jetstream.Stream{e.log, e.bodies, e.snapshots} {
+			info, err := stream.Info(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			info.State.Consumers = 0
+			out = append(out, info.State)
+		}
+		return out
+	}
+	before := count()
+	for range 50 {
+		if _, err := s.Sweep(t.Context(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		lease(t, s, 10)
+		if _, err := s.Events(t.Context(), time.Now(), "none", 10, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		s.Reconfigure(settingsOfTests())
+		if err := s.SetPaused(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d := cmp.Diff(before, count()); d != "" {
+		t.Error(d)
+	}
+}

@@ -1,0 +1,97 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/trellis-dev/trellis/internal/plane/jobs"
+)
+
+// taking leases events, of jobs of which nobody has any. Whoever does it holds the sink's lock: otherwise the second event
+// of a job could be taken by one replica while another one takes the first.
+const taking = `WITH open AS MATERIALIZED (SELECT seq AS o_seq FROM outbox o WHERE sink = $1 AND leased <= $2
+		AND NOT EXISTS (SELECT FROM outbox e WHERE e.sink = o.sink AND e.job = o.job AND e.leased > $2)
+		ORDER BY seq LIMIT $3)
+	UPDATE outbox SET leased = $4 FROM open WHERE sink = $1 AND seq = o_seq RETURNING seq, type, at, traceparent, snapshot`
+
+// Events implements jobs.Store.
+func (s *Store) Events(ctx context.Context, now time.Time, sink string, most int, ttl time.Duration) ([]jobs.Event, error) {
+	if most <= 0 {
+		return nil, nil
+	}
+	var out []jobs.Event
+	at := instant(now)
+	err := s.call(ctx, "take events", func(ctx context.Context, pool *pgxpool.Pool) error {
+		out = nil
+		b := &pipelined{}
+		b.Queue("SELECT pg_advisory_xact_lock(hashtext($1), hashtext($2))", s.channel(), sink)
+		b.Queue(taking, sink, at, most, at.Add(ttl)).Query(func(rows pgx.Rows) error {
+			var err error
+			out, err = inOrder(rows)
+			return err
+		})
+		return b.run(ctx, pool)
+	})
+	return out, err
+}
+
+// inOrder reads events in the order of their numbers.
+func inOrder(rows pgx.Rows) ([]jobs.Event, error) {
+	bySeq := map[int64]jobs.Event{}
+	var seq int64
+	var e jobs.Event
+	var snapshot []byte
+	_, err := pgx.ForEachRow(rows, []any{&seq, &e.Type, &e.Time, &e.TraceParent, &snapshot}, func() error {
+		var r row
+		if err := json.Unmarshal(snapshot, &r); err != nil {
+			return fmt.Errorf("read the job of an event: %w", err)
+		}
+		e.Job, e.Time = r.job(), e.Time.UTC()
+		e.ID = e.Job.ID + "-" + strconv.FormatInt(seq, 10)
+		bySeq[seq] = e
+		return nil
+	})
+	if err != nil || len(bySeq) == 0 {
+		return nil, err
+	}
+	out := make([]jobs.Event, 0, len(bySeq))
+	for _, seq := range slices.Sorted(maps.Keys(bySeq)) {
+		out = append(out, bySeq[seq])
+	}
+	return out, nil
+}
+
+// Sent implements jobs.Store.
+func (s *Store) Sent(ctx context.Context, sink string, ids []string) error {
+	of := make([]pgtype.UUID, 0, len(ids))
+	seqs := make([]int64, 0, len(ids))
+	for _, id := range ids {
+		at := strings.LastIndexByte(id, '-')
+		if at < 0 {
+			continue
+		}
+		job, errJob := parseID(id[:at])
+		seq, errSeq := strconv.ParseInt(id[at+1:], 10, 64)
+		if errJob == nil && errSeq == nil {
+			of, seqs = append(of, job), append(seqs, seq)
+		}
+	}
+	if len(of) == 0 {
+		return nil
+	}
+	return s.call(ctx, "forget events", func(ctx context.Context, pool *pgxpool.Pool) error {
+		_, err := pool.Exec(ctx, `DELETE FROM outbox USING unnest($2::uuid[], $3::bigint[]) i(i_job, i_seq)
+			WHERE sink = $1 AND seq = i_seq AND job = i_job`, sink, of, seqs)
+		return err
+	})
+}
