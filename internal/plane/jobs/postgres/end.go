@@ -176,7 +176,7 @@ func ending(to *settings, now time.Time, ends []end) (*statement, []pgtype.UUID)
 	st.add(`changed AS (UPDATE jobs SET status = i_status, attempt = attempt - i_back, revision = revision + 1,
 		run_at = CASE WHEN i_status < 3 THEN i_run ELSE accepted_at END, finished_at = CASE WHEN i_status > 3 THEN %[1]s::timestamptz END,
 		expires_at = NULL, deadline_at = NULL, progress_at = NULL, error = CASE WHEN i_back = 0 THEN i_error ELSE error END
-		FROM input WHERE id = i_id AND token = i_token AND revision = i_revision AND status = 3
+		FROM input WHERE id = i_id AND token = i_token AND revision = i_revision AND status::int = 3
 			AND (i_reported OR least(expires_at, deadline_at) <= %[1]s)
 		RETURNING jobs.*, i_outcome, i_error, i_reported, i_back),
 		ended AS (INSERT INTO attempts SELECT id, token, attempt + i_back, worker, started_at, %[1]s, i_outcome, i_error, i_reported FROM changed),

@@ -24,6 +24,17 @@ const taking = `WITH open AS MATERIALIZED (SELECT seq AS o_seq FROM outbox o WHE
 		ORDER BY seq LIMIT $3)
 	UPDATE outbox SET leased = $4 FROM open WHERE sink = $1 AND seq = o_seq RETURNING seq, type, at, traceparent, snapshot`
 
+// unwantedAfter is how long events are kept of a sink that this replica's settings do not have: other replicas may have
+// heard of it before this one.
+const unwantedAfter = time.Hour
+
+// unwanted forgets events of other sinks than $1 that are older than $2, and looks at each sink's first ones alone.
+const unwanted = `WITH RECURSIVE sinks(name) AS ((SELECT sink FROM outbox ORDER BY sink, seq LIMIT 1) UNION ALL
+		SELECT (SELECT sink FROM outbox WHERE sink > name ORDER BY sink, seq LIMIT 1) FROM sinks WHERE name IS NOT NULL),
+	gone AS MATERIALIZED (SELECT name, o_seq FROM sinks, LATERAL (SELECT seq AS o_seq, at FROM outbox
+		WHERE sink = name ORDER BY sink, seq LIMIT $3) o WHERE name <> ALL($1::text[]) AND at <= $2 LIMIT $3)
+	DELETE FROM outbox USING gone WHERE sink = name AND seq = o_seq`
+
 // Events implements jobs.Store.
 func (s *Store) Events(ctx context.Context, now time.Time, sink string, most int, ttl time.Duration) ([]jobs.Event, error) {
 	if most <= 0 {

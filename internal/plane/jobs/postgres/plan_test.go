@@ -47,10 +47,11 @@ func TestPlans(t *testing.T) {
 	}{
 		"lease":    {leasing(to, now, four, nil, two), "jobs_due on jobs"},
 		"of type":  {leasing(to, now, four, &kind, two), "jobs_due_type on jobs"},
-		"complete": {complete, "Index Scan using jobs_"},
+		"complete": {complete, "Index Scan using jobs_pkey on jobs"},
 		"extend":   {extending(to, now, c, &pub.Progress{}), "Index Scan using jobs_"},
 		"promote":  {&statement{text: promoting, args: []any{now, 10}}, "jobs_scheduled"},
 		"over":     {&statement{text: over, args: []any{now, 10}}, "jobs_status"},
+		"unwanted": {&statement{text: unwanted, args: []any{[]string{"a"}, now, 10}}, "outbox_pkey on outbox"},
 		"oldest":   {&statement{text: oldestDue, args: []any{now}}, "jobs_due on jobs"},
 	} {
 		rows, err := s.pool.Query(t.Context(), "EXPLAIN "+one.of.text, one.of.args...)

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -54,4 +55,34 @@ func TestStore(t *testing.T) {
 		schema := fmt.Sprintf("queue-%d", queues.Add(1))
 		return func(s jobs.Settings) jobs.Store { return run(t, uri, schema, s) }
 	})
+}
+
+// What waits for a sink is forgotten when no settings have that sink any more, but not at once.
+func TestSinkThatIsNoMore(t *testing.T) {
+	t.Parallel()
+	uri, _ := enginetest.Postgres(t)
+	with := storetest.Settings()
+	with.Sinks = map[string][]string{"gone": nil, "kept": nil}
+	without := with
+	without.Sinks = map[string][]string{"kept": nil}
+	s := run(t, uri, "q", with)
+	if _, err := s.Submit(t.Context(), storetest.Epoch, []jobs.NewJob{storetest.NewJob()}); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		at         time.Duration
+		gone, kept int
+	}{{time.Minute, 1, 1}, {2 * time.Hour, 0, 1}} {
+		now := storetest.Epoch.Add(step.at)
+		s.Reconfigure(without)
+		if _, err := s.Sweep(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+		for sink, want := range map[string]int{"gone": step.gone, "kept": step.kept} {
+			got, err := s.Events(t.Context(), now, sink, 10, time.Second)
+			if err != nil || len(got) != want {
+				t.Errorf("after %s, %q has %d events (%v), want %d", step.at, sink, len(got), err, want)
+			}
+		}
+	}
 }

@@ -3,9 +3,12 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -136,6 +139,10 @@ func (s *Store) sweepTimes(ctx context.Context, pool *pgxpool.Pool, to *settings
 	b.Queue(promoting, now, sweepAtMost).Query(note(true))
 	b.Queue(fmt.Sprintf(deleting, pastSucceeded), now.Add(-to.ResultTTL), sweepAtMost).Query(note(false))
 	b.Queue(fmt.Sprintf(deleting, pastOthers), now.Add(-to.DeadRetention), sweepAtMost).Query(note(false))
+	b.Queue(unwanted, slices.AppendSeq([]string{}, maps.Keys(to.Sinks)), now.Add(-unwantedAfter), sweepAtMost).Exec(func(done pgconn.CommandTag) error {
+		full = full || done.RowsAffected() == sweepAtMost
+		return nil
+	})
 	b.Queue(folding, foldOver, s.channel())
 	b.Queue(marking, now, markEvery.Microseconds())
 	b.Queue(unmarking, now)
