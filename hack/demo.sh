@@ -84,18 +84,21 @@ exchange
 step "Make reports: a JobQueue without a worker at rest"
 show kubectl apply -n "$namespace" -f examples/report-queue/jobqueue.yaml
 show kubectl wait -n "$namespace" --for=condition=Ready --timeout=180s jq/reports
+workers=patterns.trellis.dev/name=reports,app.kubernetes.io/component=worker
 # After a run before this one, its last worker may not be gone yet.
-kubectl wait -n "$namespace" --for='jsonpath={.status.replicas}=0' --timeout=60s jq/reports >/dev/null
-show kubectl get -n "$namespace" jq
+kubectl wait -n "$namespace" --for=delete --timeout=60s pods -l "$workers" >/dev/null
+show kubectl get -n "$namespace" jq/reports
 queue_binding=$(kubectl get -n "$namespace" jq/reports -o jsonpath='{.status.binding.name}')
 TRELLIS_QUEUE_URL=http://$(hack/kube.sh forward "$name" "$namespace/reports-jq" 80)
 TRELLIS_QUEUE_TOKEN=$(kubectl get -n "$namespace" "secret/$queue_binding" -o jsonpath='{.data.token}' | base64 -d)
 export TRELLIS_QUEUE_URL TRELLIS_QUEUE_TOKEN
 printf '\n  reports answers at %s; its token is in the Secret %s\n\n' "$TRELLIS_QUEUE_URL" "$queue_binding"
 supervised go run ./hack/demo report
-show kubectl get -n "$namespace" jq,pods -l patterns.trellis.dev/name=reports
-show kubectl wait -n "$namespace" --for='jsonpath={.status.replicas}=0' --timeout=60s jq/reports
-show kubectl get -n "$namespace" jq
+show kubectl get -n "$namespace" jq/reports
+show kubectl get -n "$namespace" pods -l patterns.trellis.dev/name=reports
+show kubectl wait -n "$namespace" --for=delete --timeout=60s pods -l "$workers"
+show kubectl get -n "$namespace" jq/reports
+show kubectl get -n "$namespace" pods -l patterns.trellis.dev/name=reports
 
 step "Kill a pod, and publish again"
 pod=$(kubectl get -n "$namespace" pods -l "patterns.trellis.dev/name=$gateway" -o jsonpath='{.items[0].metadata.name}')
