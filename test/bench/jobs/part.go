@@ -38,7 +38,7 @@ var (
 
 const (
 	whyRiver = "River's workers say in memory that a job is done, and it is recorded some time later, hundreds by one statement; here each completion is a " +
-		"request over HTTP with a token that is checked, answered when it is durable. Batches carry a copy of each job into the same request's answer and its checks."
+		"request over HTTP with a token that is checked, answered when it is durable. What a batch's share of it is has not been profiled."
 	whyBare = "a bare request touches no disk. Between a submission and its start lie two writes that are synchronised to disk before they are answered: " +
 		"the job and its lease. The bare stream, which has one of them, is in the row above."
 )
