@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From nothing to a served RealtimeGateway, shown step by step. The cluster stays,
+# From nothing to a served RealtimeGateway and a JobQueue, shown step by step. The cluster stays,
 # to be looked at; after a failure or an interrupt it is taken down (KEEP=1 keeps it).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -81,6 +81,25 @@ TRELLIS_TOKEN=$(kubectl get -n "$namespace" "secret/$binding" -o jsonpath='{.dat
 export TRELLIS_TOKEN
 exchange
 
+step "Make reports: a JobQueue without a worker at rest"
+show kubectl apply -n "$namespace" -f examples/report-queue/jobqueue.yaml
+show kubectl wait -n "$namespace" --for=condition=Ready --timeout=180s jq/reports
+workers=patterns.trellis.dev/name=reports,app.kubernetes.io/component=worker
+# After a run before this one, its last worker may not be gone yet.
+kubectl wait -n "$namespace" --for=delete --timeout=60s pods -l "$workers" >/dev/null
+show kubectl get -n "$namespace" jq/reports
+queue_binding=$(kubectl get -n "$namespace" jq/reports -o jsonpath='{.status.binding.name}')
+TRELLIS_QUEUE_URL=http://$(hack/kube.sh forward "$name" "$namespace/reports-jq" 80)
+TRELLIS_QUEUE_TOKEN=$(kubectl get -n "$namespace" "secret/$queue_binding" -o jsonpath='{.data.token}' | base64 -d)
+export TRELLIS_QUEUE_URL TRELLIS_QUEUE_TOKEN
+printf '\n  reports answers at %s; its token is in the Secret %s\n\n' "$TRELLIS_QUEUE_URL" "$queue_binding"
+supervised go run ./hack/demo report
+show kubectl get -n "$namespace" jq/reports
+show kubectl get -n "$namespace" pods -l patterns.trellis.dev/name=reports
+show kubectl wait -n "$namespace" --for=delete --timeout=60s pods -l "$workers"
+show kubectl get -n "$namespace" jq/reports
+show kubectl get -n "$namespace" pods -l patterns.trellis.dev/name=reports
+
 step "Kill a pod, and publish again"
 pod=$(kubectl get -n "$namespace" pods -l "patterns.trellis.dev/name=$gateway" -o jsonpath='{.items[0].metadata.name}')
 show kubectl delete -n "$namespace" pod "$pod" --grace-period=0 --force 2>/dev/null
@@ -98,6 +117,8 @@ Look around:
   export KUBECONFIG=$KUBECONFIG PATH=$PWD/bin:$(dirname "$(command -v kubectl)"):\$PATH
   kubectl get patterns -A
   kubectl describe rtg -n $namespace $gateway
+  kubectl describe jq -n $namespace reports
+  curl -H "Authorization: Bearer \$TOKEN" $TRELLIS_QUEUE_URL/v1/stats
   curl $TRELLIS_URL/openapi.json
 Try rooms by hand, with the token of the binding:
   $TRELLIS_URL/

@@ -23,9 +23,17 @@ type message struct {
 	Type     string `json:"type"`
 	Offset   uint64 `json:"offset"`
 	Position string `json:"position"`
-	Data     struct {
+	// Raw is what was published.
+	Raw json.RawMessage `json:"data"`
+}
+
+// text of what this program published.
+func (m message) text() string {
+	var data struct {
 		Text string `json:"text"`
-	} `json:"data"`
+	}
+	_ = json.Unmarshal(m.Raw, &data)
+	return data.Text
 }
 
 type page struct {

@@ -1,7 +1,8 @@
 // Command demo publishes to a room of a RealtimeGateway and shows the message
 // arrive at clients that poll, long-poll, stream over SSE and hold a WebSocket.
 // What breaks on the way is tried again, as any client of the contract would.
-// TRELLIS_URL and TRELLIS_TOKEN say where and as whom.
+// TRELLIS_URL and TRELLIS_TOKEN say where and as whom. With the argument report, it submits a
+// job to the JobQueue at TRELLIS_QUEUE_URL, as TRELLIS_QUEUE_TOKEN, and follows it in a room.
 package main
 
 import (
@@ -12,6 +13,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/trellis-dev/trellis/pkg/jobs"
 )
 
 const (
@@ -28,7 +31,18 @@ func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	c := client{base: os.Getenv("TRELLIS_URL"), token: os.Getenv("TRELLIS_TOKEN"), room: "demo"}
-	if err := run(ctx, c); err != nil {
+	do := run
+	if len(os.Args) > 1 && os.Args[1] == "report" {
+		c.room = "reports-ada"
+		do = func(ctx context.Context, c client) error {
+			queue, err := jobs.NewClient(jobs.Options{URL: os.Getenv("TRELLIS_QUEUE_URL"), Token: jobs.StaticToken(os.Getenv("TRELLIS_QUEUE_TOKEN"))})
+			if err != nil {
+				return err
+			}
+			return report(ctx, c, queue)
+		}
+	}
+	if err := do(ctx, c); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
@@ -111,7 +125,7 @@ func exchange(ctx context.Context, c client, arrivals <-chan arrival, failed <-c
 				if err := check(a, offset, last); err != nil {
 					return err
 				}
-				fmt.Printf("    %-12s #%d %q after %4d ms\n", a.protocol, a.message.Offset, a.message.Data.Text, max(0, a.at.Sub(sent).Milliseconds()))
+				fmt.Printf("    %-12s #%d %q after %4d ms\n", a.protocol, a.message.Offset, a.message.text(), max(0, a.at.Sub(sent).Milliseconds()))
 			case err := <-failed:
 				return fmt.Errorf("message #%d did not reach everyone: %w", offset, err)
 			}

@@ -92,10 +92,10 @@ func (r *recorder) mark(words string) jobhistory.Place {
 	return place(r.t, text)
 }
 
-// disrupted does something to the queue's parts, and notes from when to when.
-func (r *recorder) disrupted(name string, do func()) jobhistory.Disruption {
+// disrupted does something to the queue's parts, and notes from when to when. It hit one worker, where do names one.
+func (r *recorder) disrupted(name string, do func() string) jobhistory.Disruption {
 	d := jobhistory.Disruption{Name: name, From: r.mark(name)}
-	do()
+	d.Worker = do()
 	d.To = r.mark(name)
 	return d
 }

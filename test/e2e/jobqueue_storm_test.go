@@ -104,31 +104,48 @@ func (s *jobStorm) goOn() {
 // through has it go through one ordeal after the other.
 func (s *jobStorm) through() {
 	s.t.Helper()
-	for _, o := range []ordeal{
-		{"a worker that crashes", func() { crowdCrash(s.t, &jobWorkers(s.queue)[0]) }},
-		{"a worker that is killed", func() { kill(s.t, &jobWorkers(s.queue)[1]) }},
-		{"a plane that crashes", func() { crowdCrash(s.t, &jobPlanes(s.queue)[0]) }},
-		{"a plane that is killed", func() { kill(s.t, &jobPlanes(s.queue)[1]) }},
-		{"an engine that crashes", func() {
-			crowdCrash(s.t, s.engine())
-			NewWithT(s.t).Eventually(func() []corev1.Pod { return readyOnes([]corev1.Pod{*s.engine()}) }, patience, often).Should(HaveLen(1))
-		}},
-		{"a rolling update", s.roll},
-		{"a node that is drained", s.drain},
-		{"an operator that is down while a worker is killed", func() {
-			scaleOperator(s.t, 0)
-			kill(s.t, &jobWorkers(s.queue)[0])
-			s.goOn()
-			scaleOperator(s.t, 2)
-		}},
-	} {
+	for _, o := range s.ordeals() {
 		began := time.Now()
-		s.disruptions = append(s.disruptions, s.recorder.disrupted(o.name, func() {
-			o.happen()
-			s.standing()
-		}))
+		s.disruptions = append(s.disruptions, s.recorder.disrupted(o.name, o.happen))
+		s.standing()
 		s.goOn()
 		s.t.Logf("%s: jobs are accepted and run again after %s", o.name, time.Since(began).Round(100*time.Millisecond))
+	}
+}
+
+// jobOrdeal is something that a queue goes through; it names the worker that it hit, where it was one.
+type jobOrdeal struct {
+	name   string
+	happen func() string
+}
+
+func (s *jobStorm) ordeals() []jobOrdeal {
+	killed := func(by func(*testing.T, *corev1.Pod)) func() string {
+		return func() string {
+			pod := jobWorkers(s.queue)[0]
+			by(s.t, &pod)
+			return pod.Name
+		}
+	}
+	all := func(do func()) func() string { return func() string { do(); return "" } }
+	return []jobOrdeal{
+		{"a worker that crashes", killed(crowdCrash)},
+		{"a worker that is killed", killed(kill)},
+		{"a plane that crashes", all(func() { crowdCrash(s.t, &jobPlanes(s.queue)[0]) })},
+		{"a plane that is killed", all(func() { kill(s.t, &jobPlanes(s.queue)[1]) })},
+		{"an engine that crashes", all(func() {
+			crowdCrash(s.t, s.engine())
+			NewWithT(s.t).Eventually(func() []corev1.Pod { return readyOnes([]corev1.Pod{*s.engine()}) }, patience, often).Should(HaveLen(1))
+		})},
+		{"a rolling update", all(s.roll)},
+		{"a node that is drained", all(s.drain)},
+		{"a worker that is killed while the operator is down", func() string {
+			scaleOperator(s.t, 0)
+			defer scaleOperator(s.t, 2)
+			hit := killed(kill)()
+			s.goOn()
+			return hit
+		}},
 	}
 }
 

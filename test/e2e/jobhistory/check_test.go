@@ -60,7 +60,7 @@ func again(outcome jobs.Outcome, end Place) History {
 	h := quiet()
 	h.Runs = []Run{run("a", 1, 10, end), run("a", 2, 40, 50)}
 	h.Finals = []Final{final("a", jobs.StatusSucceeded, outcome, jobs.OutcomeSucceeded)}
-	h.Disruptions = []Disruption{{"a worker is killed", 15, 16}}
+	h.Disruptions = []Disruption{{Name: "a worker is killed", From: 15, To: 16, Worker: "w1"}}
 	return h
 }
 
@@ -156,9 +156,10 @@ func TestCheck(t *testing.T) {
 			h.Runs[0].Token, h.Runs[1].Token = 2, 1
 			h.Finals[0].Attempts = []jobs.Attempt{{Number: 2, Worker: "w1", Outcome: jobs.OutcomeSucceeded}, {Number: 1, Worker: "w1", Outcome: jobs.OutcomeFailed}}
 		}), want: []Fault{StaleToken}},
-		"two at once":                  {h: with(again(jobs.OutcomeFailed, 45), func(h *History) { h.Accepted[0].Failures = 1 }), want: []Fault{Overlap}},
-		"again for no reason":          {h: with(again(jobs.OutcomeLost, 14), func(h *History) { h.Disruptions = nil }), want: []Fault{Excess}},
-		"again, and the kill was late": {h: with(again(jobs.OutcomeLost, 14), func(h *History) { h.Disruptions[0] = Disruption{"late", 30, 31} }), want: []Fault{Excess}},
+		"two at once":                   {h: with(again(jobs.OutcomeFailed, 45), func(h *History) { h.Accepted[0].Failures = 1 }), want: []Fault{Overlap}},
+		"again for no reason":           {h: with(again(jobs.OutcomeLost, 14), func(h *History) { h.Disruptions = nil }), want: []Fault{Excess}},
+		"again, and the kill was late":  {h: with(again(jobs.OutcomeLost, 14), func(h *History) { h.Disruptions[0] = Disruption{Name: "late", From: 30, To: 31} }), want: []Fault{Excess}},
+		"again, and another was killed": {h: with(again(jobs.OutcomeLost, 0), func(h *History) { h.Disruptions[0].Worker = "w2" }), want: []Fault{Excess}},
 		"again twice for one kill": {h: with(again(jobs.OutcomeLost, 0), func(h *History) {
 			h.Runs = append(h.Runs, run("a", 3, 60, 70))
 			h.Finals = []Final{final("a", jobs.StatusSucceeded, jobs.OutcomeLost, jobs.OutcomeLost, jobs.OutcomeSucceeded)}

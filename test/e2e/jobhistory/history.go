@@ -79,6 +79,8 @@ type Sight struct {
 type Disruption struct {
 	Name     string
 	From, To Place
+	// Worker, where it is set, is the only one that was hit.
+	Worker string
 }
 
 // History is all of it.

@@ -57,7 +57,7 @@ func (m *model) count(id string) {
 
 // inFlight is true for a run that a disruption may have cost its outcome.
 func (m *model) inFlight(r Run, d Disruption) bool {
-	return r.Start <= d.To && (r.End == 0 || r.End+Place(m.h.Reach.Microseconds()) >= d.From)
+	return (d.Worker == "" || d.Worker == r.Worker) && r.Start <= d.To && (r.End == 0 || r.End+Place(m.h.Reach.Microseconds()) >= d.From)
 }
 
 // keys checks jobs that share an ordering key: one at a time, in the order of acceptance.
