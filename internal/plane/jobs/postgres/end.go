@@ -155,7 +155,8 @@ func (s *Store) end(ctx context.Context, pool *pgxpool.Pool, to *settings, now t
 	b := &inLanes{}
 	b.Queue(lockLanes, of)
 	b.collect(st, &rows)
-	b.Queue(fmt.Sprintf(advance, lanesOf, ""), of).Query(b.collectIDs)
+	// One that waits for its next attempt makes way for an older one that came back while it ran.
+	b.Queue(fmt.Sprintf(advance, lanesOf, orWaits), of).Query(b.collectIDs)
 	return rows, b.unblocked, b.run(ctx, pool)
 }
 

@@ -88,6 +88,28 @@ func keysThatFail(t *testing.T, connect Connect) {
 	same(t, q.leaseOne(now.Add(time.Minute)).Job.ID, ids[0])
 }
 
+// One that comes back while a younger one of its key runs goes before that one's next attempt, and before it is handed back.
+func keysThatComeBack(t *testing.T, connect Connect) {
+	for how, end := range map[string]func(queue, plane.Leased){
+		"failed":   func(q queue, l plane.Leased) { q.fail(Epoch, l, plane.Failure{}) },
+		"released": func(q queue, l plane.Leased) { q.is(q.Release(q.ctx, Epoch, claim(l)), nil) },
+	} {
+		q := with(t, connect(ordered()))
+		ids := q.submit(Epoch, NewJob(keyed(how)), NewJob(keyed(how)))
+		q.fail(Epoch, q.leaseOne(Epoch), plane.Failure{Permanent: true})
+		younger := q.leaseOne(Epoch)
+		same(t, younger.Job.ID, ids[1])
+		must[jobs.Job](t)(q.Retry(q.ctx, Epoch, ids[0]))
+		q.none(Epoch)
+		end(q, younger)
+		older := q.leaseOne(Epoch)
+		same(t, older.Job.ID, ids[0])
+		q.none(Epoch.Add(retryIn))
+		q.complete(Epoch, older)
+		same(t, q.leaseOne(Epoch.Add(retryIn)).Job.ID, ids[1])
+	}
+}
+
 func rate(t *testing.T, connect Connect) {
 	s := Settings()
 	s.Rate, s.Burst = 2, 3

@@ -34,6 +34,7 @@ func Run(t *testing.T, open Open) {
 		"UnknownPriority":    unknownPriority,
 		"Keys":               keys,
 		"KeysThatFail":       keysThatFail,
+		"KeysThatComeBack":   keysThatComeBack,
 		"Rate":               rate,
 		"Paused":             paused,
 		"Lost":               lost,
