@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 )
 
@@ -44,8 +45,12 @@ func newBatcher[T, R any](most, atOnce int, call func(context.Context, []T) ([]R
 	return &batcher[T, R]{most: most, atOnce: atOnce, call: call, wake: make(chan struct{}, 1)}
 }
 
-// do returns the results of items once the store has answered. When ctx ends before, what becomes of them is not known.
+// do returns the results of items once the store has answered. When ctx ends before, or the time of one call is over, what
+// was not handed to the store yet never will be: nobody waits for it, and its memory is wanted. What becomes of the rest is
+// not known.
 func (b *batcher[T, R]) do(ctx context.Context, items ...T) ([]R, error) {
+	ctx, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
 	r := &batched[T, R]{items: items, done: make(chan struct{})}
 	b.mu.Lock()
 	if b.closed || b.items+len(items) > queuedItems {
@@ -60,7 +65,18 @@ func (b *batcher[T, R]) do(ctx context.Context, items ...T) ([]R, error) {
 	case <-r.done:
 		return r.results, r.err
 	case <-ctx.Done():
+		b.withdraw(r)
 		return nil, ctx.Err()
+	}
+}
+
+// withdraw takes a request out, unless it was handed over.
+func (b *batcher[T, R]) withdraw(r *batched[T, R]) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if i := slices.Index(b.queue, r); i >= 0 {
+		b.queue = slices.Delete(b.queue, i, i+1)
+		b.items -= len(r.items)
 	}
 }
 
@@ -120,7 +136,9 @@ func (b *batcher[T, R]) take() []*batched[T, R] {
 		size += len(b.queue[n].items)
 		n++
 	}
-	group := b.queue[:n:n]
+	group := slices.Clone(b.queue[:n])
+	// What was taken is not held by the array of what is left.
+	clear(b.queue[:n])
 	b.queue = b.queue[n:]
 	b.items -= size
 	return group

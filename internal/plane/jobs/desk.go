@@ -11,6 +11,8 @@ import (
 const (
 	// deskBatch is the most requests for jobs that one call of the store serves.
 	deskBatch = 64
+	// deskBytes bounds what the payloads of one call may come to at worst.
+	deskBytes = 32 << 20
 	// deskLook is how often the store is asked for those that wait, though it told of nothing: should a word be lost.
 	deskLook = 15 * time.Second
 )
@@ -30,6 +32,9 @@ type desk struct {
 	dry  map[string]int
 	// width is how many of those that were served nothing before are tried again in one call.
 	width int
+
+	// lookAt is when to ask the store though it told of nothing; only run has it.
+	lookAt time.Time
 }
 
 // asking is a request for jobs.
@@ -137,13 +142,16 @@ func (d *desk) remove(a *asking) {
 func (d *desk) run(ctx context.Context) {
 	look := d.queue.clock.NewTimer(deskLook)
 	defer look.Stop()
+	d.lookAt = d.queue.now().Add(deskLook)
 	for ctx.Err() == nil {
-		again := d.serve(ctx)
-		look.Reset(again)
+		d.serve(ctx)
+		// A clock that was set back puts no look off.
+		look.Reset(min(deskLook, max(time.Millisecond, d.lookAt.Sub(d.queue.now()))))
 		select {
 		case <-ctx.Done():
 		case <-d.wake:
 		case <-look.C():
+			d.lookAt = d.queue.now().Add(deskLook)
 			d.due()
 		}
 	}
@@ -157,30 +165,27 @@ func (d *desk) run(ctx context.Context) {
 	d.waiting = nil
 }
 
-// serve makes calls while there is somebody to be tried, and returns when to look again.
-func (d *desk) serve(ctx context.Context) time.Duration {
-	next := deskLook
+// serve makes calls while there is somebody to be tried. What the store says of when there may be more is kept until
+// then: a wake that finds nobody to be tried does not put it off.
+func (d *desk) serve(ctx context.Context) {
 	for ctx.Err() == nil {
 		group, news := d.take()
 		if len(group) == 0 {
-			return next
+			return
 		}
-		now := d.queue.now()
-		again := d.call(ctx, now, group, news)
-		if next = deskLook; !again.IsZero() {
-			next = min(next, max(again.Sub(now), time.Millisecond))
+		if again := d.call(ctx, d.queue.now(), group, news); !again.IsZero() && again.Before(d.lookAt) {
+			d.lookAt = again
 		}
 	}
-	return next
 }
 
 // take chooses whom the next call is for: those that were not tried yet, and the first of those that may have luck now.
 func (d *desk) take() (group []*asking, news int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	again := 0
+	again, room := 0, deskBytes/max(1, d.queue.live.Load().cfg.Limits.PayloadBytes)
 	for _, a := range d.waiting {
-		if len(group) == deskBatch {
+		if len(group) == deskBatch || len(group) > 0 && int64(a.query.Max) > room {
 			break
 		}
 		switch {
@@ -191,6 +196,7 @@ func (d *desk) take() (group []*asking, news int) {
 			continue
 		}
 		a.tried, a.called = true, true
+		room -= int64(a.query.Max)
 		group = append(group, a)
 	}
 	if len(group) == 0 {

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,7 +15,8 @@ import (
 type metrics struct {
 	*plane.Metrics
 
-	backlog, oldest prometheus.Gauge
+	// backlog and oldest are absent until the store was asked: 0 would have workers stopped that have much to do.
+	backlog, oldest *prometheus.GaugeVec
 	depth, waiting  *prometheus.GaugeVec
 	paused          prometheus.Gauge
 
@@ -49,8 +51,8 @@ func newMetrics(m *plane.Metrics) *metrics {
 	}
 	return &metrics{
 		Metrics:      m,
-		backlog:      gauges(planeconfig.MetricBacklog, "Jobs that are due and those that run, of the whole queue.").WithLabelValues(),
-		oldest:       gauges("trellis_jobs_oldest_age_seconds", "How long the oldest job has been due, of the whole queue.").WithLabelValues(),
+		backlog:      gauges(planeconfig.MetricBacklog, "Jobs that are due and those that run, of the whole queue."),
+		oldest:       gauges("trellis_jobs_oldest_age_seconds", "How long the oldest job has been due, of the whole queue."),
 		depth:        gauges("trellis_jobs_depth", "Jobs by status, of the whole queue.", "status"),
 		waiting:      gauges("trellis_jobs_waiting", "Jobs that wait, by priority, of the whole queue.", "priority"),
 		paused:       gauges("trellis_jobs_paused", "1 while no jobs are handed out.").WithLabelValues(),
@@ -76,8 +78,12 @@ func (m *metrics) submitted(r SubmitResult) {
 		m.accepted.Inc()
 	case r.Err == nil:
 		m.refused.WithLabelValues("existing").Inc()
+	case errors.Is(r.Err, ErrFull):
+		m.refused.WithLabelValues("full").Inc()
+	case errors.Is(r.Err, ErrKeyReused):
+		m.refused.WithLabelValues("key-reused").Inc()
 	default:
-		m.refused.WithLabelValues(r.Err.Error()).Inc()
+		m.refused.WithLabelValues("error").Inc()
 	}
 }
 
@@ -114,8 +120,8 @@ func (m *metrics) swept(s Swept) {
 }
 
 func (m *metrics) counted(s jobs.Stats) {
-	m.backlog.Set(float64(s.Backlog))
-	m.oldest.Set(s.OldestAgeSeconds)
+	m.backlog.WithLabelValues().Set(float64(s.Backlog))
+	m.oldest.WithLabelValues().Set(s.OldestAgeSeconds)
 	for _, status := range statuses {
 		m.depth.WithLabelValues(string(status)).Set(float64(s.Depth[status]))
 	}

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -43,8 +44,11 @@ func (q *Queue) problem(operation string, err error) *plane.Problem {
 		return plane.NewProblem(http.StatusServiceUnavailable, "overloaded", "Too many requests at once",
 			"this replica has as much to do as it may; try again").After(time.Second)
 	}
-	q.metrics.EngineErrors.WithLabelValues(operation).Inc()
-	q.plane.Health.EngineFailed(err)
+	if !errors.Is(err, context.Canceled) {
+		// One whose client hung up says nothing of the engine.
+		q.metrics.EngineErrors.WithLabelValues(operation).Inc()
+		q.plane.Health.EngineFailed(err)
+	}
 	return plane.NewProblem(http.StatusServiceUnavailable, "engine-unavailable", "The engine does not answer",
 		"nothing was acknowledged; try again, with the same Idempotency-Key where a job is submitted").After(engineRetry).Because(err)
 }

@@ -82,6 +82,7 @@ func New(p *plane.Plane, o Options) (*Queue, error) {
 	}
 	q.watchers = newWatchers()
 	q.sweeper.nudge = make(chan struct{}, 1)
+	q.counts.turn = make(chan struct{}, 1)
 	q.held = newHeld(p.Metrics)
 	q.desk = newDesk(q)
 	q.submits = newBatcher(submitBatch, batchesAtOnce, q.submitNow)

@@ -3,7 +3,6 @@ package jobs
 import (
 	"context"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -42,23 +41,28 @@ func (q *Queue) registerStats() {
 	})
 }
 
-// counts are the last ones of the store; one request at a time asks for new ones.
+// counts are the last ones of the store; who has the turn asks for new ones.
 type counts struct {
-	mu   sync.Mutex
+	turn chan struct{}
 	at   time.Time
 	last jobs.Stats
 }
 
+// count answers within the time of one call, however many ask while the engine hangs.
 func (q *Queue) count(ctx context.Context) (jobs.Stats, error) {
+	ctx, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
 	c := &q.counts
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	select {
+	case c.turn <- struct{}{}:
+	case <-ctx.Done():
+		return jobs.Stats{}, ctx.Err()
+	}
+	defer func() { <-c.turn }()
 	now := q.now()
 	if age := now.Sub(c.at); !c.at.IsZero() && age >= 0 && age < statsFresh {
 		return c.last, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, bound)
-	defer cancel()
 	s, err := q.store.Stats(ctx, now)
 	if err != nil {
 		return jobs.Stats{}, err
