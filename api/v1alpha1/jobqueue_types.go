@@ -34,6 +34,8 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.worker.pull) || !has(self.scaling)",message="with worker.pull no worker is run here, so there is nothing to scale: remove scaling, and scale your own workers by the backlog of GET /v1/stats"
 // +kubebuilder:validation:XValidation:rule="!has(self.schedules) || self.schedules.all(s, !has(s.priority) || self.priorities.exists(p, p.name == s.priority))",message="a schedule's priority is none of spec.priorities: name one of them, or remove it"
 // +kubebuilder:validation:XValidation:rule="self.ordering == 'Key' || !has(self.schedules) || self.schedules.all(s, !has(s.orderingKey))",message="a schedule has an orderingKey and the queue does not order: set ordering to Key, or remove it"
+// +kubebuilder:validation:XValidation:rule="has(self.engineSelection) == has(oldSelf.engineSelection) && (!has(self.engineSelection) || self.engineSelection == oldSelf.engineSelection)",message="engineSelection can not be changed, as jobs do not move from one Engine to another: create another JobQueue, send new jobs there, and delete this one when its backlog is 0"
+// +kubebuilder:validation:XValidation:rule="(has(self.className) ? self.className : '') == (has(oldSelf.className) ? oldSelf.className : '') || (has(self.engineSelection) && (has(self.engineSelection.ref) || (has(self.engineSelection.sharing) && self.engineSelection.sharing == 'Dedicated')))",message="className can not be changed while the Engine is the class's shared one, as jobs do not move to another: create another JobQueue, send new jobs there, and delete this one when its backlog is 0"
 type JobQueueSpec struct {
 	PatternSpec `json:",inline"`
 
@@ -44,7 +46,8 @@ type JobQueueSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="engine can not be changed, as jobs do not move from one engine to another: create another JobQueue, send new jobs there, and delete this one when its backlog is 0"
 	Engine JobEngine `json:"engine,omitempty"`
 
-	// engineSelection says which Engine is used. Default: the shared one of the namespace and class.
+	// engineSelection says which Engine is used. Like engine it can not be changed, nor className while that is the
+	// shared one. Default: the shared one of the namespace and class.
 	// +optional
 	EngineSelection *EngineSelection `json:"engineSelection,omitempty"`
 

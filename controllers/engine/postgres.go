@@ -72,8 +72,8 @@ func postgresService(r Request, name, roleName string, port corev1.ServicePort) 
 
 func postgresPasswords() map[string]pattern.Generator {
 	return map[string]pattern.Generator{
-		"password":            {Bytes: 24, Previous: planeconfig.KeyPreviousPassword, Settle: mountedWithin},
-		"replicationPassword": {Bytes: 24, Previous: "previousReplicationPassword", Settle: mountedWithin},
+		"password":            {Bytes: 24, Previous: planeconfig.KeyPreviousPassword, Settle: mountedWithin, Ends: true},
+		"replicationPassword": {Bytes: 24, Previous: "previousReplicationPassword", Settle: mountedWithin, Ends: true},
 	}
 }
 

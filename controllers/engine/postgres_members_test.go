@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +28,7 @@ type pgMember struct {
 	// there is the network of the members: the primary is its .1, the replicas are those after it.
 	network string
 	server  *exec.Cmd
-	log     *bytes.Buffer
+	log     *enginetest.Output
 }
 
 // pgMembers installs a primary and read replicas, and starts none.
@@ -99,7 +98,7 @@ func (m *pgMember) command(script string) *exec.Cmd {
 // start runs the container.
 func (m *pgMember) start() {
 	m.t.Helper()
-	m.server, m.log = m.command("server.sh"), &bytes.Buffer{}
+	m.server, m.log = m.command("server.sh"), &enginetest.Output{}
 	m.server.Stdout, m.server.Stderr = m.log, m.log
 	// A shell that is killed would leave its server behind.
 	m.server.SysProcAttr.Pdeathsig = syscall.SIGTERM

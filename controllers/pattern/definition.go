@@ -170,6 +170,8 @@ type Generator struct {
 	Previous string
 	// Settle is how long it takes until everybody has read a new value: so long the next rotation waits.
 	Settle time.Duration
+	// Ends is true where the value before is refused from when the new one is taken up.
+	Ends bool
 }
 
 // Observed is what the pipeline found alive.

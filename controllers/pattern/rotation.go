@@ -34,8 +34,8 @@ func decideRotation(k kind, s *scope, alive []client.Object) {
 		return
 	}
 	done := &Verdict{OK: true, Reason: v1alpha1.ReasonCredentialsRotated, Message: fmt.Sprintf(
-		"%.64q of the annotation %s is carried out: what was in use before is accepted until the next rotation",
-		asked, v1alpha1.AnnotationRotateCredentials)}
+		"%.64q of the annotation %s is carried out: what was in use before %s",
+		asked, v1alpha1.AnnotationRotateCredentials, becomes(s.plan.Children))}
 	open, generated := unrotated(s.plan.Children, alive, asked)
 	if generated && len(open) == 0 {
 		s.rotation = rotation{asked, done}
@@ -54,6 +54,18 @@ func decideRotation(k kind, s *scope, alive []client.Object) {
 		}
 	}
 	s.rotation = rotation{asked, done}
+}
+
+// becomes says what a rotation does to the values before.
+func becomes(children []Child) string {
+	for _, c := range children {
+		for _, g := range c.Generate {
+			if g.Ends {
+				return "is refused from when the new ones are taken up"
+			}
+		}
+	}
+	return "is accepted until the next rotation"
 }
 
 // openRotation is a living Secret whose values are to be made anew.
@@ -113,7 +125,7 @@ func (r *Reconciler) tellRotated(s *scope, desired, live client.Object) {
 	if live == nil || desired.GetAnnotations()[annotationRotated] == live.GetAnnotations()[annotationRotated] {
 		return
 	}
-	r.event(s.obj, corev1.EventTypeNormal, eventRotated, "rotated the credentials; those before are accepted until the next rotation")
+	r.event(s.obj, corev1.EventTypeNormal, eventRotated, "rotated the credentials: what was in use before "+becomes(s.plan.Children))
 }
 
 // tellNotRotated tells once why what was asked for can not be done.

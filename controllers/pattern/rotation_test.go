@@ -89,6 +89,20 @@ func TestDecideRotationOfALongValue(t *testing.T) {
 	}
 }
 
+// TestTheValueBefore shows that nobody is told to rely on a value that is refused.
+func TestTheValueBefore(t *testing.T) {
+	for ends, want := range map[bool]string{false: "accepted until the next rotation", true: "refused from when the new ones are taken up"} {
+		g := makeGateway("chat").obj()
+		g.Annotations = map[string]string{v1alpha1.AnnotationRotateCredentials: "a"}
+		child := Child{Object: secretOf("", nil), Generate: map[string]Generator{"password": {Previous: "previousPassword", Ends: ends}}}
+		s := &scope{obj: g, plan: Plan{Children: []Child{child}}}
+		decideRotation(Definition[*v1alpha1.RealtimeGateway]{}, s, []client.Object{nil})
+		if got := s.rotation.verdict.Message; !strings.HasSuffix(got, "what was in use before is "+want) {
+			t.Errorf("message is %q, want it to end with %q", got, want)
+		}
+	}
+}
+
 func TestMarkRotatedAt(t *testing.T) {
 	slow := map[string]Generator{"password": {Settle: time.Minute}}
 	early, late := epoch.Add(-time.Hour).Format(time.RFC3339), epoch.Format(time.RFC3339)

@@ -1,14 +1,12 @@
 package enginetest
 
 import (
-	"bytes"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -37,7 +35,7 @@ type NATSMember struct {
 	arguments []string
 	cmd       *exec.Cmd
 	ended     chan struct{}
-	log       *output
+	log       *Output
 }
 
 // NATS starts a server, or three or five that are a cluster, and waits until they are one. The client is
@@ -134,7 +132,7 @@ func (m *NATSMember) Start() {
 // Launch has it run again, as Start does, and does not wait.
 func (m *NATSMember) Launch() {
 	m.t.Helper()
-	m.log, m.ended = &output{}, make(chan struct{})
+	m.log, m.ended = &Output{}, make(chan struct{})
 	m.cmd = exec.Command(NATSProgram(m.t), m.arguments...)
 	m.cmd.Stdout, m.cmd.Stderr = m.log, m.log
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -190,24 +188,4 @@ func (m *NATSMember) Kill() { m.end(syscall.SIGKILL) }
 func (m *NATSMember) end(signal syscall.Signal) {
 	_ = m.cmd.Process.Signal(signal)
 	<-m.ended
-}
-
-// output of a process, which may be read meanwhile.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-// String is what was written so far.
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
 }

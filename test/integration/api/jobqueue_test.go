@@ -9,6 +9,8 @@ import (
 
 const (
 	engineStays     = "engine can not be changed, as jobs do not move from one engine to another: create another JobQueue, send new jobs there, and delete this one when its backlog is 0"
+	selectionStays  = "engineSelection can not be changed, as jobs do not move from one Engine to another: create another JobQueue, send new jobs there, and delete this one when its backlog is 0"
+	classStays      = "className can not be changed while the Engine is the class's shared one, as jobs do not move to another: create another JobQueue, send new jobs there, and delete this one when its backlog is 0"
 	oneDefault      = "exactly one priority must be the default, for jobs that name none: set default to true on one"
 	workersScaled   = "scaling chooses the number of workers: remove worker.replicas; suspend stops all"
 	pullScaled      = "with worker.pull no worker is run here, so there is nothing to scale: remove scaling, and scale your own workers by the backlog of GET /v1/stats"
@@ -73,6 +75,15 @@ func jobUpdates() []row {
 	return []row{
 		updated("another engine", none, set("spec.engine", "NATS"), ruleOf("spec.engine", "NATS", engineStays)),
 		updated("the same engine", none, set("spec.engine", "PostgreSQL")),
+		updated("an Engine of its own", none, set("spec.engineSelection.sharing", "Dedicated"), rule("spec", selectionStays)),
+		updated("another Engine", set("spec.engineSelection.ref.name", "a"), set("spec.engineSelection.ref.name", "b"), rule("spec", selectionStays)),
+		updated("an Engine of its own no more", set("spec.engineSelection.sharing", "Dedicated"), set("spec.engineSelection", nil), rule("spec", selectionStays)),
+		updated("the same Engine", set("spec.engineSelection.ref.name", "a"), set("spec.engineSelection.ref.name", "a")),
+		updated("a class", none, set("spec.className", "b"), rule("spec", classStays)),
+		updated("another class", set("spec.className", "a"), set("spec.className", "b"), rule("spec", classStays)),
+		updated("no class", set("spec.className", "a"), set("spec.className", nil), rule("spec", classStays)),
+		updated("another class, and a named Engine", set("spec.engineSelection.ref.name", "a"), set("spec.className", "b")),
+		updated("another class, and an Engine of its own", set("spec.engineSelection.sharing", "Dedicated"), set("spec.className", "b")),
 		updated("another worker", none, patch(`spec: {worker: {exec: null, http: {port: 80}}}`)),
 		updated("ordering", none, set("spec.ordering", "Key")),
 	}

@@ -57,7 +57,7 @@ func TestCredentialsAreRotatedOncePerValueAndNoPodIs(t *testing.T) {
 	g.Eventually(func() []string { return []string{token("previousToken"), key("previousSigningKey")} }, patience).Should(Equal(second),
 		"the next rotation ends what was before the last")
 	g.Expect(reload(d)().Spec.Template).To(Equal(d.Spec.Template), "the pods")
-	g.Eventually(notes(g, ns, "CredentialsRotated"), patience).Should(ContainElement("rotated the credentials; those before are accepted until the next rotation"))
+	g.Eventually(notes(g, ns, "CredentialsRotated"), patience).Should(ContainElement("rotated the credentials: what was in use before is accepted until the next rotation"))
 }
 
 // secretKey reads a key of a Secret, empty where there is none.

@@ -89,7 +89,7 @@ func underLoad(t *testing.T, cluster *enginetest.NATSCluster, replicas int, happ
 	})
 	happens()
 	work.Wait()
-	l.check(ctx)
+	l.check(t.Context())
 }
 
 // submit until the total is reached, each job again until it is accepted.

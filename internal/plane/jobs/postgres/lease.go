@@ -80,7 +80,7 @@ func (s *Store) lease(ctx context.Context, q querier, to *settings, now time.Tim
 			return 0, err
 		} else if err != nil {
 			// Some are leased already, and whoever asked gets them.
-			return done, nil
+			return done, nil //nolint:nilerr // the next call will tell
 		}
 	}
 	return done, nil
