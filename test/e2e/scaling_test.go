@@ -139,7 +139,9 @@ func connectionsOf(t *testing.T, pod *corev1.Pod) func() (float64, error) {
 	n, err := strconv.Atoi(port)
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	reader := scaling.NewMetricsReader(n)
-	return func() (float64, error) { return reader.Read(ctx, host, scaling.Gauge{Name: planeconfig.MetricConnections}) }
+	return func() (float64, error) {
+		return reader.Read(ctx, host, scaling.Gauge{Name: planeconfig.MetricConnections})
+	}
 }
 
 func names(pods []corev1.Pod) map[string]bool {
