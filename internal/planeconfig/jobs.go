@@ -2,8 +2,8 @@ package planeconfig
 
 import "encoding/json"
 
-// MetricBacklog is the gauge of the jobs that workers have to do now, due or running: what the operator
-// scales workers by. Every replica of a plane reports the whole queue's.
+// MetricBacklog is the gauge of the jobs that workers have to do now, due or running, of a paused queue the running
+// ones alone: what the operator scales workers by. Every replica of a plane reports the whole queue's.
 const MetricBacklog = "trellis_jobs_backlog"
 
 // MetricRunning is the gauge of the jobs that one worker runs now: those with the fewest are stopped first.

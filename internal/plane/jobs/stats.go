@@ -93,8 +93,16 @@ func (q *Queue) sample(ctx context.Context) {
 		default:
 			q.metrics.EngineUp.Set(1)
 			q.plane.Health.EngineOK()
-			q.metrics.counted(s)
+			q.metrics.counted(toDo(s))
 			timer.Reset(statsEvery)
 		}
 	}
+}
+
+// toDo is what workers are scaled by: of a queue that hands nothing out they have no more to do than what runs.
+func toDo(s jobs.Stats) jobs.Stats {
+	if s.Paused {
+		s.Backlog = s.Depth[jobs.StatusRunning]
+	}
+	return s
 }

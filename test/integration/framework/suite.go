@@ -126,6 +126,15 @@ func NewBareNamespace(t testing.TB) string {
 	return ns.Name
 }
 
+// Engines are all that a class may offer.
+func Engines() []v1alpha1.EngineClass {
+	return []v1alpha1.EngineClass{
+		{Type: v1alpha1.EngineNATS, Image: "docker.io/library/nats:2.15"},
+		{Type: v1alpha1.EnginePostgreSQL, Image: "docker.io/library/postgres:17"},
+		{Type: v1alpha1.EngineRedis, Image: "docker.io/valkey/valkey:8.1"},
+	}
+}
+
 // NewClass creates a class of the test's own and removes it at the end.
 func NewClass(t testing.TB, mutate ...func(*v1alpha1.PatternClass)) *v1alpha1.PatternClass {
 	t.Helper()
@@ -133,7 +142,7 @@ func NewClass(t testing.TB, mutate ...func(*v1alpha1.PatternClass)) *v1alpha1.Pa
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "class-"},
 		Spec: v1alpha1.PatternClassSpec{
 			Plane:   v1alpha1.PlaneClass{Version: "v0.1.0"},
-			Engines: []v1alpha1.EngineClass{{Type: v1alpha1.EngineRedis, Image: "docker.io/valkey/valkey:8.1"}},
+			Engines: Engines(),
 		},
 	}
 	for _, m := range mutate {

@@ -117,11 +117,8 @@ func standardClass(t testing.TB) {
 		err := framework.Admin.Create(ctx, &v1alpha1.PatternClass{
 			ObjectMeta: metav1.ObjectMeta{Name: "standard", Annotations: map[string]string{v1alpha1.AnnotationDefaultClass: "true"}},
 			Spec: v1alpha1.PatternClassSpec{
-				Plane: v1alpha1.PlaneClass{Version: "v0.1.0"},
-				Engines: []v1alpha1.EngineClass{
-					{Type: v1alpha1.EngineNATS, Image: "docker.io/library/nats:2.15"},
-					{Type: v1alpha1.EngineRedis, Image: "docker.io/valkey/valkey:8.1"},
-				},
+				Plane:   v1alpha1.PlaneClass{Version: "v0.1.0"},
+				Engines: framework.Engines(),
 			},
 		})
 		if client.IgnoreAlreadyExists(err) != nil {

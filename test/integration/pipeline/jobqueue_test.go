@@ -23,11 +23,6 @@ import (
 	"github.com/trellis-dev/trellis/test/integration/framework"
 )
 
-// withPostgreSQL is a class that offers it.
-func withPostgreSQL(c *v1alpha1.PatternClass) {
-	c.Spec.Engines = append(c.Spec.Engines, v1alpha1.EngineClass{Type: v1alpha1.EnginePostgreSQL, Image: "docker.io/library/postgres:17"})
-}
-
 // jobQueue with one worker.
 func jobQueue(namespace, name string, class *v1alpha1.PatternClass, mutate ...func(*v1alpha1.JobQueue)) *v1alpha1.JobQueue {
 	q := &v1alpha1.JobQueue{
@@ -97,7 +92,7 @@ func TestWorkersFollowTheBacklog(t *testing.T) {
 	RegisterTestingT(t)
 	ns := framework.NewNamespace(t)
 	op := framework.StartOperator(t, framework.OperatorOptions{Loads: load, LoadInterval: 100 * time.Millisecond})
-	q := jobQueue(ns, "reports", framework.NewClass(t, withPostgreSQL), func(q *v1alpha1.JobQueue) {
+	q := jobQueue(ns, "reports", framework.NewClass(t), func(q *v1alpha1.JobQueue) {
 		q.Spec.Replicas = ptr.To[int32](2)
 		q.Spec.Scaling = &v1alpha1.JobScaling{
 			MaxReplicas: 5, BacklogPerWorker: ptr.To[int32](10),
@@ -157,7 +152,7 @@ func TestASinkThatIsMissingIsNamedAndNoticedWhenItComesAndGoes(t *testing.T) {
 	g := NewWithT(t)
 	RegisterTestingT(t)
 	startOperator(t)
-	ns, class := framework.NewNamespace(t), framework.NewClass(t, withPostgreSQL)
+	ns, class := framework.NewNamespace(t), framework.NewClass(t)
 	q := jobQueue(ns, "reports", class, toRooms)
 	g.Expect(framework.Admin.Create(ctx, q)).To(Succeed())
 	missing := haveCondition(v1alpha1.ConditionAccepted, metav1.ConditionFalse, v1alpha1.ReasonReferenceNotFound)
@@ -183,7 +178,7 @@ func TestASinkThatTakesNoEventsIsRefused(t *testing.T) {
 	startOperator(t)
 	ns := framework.NewNamespace(t)
 	for _, kind := range []string{"Engine", "Pod"} {
-		q := jobQueue(ns, "to-a-"+map[string]string{"Engine": "engine", "Pod": "pod"}[kind], framework.NewClass(t, withPostgreSQL), toRooms, func(q *v1alpha1.JobQueue) {
+		q := jobQueue(ns, "to-a-"+map[string]string{"Engine": "engine", "Pod": "pod"}[kind], framework.NewClass(t), toRooms, func(q *v1alpha1.JobQueue) {
 			q.Spec.Sinks[0].Ref.Kind = kind
 		})
 		g.Expect(framework.Admin.Create(ctx, q)).To(Succeed())
@@ -197,7 +192,7 @@ func TestAScheduleThatCanNotBeIsRefused(t *testing.T) {
 	g := NewWithT(t)
 	RegisterTestingT(t)
 	startOperator(t)
-	q := jobQueue(framework.NewNamespace(t), "reports", framework.NewClass(t, withPostgreSQL), func(q *v1alpha1.JobQueue) {
+	q := jobQueue(framework.NewNamespace(t), "reports", framework.NewClass(t), func(q *v1alpha1.JobQueue) {
 		q.Spec.Schedules = []v1alpha1.JobSchedule{{Name: "never", Cron: "0 0 30 2 *"}}
 	})
 	g.Expect(framework.Admin.Create(ctx, q)).To(Succeed())
@@ -210,7 +205,7 @@ func TestWorkersThatDoNotStartAreNamed(t *testing.T) {
 	RegisterTestingT(t)
 	startOperator(t)
 	ns := framework.NewBareNamespace(t)
-	q := jobQueue(ns, "reports", framework.NewClass(t, withPostgreSQL))
+	q := jobQueue(ns, "reports", framework.NewClass(t))
 	g.Expect(framework.Admin.Create(ctx, q)).To(Succeed())
 	g.Eventually(func() error { return serveAll(ns, "reports-jq") }, patience).Should(Succeed())
 	g.Eventually(reload(q), patience).Should(And(
