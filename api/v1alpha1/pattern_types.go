@@ -369,8 +369,9 @@ type DeletionImpact struct {
 
 // ScaleStatus is what the scale subresource reads.
 type ScaleStatus struct {
-	// replicas is the number of pods that serve this object.
+	// replicas is the number of pods that serve this object or run its jobs, 0 from the start.
 	// +optional
+	// +default=0
 	// +kubebuilder:validation:Minimum=0
 	Replicas int32 `json:"replicas"`
 
