@@ -11,6 +11,9 @@ import (
 	"github.com/trellis-dev/trellis/controllers/pattern"
 )
 
+// mostConfig in bytes leaves room in a ConfigMap's 1 MiB for its other fields.
+const mostConfig = 1000 << 10
+
 // check refuses what the schema could not.
 func check(q *v1alpha1.JobQueue) error {
 	for i, s := range q.Spec.Schedules {
@@ -23,6 +26,15 @@ func check(q *v1alpha1.JobQueue) error {
 		if s.Ref != nil && s.Ref.Kind == Kind && s.Ref.Name == q.Name {
 			return pattern.Invalid("spec.sinks[%d] is the queue itself, so that each event would be a job with events of its own: name another pattern", i)
 		}
+	}
+	return nil
+}
+
+// checkSize refuses what no ConfigMap holds: payloads of schedules alone are as large.
+func checkSize(config string) error {
+	if len(config) > mostConfig {
+		return pattern.Invalid("spec.schedules: with their payloads the plane's configuration has %d bytes, and %d are the most: shorten the payloads",
+			len(config), mostConfig)
 	}
 	return nil
 }

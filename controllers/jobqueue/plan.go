@@ -61,6 +61,9 @@ func plan(q *v1alpha1.JobQueue, in pattern.Inputs) (pattern.Plan, error) {
 	if err != nil {
 		return pattern.Plan{}, err
 	}
+	if err := checkSize(config); err != nil {
+		return pattern.Plan{}, err
+	}
 	host := specs.Host(o.Base, q.Namespace, in.ClusterDomain)
 	out := pattern.Plan{
 		Binding:   pattern.BindingSecretName(o.Base),

@@ -222,6 +222,13 @@ func TestWhatThePlanRefuses(t *testing.T) {
 		"too large a payload": {schedule(func(s *v1alpha1.JobSchedule) {
 			s.Payload = &v1alpha1.JSON{Raw: []byte(`"` + strings.Repeat("x", 60) + `"`)}
 		}), "payload has 62 bytes and limits.payloadBytes is 60"},
+		"payloads that no ConfigMap holds": {func(s *spec) {
+			s.Limits.PayloadBytes = 1 << 20
+			for _, name := range []string{"a", "b"} {
+				s.Schedules = append(s.Schedules, v1alpha1.JobSchedule{Name: name, Cron: "@daily", TimeZone: "UTC",
+					Payload: &v1alpha1.JSON{Raw: []byte(`"` + strings.Repeat("x", 600<<10) + `"`)}})
+			}
+		}, "shorten the payloads"},
 		"itself": {func(s *spec) {
 			s.Sinks = []v1alpha1.Sink{{Name: "a", Ref: &v1alpha1.SinkReference{Kind: Kind, Name: "reports"}}}
 		}, "spec.sinks[0] is the queue itself"},

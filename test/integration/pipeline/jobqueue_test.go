@@ -3,10 +3,8 @@
 package pipeline
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
@@ -36,39 +34,6 @@ func jobQueue(namespace, name string, class *v1alpha1.PatternClass, mutate ...fu
 		m(q)
 	}
 	return q
-}
-
-// gauges of pods, by address and name.
-type gauges struct {
-	mu    sync.Mutex
-	of    map[string]float64
-	asked int
-}
-
-func (l *gauges) Read(_ context.Context, address string, gauge scaling.Gauge) (float64, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.asked++
-	n, ok := l.of[address+" "+gauge.Name]
-	if !ok || !gauge.Always {
-		return 0, errors.New("no answer")
-	}
-	return n, nil
-}
-
-func (l *gauges) set(address, gauge string, n float64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.of == nil {
-		l.of = map[string]float64{}
-	}
-	l.of[address+" "+gauge] = n
-}
-
-func (l *gauges) times() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.asked
 }
 
 // runs makes a pod of a Deployment that is ready at an address.
@@ -112,8 +77,8 @@ func TestWorkersFollowTheBacklog(t *testing.T) {
 	// What one plane that lags behind says does not count.
 	runs(g, ns, "reports-jq", "plane-0", "192.0.2.1")
 	runs(g, ns, "reports-jq", "plane-1", "192.0.2.2")
-	load.set("192.0.2.2", planeconfig.MetricBacklog, 1)
-	load.set("192.0.2.1", planeconfig.MetricBacklog, 25)
+	load.set("192.0.2.2", scaling.Gauge{Name: planeconfig.MetricBacklog, Always: true}, 1)
+	load.set("192.0.2.1", scaling.Gauge{Name: planeconfig.MetricBacklog, Always: true}, 25)
 	g.Eventually(replicas, patience).Should(Equal(int32(3)))
 	g.Eventually(reload(q), patience).Should(And(beReady(),
 		haveCondition(v1alpha1.ConditionWorkersReady, metav1.ConditionTrue, v1alpha1.ReasonWorkersReady),
@@ -124,17 +89,17 @@ func TestWorkersFollowTheBacklog(t *testing.T) {
 	// The one that runs nothing goes first.
 	for i, running := range []float64{5, 0, 2} {
 		address := fmt.Sprintf("192.0.2.1%d", i)
-		load.set(address, planeconfig.MetricRunning, running)
+		load.set(address, scaling.Gauge{Name: planeconfig.MetricRunning, Always: true}, running)
 		runs(g, ns, "reports-jq-worker", fmt.Sprintf("worker-%d", i), address)
 	}
-	load.set("192.0.2.1", planeconfig.MetricBacklog, 15)
+	load.set("192.0.2.1", scaling.Gauge{Name: planeconfig.MetricBacklog, Always: true}, 15)
 	g.Eventually(replicas, patience).Should(Equal(int32(2)))
 	marked, err := get(&corev1.Pod{}, ns, "worker-1")
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(marked.Annotations).To(HaveKeyWithValue(corev1.PodDeletionCost, "-1"))
 
-	load.set("192.0.2.1", planeconfig.MetricBacklog, 0)
-	load.set("192.0.2.2", planeconfig.MetricBacklog, 0)
+	load.set("192.0.2.1", scaling.Gauge{Name: planeconfig.MetricBacklog, Always: true}, 0)
+	load.set("192.0.2.2", scaling.Gauge{Name: planeconfig.MetricBacklog, Always: true}, 0)
 	g.Eventually(replicas, patience).Should(Equal(int32(0)))
 
 	// At rest the backlog is looked at all the time, and nothing is asked of the API server.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -21,35 +20,56 @@ import (
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 	"github.com/trellis-dev/trellis/controllers/scaling"
+	"github.com/trellis-dev/trellis/internal/planeconfig"
 	"github.com/trellis-dev/trellis/test/integration/framework"
 )
 
-// loads are the connections of pods by their address.
-type loads struct {
+// gauges are what pods tell of their loads.
+type gauges struct {
 	mu    sync.Mutex
-	of    map[string]float64
+	of    map[gaugeOf]float64
 	asked int
 }
 
-func (l *loads) Read(_ context.Context, address string, gauge scaling.Gauge) (float64, error) {
+// gaugeOf the pod at an address.
+type gaugeOf struct {
+	address string
+	gauge   scaling.Gauge
+}
+
+func (l *gauges) Read(_ context.Context, address string, gauge scaling.Gauge) (float64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.asked++
-	n, ok := l.of[address]
-	if !ok || gauge.Name != "trellis_plane_connections" {
+	n, ok := l.of[gaugeOf{address, gauge}]
+	if !ok {
 		return 0, errors.New("no answer")
 	}
 	return n, nil
 }
 
-func (l *loads) set(of map[string]float64) {
+func (l *gauges) set(address string, gauge scaling.Gauge, n float64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.of = maps.Clone(of)
+	if l.of == nil {
+		l.of = map[gaugeOf]float64{}
+	}
+	l.of[gaugeOf{address, gauge}] = n
+}
+
+// only these connections are told from now on, by the address of a pod.
+func (l *gauges) only(connections map[string]float64) {
+	of := map[gaugeOf]float64{}
+	for address, n := range connections {
+		of[gaugeOf{address, scaling.Gauge{Name: planeconfig.MetricConnections}}] = n
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.of = of
 }
 
 // times that a load was asked for.
-func (l *loads) times() int {
+func (l *gauges) times() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.asked
@@ -59,13 +79,13 @@ func (l *loads) times() int {
 type scaled struct {
 	g     *WithT
 	op    *framework.Operator
-	loads *loads
+	loads *gauges
 	ns    string
 	gw    *v1alpha1.RealtimeGateway
 }
 
 func newScaled(t *testing.T, mutate ...func(*v1alpha1.RealtimeGateway)) *scaled {
-	s := &scaled{g: NewWithT(t), loads: &loads{}, ns: framework.NewNamespace(t)}
+	s := &scaled{g: NewWithT(t), loads: &gauges{}, ns: framework.NewNamespace(t)}
 	RegisterTestingT(t)
 	s.start(t)
 	follow := func(r *v1alpha1.RealtimeGateway) {
@@ -94,7 +114,7 @@ func (s *scaled) pods(connections ...float64) {
 		of[address] = n
 		s.pod(fmt.Sprintf("chat-%d", i), address)
 	}
-	s.loads.set(of)
+	s.loads.only(of)
 }
 
 func (s *scaled) pod(name, address string) {
