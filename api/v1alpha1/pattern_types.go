@@ -77,10 +77,11 @@ type Sink struct {
 	// +optional
 	Ref *SinkReference `json:"ref,omitempty"`
 
-	// url receives the events, http or https, 2048 characters at most.
+	// url receives the events, http or https, without a user and a password, 2048 characters at most.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]+://[^/?#]*@')",message="url must hold no user and no password, as everybody who may read this object or the pods' configuration would see them: have the receiver admit the namespace, or put a proxy before it that adds them"
 	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['http', 'https']",message="url must be an absolute http or https URL"
 	URL string `json:"url,omitempty"`
 

@@ -70,6 +70,7 @@ func sinkRows() []row {
 	const (
 		exactlyOne = "a sink needs exactly one of ref and url"
 		absolute   = "url must be an absolute http or https URL"
+		secretive  = "url must hold no user and no password, as everybody who may read this object or the pods' configuration would see them: have the receiver admit the namespace, or put a proxy before it that adds them"
 		naming     = "a sink's name is lower case letters, digits and '-', 63 characters at most"
 		types      = "spec.sinks[0].types"
 		subject    = "spec.sinks[0].subject"
@@ -90,6 +91,8 @@ func sinkRows() []row {
 			refused("a sink with both", set("spec.sinks[1].url", "http://example.com"), rule("spec.sinks[1]", exactlyOne)),
 			refused("a sink of another scheme", set("spec.sinks[0].url", "ftp://example.com"), ruleOf("spec.sinks[0].url", "ftp://example.com", absolute)),
 			refused("a sink without a scheme", set("spec.sinks[0].url", "example.com"), ruleOf("spec.sinks[0].url", "example.com", absolute)),
+			refused("a sink with a password", set("spec.sinks[0].url", "https://a:b@example.com"), ruleOf("spec.sinks[0].url", "https://a:b@example.com", secretive)),
+			allowed("a sink with an @ in its path", set("spec.sinks[0].url", "https://example.com/@a?b=c@d")),
 			some(types),
 			refused("a type twice", set(types, []any{"dead", "dead"}), duplicate(types, "dead")),
 			crowded(types, 6, "dead", `"dead"`),
