@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -45,7 +46,7 @@ func queueOn(t *testing.T, store Store, payload int64) *Queue {
 	}
 	m := plane.NewMetrics(planeconfig.Config{}, "test")
 	q := &Queue{
-		clock: clock.RealClock{}, store: store, metrics: newMetrics(m), held: newHeld(m),
+		clock: clock.RealClock{}, log: slog.New(slog.DiscardHandler), store: store, metrics: newMetrics(m), held: newHeld(m),
 		plane: &plane.Plane{Health: plane.NewHealth("test", time.Now), Metrics: m},
 	}
 	q.live.Store(l)

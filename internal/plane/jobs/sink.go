@@ -23,6 +23,9 @@ const (
 	// Waits between two attempts to send.
 	sinkBackoffLeast = 100 * time.Millisecond
 	sinkBackoffMost  = 5 * time.Second
+	// sinkTries is how often an event is tried in a row while others are taken: it is the one that is at fault, and comes
+	// again after its lease.
+	sinkTries = 5
 	// sinkAnswer is how long a receiver may take to answer.
 	sinkAnswer = 10 * time.Second
 )
@@ -137,13 +140,18 @@ func (s *sink) sendAll(ctx context.Context, events []Event) (done []string) {
 	defer cancel()
 	var mu sync.Mutex
 	var work sync.WaitGroup
+	others := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(done) > 0
+	}
 	slots := make(chan struct{}, sinkSenders)
 	for _, id := range order {
 		slots <- struct{}{}
 		work.Go(func() {
 			defer func() { <-slots }()
 			for _, e := range byJob[id] {
-				if !s.deliver(ctx, e) {
+				if !s.deliver(ctx, e, others) {
 					return
 				}
 				mu.Lock()
@@ -156,10 +164,12 @@ func (s *sink) sendAll(ctx context.Context, events []Event) (done []string) {
 	return done
 }
 
-// deliver sends an event until it is taken or given up, or the time is over.
-func (s *sink) deliver(ctx context.Context, e Event) bool {
+// deliver sends an event until it is taken or given up, or the time is over. One that fails while others are taken holds
+// up nobody for that long.
+func (s *sink) deliver(ctx context.Context, e Event, others func() bool) bool {
 	m, name := s.queue.metrics, s.cfg.Name
-	for wait := sinkBackoffLeast; ctx.Err() == nil; wait = min(2*wait, sinkBackoffMost) {
+	wait := sinkBackoffLeast
+	for try := 1; ctx.Err() == nil; try++ {
 		outcome := s.send(ctx, e)
 		if outcome.taken {
 			m.sent.WithLabelValues(name).Inc()
@@ -174,7 +184,11 @@ func (s *sink) deliver(ctx context.Context, e Event) bool {
 			s.queue.log.Error("an event was given up", "sink", name, "event", e.ID, "type", e.Type, "job", e.Job.ID, "status", outcome.status, "error", outcome.err)
 			return true
 		}
+		if try >= sinkTries && others() {
+			return false
+		}
 		s.pause(ctx, max(wait, outcome.after))
+		wait = min(2*wait, sinkBackoffMost)
 	}
 	return false
 }

@@ -2,8 +2,11 @@ package natsstore
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	plane "github.com/trellis-dev/trellis/internal/plane/jobs"
 	"github.com/trellis-dev/trellis/internal/plane/jobs/machine"
@@ -18,10 +21,15 @@ func (s *Store) Lease(ctx context.Context, now time.Time, queries []plane.LeaseQ
 			return nil, again, err
 		}
 	}
+	lost := 0
 	if s.ready(now, queries) {
-		if err := s.lease(ctx, now, queries, out); err != nil {
+		if lost, err = s.lease(ctx, now, queries, out); err != nil {
 			return nil, again, err
 		}
+	}
+	if lost > 0 {
+		// There may be others in their place.
+		return out, now, nil
 	}
 	s.replica.Read(func(st *machine.State) { again = st.NextDue(now) })
 	return out, again, nil
@@ -36,9 +44,10 @@ func (s *Store) ready(now time.Time, queries []plane.LeaseQuery) (ready bool) {
 	return ready
 }
 
-func (s *Store) lease(ctx context.Context, now time.Time, queries []plane.LeaseQuery, out [][]plane.Leased) error {
+// lease fills out, and returns how many jobs were left out as their payload is lost.
+func (s *Store) lease(ctx context.Context, now time.Time, queries []plane.LeaseQuery, out [][]plane.Leased) (lost int, err error) {
 	if _, err := s.usable(); err != nil {
-		return err
+		return 0, err
 	}
 	commands := make([]machine.Command, len(queries))
 	for i, q := range queries {
@@ -46,7 +55,7 @@ func (s *Store) lease(ctx context.Context, now time.Time, queries []plane.LeaseQ
 	}
 	results, err := s.do(ctx, commands...)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var all []machine.Leased
 	var at []*plane.Leased
@@ -58,25 +67,55 @@ func (s *Store) lease(ctx context.Context, now time.Time, queries []plane.LeaseQ
 			all, at = append(all, l), append(at, &out[i][k])
 		}
 	}
-	return s.payloads(ctx, now, all, at)
-}
-
-// payloads reads those of jobs that were leased. Where one can not be read, all are handed back.
-func (s *Store) payloads(ctx context.Context, now time.Time, leased []machine.Leased, out []*plane.Leased) error {
-	err := each(ctx, len(leased), func(i int) bool { return leased[i].Content.Ref != "" }, func(ctx context.Context, i int) (err error) {
-		out[i].Payload, err = s.get(ctx, leased[i].Content)
-		return err
-	})
-	if err == nil {
-		return nil
-	}
-	for _, l := range out {
-		if back := s.Release(ctx, now, plane.Claim{ID: l.Job.ID, Token: l.Token}); back != nil {
-			break // their leases run out
+	lost, err = s.payloads(ctx, now, all, at)
+	if lost > 0 {
+		for i := range out {
+			out[i] = slices.DeleteFunc(out[i], func(l plane.Leased) bool { return l.Job.Status != jobs.StatusRunning })
 		}
 	}
-	return unknown(err)
+	return lost, err
 }
+
+// payloads reads those of jobs that were leased. Where one can not be read, all are handed back. One that the engine does
+// not have ends its job's attempt, which the returned status says: handed back, the job would be the first again, and no
+// other would ever start.
+func (s *Store) payloads(ctx context.Context, now time.Time, leased []machine.Leased, out []*plane.Leased) (lost int, err error) {
+	gone := make([]bool, len(leased))
+	err = each(ctx, len(leased), func(i int) bool { return leased[i].Content.Ref != "" }, func(ctx context.Context, i int) (err error) {
+		out[i].Payload, err = s.get(ctx, leased[i].Content)
+		if gone[i] = errors.Is(err, jetstream.ErrMsgNotFound); gone[i] {
+			return nil
+		}
+		return err
+	})
+	// The caller's time may be over by now.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Timeout)
+	defer cancel()
+	if err != nil {
+		for _, l := range out {
+			if back := s.Release(ctx, now, plane.Claim{ID: l.Job.ID, Token: l.Token}); back != nil {
+				break // their leases run out
+			}
+		}
+		return 0, unknown(err)
+	}
+	for i, l := range out {
+		if !gone[i] {
+			continue
+		}
+		s.cfg.Log.Error("the engine does not have the payload of a job; its attempt has failed", "job", l.Job.ID, "attempt", l.Job.Attempt)
+		failure := plane.Failure{Outcome: jobs.OutcomeFailed, Reason: payloadLost, Error: "the engine does not have the payload"}
+		if _, err := s.Fail(ctx, now, plane.Claim{ID: l.Job.ID, Token: l.Token}, failure); err != nil {
+			s.cfg.Log.Warn("the attempt ends with its lease", "job", l.Job.ID, "error", err)
+		}
+		l.Job.Status = jobs.StatusRetrying
+		lost++
+	}
+	return lost, nil
+}
+
+// payloadLost is the reason of an attempt that could not be started.
+const payloadLost = "payload-lost"
 
 // Extend implements plane.Store.
 func (s *Store) Extend(ctx context.Context, now time.Time, c plane.Claim, p *jobs.Progress) (time.Time, bool, error) {

@@ -106,3 +106,32 @@ func (s *Store) Sent(ctx context.Context, sink string, ids []string) error {
 		return err
 	})
 }
+
+const (
+	// orphansEvery is how often events are looked for whose sink is gone: it reads the whole outbox.
+	orphansEvery = 10 * time.Minute
+	// orphansAfter is how long they are kept, as a replica may not have heard of a new sink yet.
+	orphansAfter = 24 * time.Hour
+	// orphansAtMost are forgotten at a time.
+	orphansAtMost = 10_000
+
+	orphaned = `DELETE FROM outbox WHERE (sink, seq) IN (SELECT sink, seq FROM outbox WHERE sink <> ALL($1::text[]) AND at <= $2
+		LIMIT $3 FOR UPDATE SKIP LOCKED)`
+)
+
+// sweepOrphans forgets events of sinks that are none any more.
+func (s *Store) sweepOrphans(ctx context.Context, pool *pgxpool.Pool, to *settings, now time.Time) error {
+	if since := now.Sub(s.orphans); since >= 0 && since < orphansEvery {
+		return nil
+	}
+	sinks := slices.Sorted(maps.Keys(to.Sinks))
+	if sinks == nil {
+		// Not NULL, to which nothing compares.
+		sinks = []string{}
+	}
+	gone, err := pool.Exec(ctx, orphaned, sinks, now.Add(-orphansAfter), orphansAtMost)
+	if err == nil && gone.RowsAffected() < orphansAtMost {
+		s.orphans = now
+	}
+	return err
+}

@@ -45,8 +45,9 @@ type Store struct {
 	// mark tells this replica's notifications from others'.
 	mark  string
 	alarm *alarm
-	// sweep is held by the one sweep of this process.
-	sweep sync.Mutex
+	// sweep is held by the one sweep of this process; orphans is when it last looked for events that nobody wants.
+	sweep   sync.Mutex
+	orphans time.Time
 }
 
 var _ jobs.Store = (*Store)(nil)

@@ -67,6 +67,9 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (jobs.Swept, error) {
 		if err != nil {
 			return err
 		}
+		if err := s.sweepOrphans(ctx, pool, to, at); err != nil {
+			return err
+		}
 		swept.Next, err = s.ahead(ctx, pool, to, at)
 		if full || found == sweepAtMost {
 			swept.Next = now

@@ -92,3 +92,16 @@ func eventsInOrder(t *testing.T, connect Connect) {
 	one.sent("all", first...)
 	same(t, kinds(one.events(Epoch, "all", 100)), []string{"started running", "succeeded succeeded"})
 }
+
+// eventsOfNobody: a sink that is taken away and comes back a day later does not get what was for the one before.
+func eventsOfNobody(t *testing.T, connect Connect) {
+	kept, both := sinking(map[string][]string{"kept": nil}), sinking(map[string][]string{"kept": nil, "gone": nil})
+	q := with(t, connect(both))
+	q.submit(Epoch, NewJob())
+	q.Reconfigure(kept)
+	later := Epoch.Add(25 * time.Hour)
+	must[time.Time](t)(q.Sweep(q.ctx, later))
+	q.Reconfigure(both)
+	same(t, len(q.events(later, "gone", 100)), 0)
+	same(t, kinds(q.events(later, "kept", 100)), []string{"accepted queued"})
+}

@@ -42,6 +42,7 @@ func Run(t *testing.T, open Open) {
 		"Stats":              stats,
 		"Events":             events,
 		"EventsInOrder":      eventsInOrder,
+		"EventsOfNobody":     eventsOfNobody,
 		"Schedules":          schedules,
 		"Changes":            changes,
 		"ChangesOfOthers":    changesOfOthers,
