@@ -25,7 +25,7 @@ func (s slowCalls) call(ctx context.Context, items []int) ([]int, error) {
 	}
 }
 
-// startBatcher runs a batcher that makes one call at a time, of 3 items at most; stop ends it, and the test has to.
+// startBatcher runs a batcher that makes one call at a time, of 3 items at most, until the test calls what it returns last.
 func startBatcher() (*batcher[int, int], slowCalls, func()) {
 	s := slowCalls{began: make(chan []int, 16), goOn: make(chan error)}
 	b := newBatcher(3, 1, s.call)

@@ -154,6 +154,10 @@ func (s *Store) removeOrphans(ctx context.Context, e *engine, now time.Time) err
 	if err != nil {
 		return fmt.Errorf("list the contents: %w", err)
 	}
+	// What this replica does not know of yet is no orphan: it may have been behind for longer than orphanAge.
+	if err := s.sync(ctx); err != nil {
+		return err
+	}
 	known := map[string]bool{}
 	s.replica.Read(func(st *machine.State) { st.Refs(func(ref string) { known[ref] = true }) })
 	var orphans []string
