@@ -374,7 +374,7 @@ type ScaleStatus struct {
 	// +optional
 	// +default=0
 	// +kubebuilder:validation:Minimum=0
-	Replicas int32 `json:"replicas"`
+	Replicas int32 `json:"replicas,omitempty"`
 
 	// desiredReplicas is the number of pods that are asked for.
 	// +optional
