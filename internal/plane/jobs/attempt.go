@@ -139,6 +139,7 @@ func (l *live) result(r jobs.CompleteRequest) (Body, *plane.Problem) {
 			out.ContentType = typeBytes
 		}
 		f.contentType(r.ContentType)
+		f.asItSays("base64", out)
 	case r.ContentType != "" && r.ContentType != typeJSON:
 		f.add("contentType", "goes with base64; a value is application/json")
 	}

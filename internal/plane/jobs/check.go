@@ -109,6 +109,7 @@ func (l *live) checkPayload(f *faults, s jobs.Submission, j *NewJob) {
 			j.Payload.ContentType = typeBytes
 		}
 		f.contentType(s.ContentType)
+		f.asItSays("payloadBase64", j.Payload)
 	default:
 		if s.ContentType != "" {
 			f.add("contentType", "goes with payloadBase64; a payload is application/json")
@@ -143,6 +144,13 @@ func (f *faults) contentType(value string) {
 	}
 	if _, _, err := mime.ParseMediaType(value); err != nil {
 		f.add("contentType", "must be a media type, such as image/png")
+	}
+}
+
+// asItSays refuses bytes that are said to be JSON and are none: whoever reads them gets them as JSON.
+func (f *faults) asItSays(field string, b Body) {
+	if b.ContentType == typeJSON && !isJSON(b.ContentType, b.Data) {
+		f.add(field, "must be JSON, as contentType says: leave contentType out for bytes of any kind")
 	}
 }
 

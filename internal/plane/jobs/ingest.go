@@ -112,6 +112,8 @@ func submissionOf(at string, e *event.Event) (jobs.Submission, *plane.Problem) {
 	case len(data) == 0:
 	case !e.DataBase64 && isJSON(media, data):
 		s.Payload = data
+	case media == typeJSON && !isJSON(media, data):
+		return s, plane.InvalidEvent(at+".data", "must be JSON, as datacontenttype says")
 	default:
 		s.PayloadBase64, s.ContentType = data, media
 	}

@@ -38,7 +38,7 @@ func badRequests(id string) []badRequest {
 		{"POST", "/v1/jobs", ``, 400, invalid}, job(`{`, invalid), job(`[]`, invalid), job(`null`+`x`, invalid), job(`{} {}`, invalid), job("{\"type\":\"\xff\"}", invalid),
 		job(`{"typ":"a"}`, invalid), job(`{"type":5}`, invalid), job(`{"type":"`+strings.Repeat("t", 129)+`"}`, invalid), job(`{"type":"a\u0000"}`, invalid),
 		job(`{"payload":`+strings.Repeat("[", 20000)+`}`, invalid), job(`{"payload":1,"payloadBase64":"AA=="}`, invalid), job(`{"payloadBase64":"%"}`, invalid),
-		job(`{"contentType":"text/plain"}`, invalid), job(`{"payloadBase64":"AA==","contentType":"a b/"}`, invalid), job(`{"priority":"urgent"}`, invalid),
+		job(`{"contentType":"text/plain"}`, invalid), job(`{"payloadBase64":"AA==","contentType":"a b/"}`, invalid), job(`{"payloadBase64":"QQ==","contentType":"application/json"}`, invalid), job(`{"priority":"urgent"}`, invalid),
 		job(`{"delay":"soon"}`, invalid), job(`{"delay":"-1s"}`, invalid), job(`{"delay":"10000h"}`, invalid), job(`{"delay":"1s","runAt":"2030-01-01T00:00:00Z"}`, invalid),
 		job(`{"runAt":"tomorrow"}`, invalid), job(`{"runAt":"9999-01-01T00:00:00Z"}`, invalid), job(`{"runAt":"0000-01-01T00:00:00Z"}`, invalid), job(`{"timeout":"0s"}`, invalid),
 		job(`{"timeout":"24h"}`, invalid), job(`{"timeout":"x"}`, invalid), job(`{"maxAttempts":-1}`, invalid), job(`{"maxAttempts":101}`, invalid), job(`{"maxAttempts":1e9}`, invalid),
