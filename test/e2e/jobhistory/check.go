@@ -110,7 +110,9 @@ func (m *model) fence(f Final, runs []Run) {
 		}
 		outcome := left[at].Outcome
 		left = left[at+1:]
-		m.fenced[place{r.ID, r.Token}] = outcome != jobs.OutcomeSucceeded && outcome != jobs.OutcomeFailed
+		// A command that was killed, and its worker not yet, noted no end: the worker told of the failure after it.
+		killed := outcome == jobs.OutcomeFailed && r.End == 0
+		m.fenced[place{r.ID, r.Token}] = killed || outcome != jobs.OutcomeSucceeded && outcome != jobs.OutcomeFailed
 	}
 	for _, r := range runs {
 		if m.fenced[place{r.ID, r.Token}] {

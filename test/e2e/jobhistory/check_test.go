@@ -156,6 +156,7 @@ func TestCheck(t *testing.T) {
 			h.Runs[0].Token, h.Runs[1].Token = 2, 1
 			h.Finals[0].Attempts = []jobs.Attempt{{Number: 2, Worker: "w1", Outcome: jobs.OutcomeSucceeded}, {Number: 1, Worker: "w1", Outcome: jobs.OutcomeFailed}}
 		}), want: []Fault{StaleToken}},
+		"killed, and its worker not":    {h: again(jobs.OutcomeFailed, 0)},
 		"two at once":                   {h: with(again(jobs.OutcomeFailed, 45), func(h *History) { h.Accepted[0].Failures = 1 }), want: []Fault{Overlap}},
 		"again for no reason":           {h: with(again(jobs.OutcomeLost, 14), func(h *History) { h.Disruptions = nil }), want: []Fault{Excess}},
 		"again, and the kill was late":  {h: with(again(jobs.OutcomeLost, 14), func(h *History) { h.Disruptions[0] = Disruption{Name: "late", From: 30, To: 31} }), want: []Fault{Excess}},
