@@ -23,7 +23,8 @@ func TestJobQueueScalesFromZero(t *testing.T) {
 		t.Run(string(engine), func(t *testing.T) {
 			t.Parallel()
 			g := NewWithT(t)
-			q := applied(t, queue(newNamespace(t), "imports", engine, scaled(2), command("sh", "-c", "sleep 1; cat")))
+			// One worker alone has longer to do than it takes until its backlog is looked at.
+			q := applied(t, queue(newNamespace(t), "imports", engine, scaled(2), command("sh", "-c", "sleep 3; cat")))
 			g.Eventually(func() []corev1.Pod { return jobWorkers(q) }, patience, often).Should(BeEmpty())
 			c := counter(t, q)
 			began := time.Now()
