@@ -21,13 +21,18 @@ const enterLanes = `INSERT INTO lanes (key, head) SELECT DISTINCT ON (ordering_k
 	ON CONFLICT (key) DO UPDATE SET head = lanes.head`
 
 // advance has the oldest job of a lane be its head where the head is at its end, or is no more. With %[2]s it may take the
-// place of one that waits. %[1]s are the keys.
-const advance = `WITH here AS MATERIALIZED (SELECT l.key, l.head, (SELECT j.id FROM jobs j
-		WHERE j.ordering_key = l.key AND j.laned AND j.status <= 3 ORDER BY j.ordering_key, j.seq LIMIT 1) AS next
+// place of one that waits. Where several run, as they did before there was a lane, the next head is one of those. %[1]s
+// are the keys.
+const advance = `WITH found AS MATERIALIZED (SELECT l.key, l.head, (SELECT j.id FROM jobs j
+		WHERE j.ordering_key = l.key AND j.laned AND j.status <= 3 ORDER BY j.ordering_key, j.seq LIMIT 1) AS oldest,
+		CASE WHEN l.crowded THEN (SELECT j.id FROM jobs j
+		WHERE j.ordering_key = l.key AND j.laned AND j.status <= 3 AND j.status::int = 3 ORDER BY j.ordering_key, j.seq LIMIT 1) END AS runs
 		FROM lanes l LEFT JOIN jobs h ON h.id = l.head
 		WHERE l.key IN (%[1]s) AND (h.status IS NULL OR h.status > 3 %[2]s)),
+	here AS MATERIALIZED (SELECT key, head, coalesce(runs, oldest) AS next, runs IS NOT NULL AS many FROM found),
 	dropped AS (DELETE FROM lanes USING here WHERE lanes.key = here.key AND next IS NULL),
-	moved AS (UPDATE lanes SET head = next FROM here WHERE lanes.key = here.key AND next <> lanes.head)
+	moved AS (UPDATE lanes SET head = next, crowded = many FROM here
+		WHERE lanes.key = here.key AND (next <> lanes.head OR many <> lanes.crowded))
 	UPDATE jobs SET blocked = (id <> next) FROM here
 	WHERE id IN (next, here.head) AND status < 3 AND next IS NOT NULL AND blocked <> (id <> next) RETURNING id`
 

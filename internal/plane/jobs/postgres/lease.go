@@ -183,8 +183,9 @@ func leasing(to *settings, now time.Time, run asking, kind *string, plan []quota
 	}
 	st.add(`picked AS MATERIALIZED (SELECT p_id, was, row_number() OVER ()::int AS place FROM (%s) p),
 		changed AS (UPDATE jobs SET status = 3, token = token + 1, attempt = attempt + 1, revision = revision + 1,
-		worker = (%s::text[])[(%s::int[])[place]], started_at = %[4]s, run_at = accepted_at, expires_at = %[5]s,
-		deadline_at = %[4]s + timeout_ns / 1000 * interval '1 microsecond', progress_at = NULL, percent = 0, message = ''
+		worker = (%s::text[])[(%s::int[])[place]], started_at = %[4]s, expires_at = %[5]s,
+		deadline_at = %[4]s + timeout_ns / 1000 * interval '1 microsecond',
+		run_at = least(%[5]s, %[4]s + timeout_ns / 1000 * interval '1 microsecond'), progress_at = NULL, percent = 0, message = ''
 		FROM picked WHERE id = p_id RETURNING jobs.*, was, place),
 		moved AS (SELECT priority, was, status AS now FROM changed), %[6]s`,
 		strings.Join(union, " UNION ALL "), st.param(run.workers), st.param(run.slots), at, st.param(now.Add(to.LeaseTTL)), counted)

@@ -92,7 +92,8 @@ func matching(f pub.Filter, from pgtype.UUID, side string, n int) (*statement, e
 		st.add(" AND status = %d", status)
 	}
 	if f.Type != "" {
-		st.add(" AND type = %s", st.param(f.Type))
+		// No job without a type is in the index, which so must be told that there is one.
+		st.add(" AND type = %s AND type <> ''", st.param(f.Type))
 	}
 	if from.Valid {
 		st.add(" AND %s %s %s", id, side, st.param(from))

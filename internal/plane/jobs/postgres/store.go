@@ -45,6 +45,8 @@ type Store struct {
 	// mark tells this replica's notifications from others'.
 	mark  string
 	alarm *alarm
+	// unarranged has an element while the ordering may be another than the settings say.
+	unarranged chan struct{}
 	// sweep is held by the one sweep of this process; orphans is when it last looked for events that nobody wants.
 	sweep   sync.Mutex
 	orphans time.Time
@@ -67,7 +69,8 @@ func New(c Config, s jobs.Settings) (*Store, error) {
 	if _, err := t.config(); err != nil {
 		return nil, err
 	}
-	out := &Store{config: c, target: t, ready: make(chan struct{}), hub: newHub(), mark: rand.Text()[:8], alarm: newAlarm()}
+	out := &Store{config: c, target: t, ready: make(chan struct{}), hub: newHub(), mark: rand.Text()[:8], alarm: newAlarm(),
+		unarranged: make(chan struct{}, 1)}
 	out.Reconfigure(s)
 	return out, nil
 }
@@ -76,6 +79,19 @@ func New(c Config, s jobs.Settings) (*Store, error) {
 func (s *Store) Reconfigure(to jobs.Settings) {
 	s.settings.Store(compile(to))
 	s.turns.weigh(to.Weights)
+	select {
+	case <-s.ready:
+	default:
+		return // it is arranged before anything else
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	if err := s.arrange(ctx, s.pool); err != nil {
+		select {
+		case s.unarranged <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // retryConnecting is how long Run waits between two attempts to prepare the engine.
@@ -102,6 +118,7 @@ func (s *Store) Run(ctx context.Context) error {
 	var work sync.WaitGroup
 	work.Go(func() { s.listen(ctx) })
 	work.Go(func() { s.tell(ctx) })
+	work.Go(func() { s.rearrange(ctx) })
 	work.Go(func() { s.alarm.run(ctx, func() { s.hub.publish(jobs.Change{Due: true}) }) })
 	work.Wait()
 	return nil
@@ -116,6 +133,10 @@ func (s *Store) prepare(ctx context.Context) error {
 		return err
 	}
 	if err := migrate(ctx, pool, s.config.Schema); err != nil {
+		pool.Close()
+		return err
+	}
+	if err := s.arrange(ctx, pool); err != nil {
 		pool.Close()
 		return err
 	}

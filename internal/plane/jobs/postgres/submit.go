@@ -70,7 +70,7 @@ func (s *Store) accept(ctx context.Context, q querier, to *settings, now time.Ti
 			return nil, err
 		}
 	}
-	made, err := newInput(now, to.Ordered, batch, places).insert(ctx, q, to, now)
+	made, err := newInput(now, batch, places).insert(ctx, q, to, now)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ type input struct {
 	laned, keyed, labelled                       bool
 }
 
-func newInput(now time.Time, ordered bool, batch []jobs.NewJob, places []int) *input {
+func newInput(now time.Time, batch []jobs.NewJob, places []int) *input {
 	in := &input{}
 	for _, place := range places {
 		j := &batch[place]
@@ -162,7 +162,7 @@ func newInput(now time.Time, ordered bool, batch []jobs.NewJob, places []int) *i
 		in.metadata, in.runAt = append(in.metadata, j.Metadata), append(in.runAt, runAt)
 		in.timeouts, in.attempts = append(in.timeouts, int64(j.Timeout)), append(in.attempts, int32(j.MaxAttempts))
 		in.keyed = in.keyed || j.IdempotencyKey != ""
-		in.laned = in.laned || ordered && j.OrderingKey != ""
+		in.laned = in.laned || j.OrderingKey != ""
 		in.labelled = in.labelled || len(j.Metadata) > 0
 	}
 	return in
@@ -205,9 +205,11 @@ func (in *input) statement(to *settings, now time.Time) *statement {
 	}
 	laned, blocked := "false", "false"
 	if in.laned {
-		laned, blocked = "i_key <> ''", "i_key <> '' AND i_id NOT IN (SELECT head FROM lane)"
+		// Whether jobs are ordered is asked of the engine: this replica may not have heard of a switch yet.
+		laned = "i_key <> '' AND (SELECT ordered FROM control)"
+		blocked = laned + " AND i_id NOT IN (SELECT head FROM lane)"
 		st.add(`, lane AS (INSERT INTO lanes (key, head) SELECT DISTINCT ON (i_key) i_key, i_id FROM %s
-			WHERE i_key <> '' AND NOT EXISTS (SELECT FROM jobs WHERE id = i_id) ORDER BY i_key, i_ord
+			WHERE i_key <> '' AND (SELECT ordered FROM control) AND NOT EXISTS (SELECT FROM jobs WHERE id = i_id) ORDER BY i_key, i_ord
 			ON CONFLICT (key) DO UPDATE SET head = lanes.head RETURNING head)`, from)
 	}
 	st.add(`, changed AS (INSERT INTO jobs (id, seq, accepted_at, run_at, status, timeout_ns, max_attempts, laned, blocked, priority, type,

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -45,10 +46,13 @@ const (
 		HAVING NOT EXISTS (SELECT FROM marks WHERE at > $1::timestamptz - $2::bigint * interval '1 microsecond') ON CONFLICT DO NOTHING`
 	unmarking = `DELETE FROM marks WHERE at < $1::timestamptz - interval '1 hour'`
 
-	over = `SELECT ` + columns + ` FROM jobs WHERE status = 3 AND least(expires_at, deadline_at) <= $1 ORDER BY id LIMIT $2`
+	// putOff has those be looked at later whose lease was kept since it was said when to look.
+	putOff = `UPDATE jobs SET run_at = least(expires_at, deadline_at) WHERE id IN (SELECT id FROM jobs
+		WHERE status = 3 AND run_at <= $1 AND least(expires_at, deadline_at) > $1 ORDER BY run_at LIMIT $2 FOR UPDATE SKIP LOCKED)`
+	over = `SELECT ` + columns + ` FROM jobs WHERE status = 3 AND run_at <= $1 AND least(expires_at, deadline_at) <= $1 ORDER BY run_at LIMIT $2`
 
 	upcoming = `SELECT (SELECT min(run_at) FROM jobs WHERE status = 0), (SELECT min(run_at) FROM jobs WHERE status = 2 AND run_at > $1),
-		(SELECT min(least(expires_at, deadline_at)) FROM jobs WHERE status = 3),
+		(SELECT min(run_at) FROM jobs WHERE status = 3),
 		(SELECT min(finished_at) FROM jobs WHERE status = 4), (SELECT min(finished_at) FROM jobs WHERE status > 4)`
 )
 
@@ -80,16 +84,22 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (jobs.Swept, error) {
 }
 
 // sweepOver ends the attempts whose lease ran out, or that took too long, and notes in swept what it ended. It returns how
-// many it found.
+// many it found, or put off: where those are as many as it looks for, there may be more.
 func (s *Store) sweepOver(ctx context.Context, pool *pgxpool.Pool, to *settings, now time.Time, swept *jobs.Swept) (int, error) {
+	later, err := pool.Exec(ctx, putOff, now, sweepAtMost)
+	if err != nil {
+		return 0, err
+	}
 	rows, err := pool.Query(ctx, over, now, sweepAtMost)
 	if err != nil {
 		return 0, err
 	}
 	found, err := pgx.CollectRows(rows, scanRow)
 	if err != nil || len(found) == 0 {
-		return 0, err
+		return int(later.RowsAffected()), err
 	}
+	// In the order in which all lock jobs.
+	slices.SortFunc(found, func(a, b row) int { return bytes.Compare(a.ID.Bytes[:], b.ID.Bytes[:]) })
 	ends, late := make([]end, len(found)), map[pgtype.UUID]bool{}
 	for i := range found {
 		r := &found[i]
@@ -117,7 +127,7 @@ func (s *Store) sweepOver(ctx context.Context, pool *pgxpool.Pool, to *settings,
 		}
 	}
 	s.announce(s.changesOf(now, gone, unblocked)...)
-	return len(found), nil
+	return max(len(found), int(later.RowsAffected())), nil
 }
 
 // sweepTimes does what is due by time alone. It reports whether there may be more.

@@ -35,6 +35,8 @@ func Run(t *testing.T, open Open) {
 		"Keys":               keys,
 		"KeysThatFail":       keysThatFail,
 		"KeysThatComeBack":   keysThatComeBack,
+		"OrderingOn":         orderingOn,
+		"OrderingOff":        orderingOff,
 		"Rate":               rate,
 		"Paused":             paused,
 		"Lost":               lost,
