@@ -27,8 +27,16 @@ var (
 
 // Store keeps the jobs of one queue in an engine. What it returned without an error is durable. Every method is
 // safe for several replicas of the plane at once, and each change of a job is one atomic step: a replica that
-// dies anywhere leaves every job in a status from which it goes on. Times come from the caller's clock, so that
-// tests can move it; replicas' clocks may differ by a second or two, which shifts a lease and breaks nothing.
+// dies anywhere leaves every job in a status from which it goes on.
+//
+// Times come from the caller's clock, so that tests can move it; replicas' clocks may differ by a second or two, which
+// shifts a lease and breaks nothing. Of clocks that differ by more, or jump, this is promised. No job is completed twice:
+// which attempt counts is told by its token, and by no clock. What a clock says that is ahead by d happens up to d early
+// where it compares: leases and attempts end, jobs start and are forgotten; an attempt that ends so is lost, its worker
+// fenced, and counts as one. What that clock wrote happens up to d late, and no later, by one that is right: the end of
+// a lease, the next attempt, the start of a job that was accepted then. A clock that goes back holds up no sweep: Next is
+// a few seconds after now at the latest. A bound on the rate of starts waits for ClocksDiffer at most for a clock that
+// was ahead. A schedule fires once for each time, unless the clock goes back by more than an hour: see schedule.due.
 type Store interface {
 	// Run connects, prepares and follows the engine until ctx ends, through restarts of the engine. It returns an
 	// error only for what no waiting mends.
@@ -98,6 +106,10 @@ type Store interface {
 	// Reconfigure has settings count from now on.
 	Reconfigure(s Settings)
 }
+
+// ClocksDiffer is by how much replicas' clocks may differ for a bound on the rate of starts to be theirs together: a time
+// that is further ahead was written by a clock that was wrong, and counts no more.
+const ClocksDiffer = 5 * time.Minute
 
 // Settings are what a store has to know of the configuration.
 type Settings struct {

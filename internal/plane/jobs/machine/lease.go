@@ -28,12 +28,23 @@ func (s *State) lease(c Lease) []Leased {
 // mayStart asks the bucket of the rate: a generic cell rate algorithm in whole nanoseconds, as floats could
 // differ between machines.
 func (s *State) mayStart(now int64) bool {
-	return s.settings.Interval == 0 || s.free-now <= int64(s.settings.Interval)*int64(s.settings.Burst-1)
+	return s.settings.Interval == 0 || s.freeAt(now)-now <= s.burst()
+}
+
+// burst is how far ahead the bucket may be for one more start.
+func (s *State) burst() int64 { return int64(s.settings.Interval) * int64(s.settings.Burst-1) }
+
+// freeAt is when the bucket has room, less the burst. Where a clock wrote it that was ahead, one may start.
+func (s *State) freeAt(now int64) int64 {
+	if most := now + s.burst(); s.free > most+int64(s.settings.Interval)+int64(plane.ClocksDiffer) {
+		return most
+	}
+	return s.free
 }
 
 func (s *State) start(j *job, now int64, worker string) {
 	if s.settings.Interval > 0 {
-		s.free = max(s.free, now) + int64(s.settings.Interval)
+		s.free = max(s.freeAt(now), now) + int64(s.settings.Interval)
 	}
 	j.begin(now, worker)
 	j.runAt = 0
@@ -118,7 +129,7 @@ func (s *State) NextDue(now time.Time) time.Time {
 		next = j.dueAt()
 	}
 	if !s.mayStart(n) && s.anyReady() {
-		allowed := s.free - int64(s.settings.Interval)*int64(s.settings.Burst-1)
+		allowed := s.free - s.burst()
 		if next == 0 || allowed < next {
 			next = allowed
 		}

@@ -88,6 +88,9 @@ func (r *Replica) poke() {
 	}
 }
 
+// lookAgain is the longest time until the clock is looked at again: it may have jumped.
+const lookAgain = 10 * time.Second
+
 // Run tells of jobs that come due by time alone, until ctx ends.
 func (r *Replica) Run(ctx context.Context) {
 	for {
@@ -102,7 +105,7 @@ func (r *Replica) Run(ctx context.Context) {
 			}
 			continue
 		}
-		timer := r.clock.NewTimer(max(next.Sub(now), 0))
+		timer := r.clock.NewTimer(min(max(next.Sub(now), 0), lookAgain))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -110,6 +113,9 @@ func (r *Replica) Run(ctx context.Context) {
 		case <-r.nudge:
 			timer.Stop()
 		case <-timer.C():
+			if r.clock.Now().Before(next) {
+				continue
+			}
 			r.watchers.tell([]plane.Change{{Due: true}})
 			if !r.settle(ctx) {
 				return

@@ -218,7 +218,7 @@ func (s *Store) leaseRated(ctx context.Context, pool *pgxpool.Pool, to *settings
 		if left := level - float64(done); left < 1 && done < wanted {
 			again = at.Add(time.Duration(math.Ceil((1 - left) / to.Rate * float64(time.Second))))
 		}
-		if done == 0 {
+		if done == 0 && (filled == nil || !at.Before(*filled)) {
 			return nil
 		}
 		_, err = tx.Exec(ctx, "UPDATE control SET tokens = $1, filled_at = $2", level-float64(done), at)
@@ -228,10 +228,14 @@ func (s *Store) leaseRated(ctx context.Context, pool *pgxpool.Pool, to *settings
 }
 
 // fill is the level of the bucket now, and the time that it is of: a replica's clock that is behind takes nothing away.
+// Where a clock filled it that was ahead, it is of now.
 func fill(tokens *float64, filled *time.Time, now time.Time, rate float64, burst int) (float64, time.Time) {
 	most := float64(max(burst, 1))
 	if tokens == nil || filled == nil {
 		return most, now
+	}
+	if filled.Sub(now) > jobs.ClocksDiffer {
+		return min(*tokens, most), now
 	}
 	if now.Before(*filled) {
 		return min(*tokens, most), *filled

@@ -44,7 +44,8 @@ const (
 		sum(accepted), sum(completed), sum(failed) FROM gone GROUP BY priority`
 	marking = `INSERT INTO marks SELECT $1::timestamptz, coalesce(sum(accepted), 0), coalesce(sum(completed), 0), coalesce(sum(failed), 0) FROM tally
 		HAVING NOT EXISTS (SELECT FROM marks WHERE at > $1::timestamptz - $2::bigint * interval '1 microsecond') ON CONFLICT DO NOTHING`
-	unmarking = `DELETE FROM marks WHERE at < $1::timestamptz - interval '1 hour'`
+	// Those of a clock that was ahead would keep others from being made.
+	unmarking = `DELETE FROM marks WHERE at NOT BETWEEN $1::timestamptz - interval '1 hour' AND $1::timestamptz + interval '5 minutes'`
 
 	// putOff has those be looked at later whose lease was kept since it was said when to look.
 	putOff = `UPDATE jobs SET run_at = least(expires_at, deadline_at) WHERE id IN (SELECT id FROM jobs

@@ -64,13 +64,15 @@ func TestFill(t *testing.T) {
 	for name, c := range map[string]struct {
 		now  time.Time
 		want float64
+		of   time.Time
 	}{
-		"fills":          {at.Add(500 * time.Millisecond), 2},
-		"up to burst":    {at.Add(time.Hour), 3},
-		"a clock behind": {at.Add(-time.Second), 1},
+		"fills":                       {at.Add(500 * time.Millisecond), 2, at.Add(500 * time.Millisecond)},
+		"up to burst":                 {at.Add(time.Hour), 3, at.Add(time.Hour)},
+		"a clock behind":              {at.Add(-time.Second), 1, at},
+		"filled by one that is ahead": {at.Add(-time.Hour), 1, at.Add(-time.Hour)},
 	} {
-		if got, _ := fill(&level, &at, c.now, 2, 3); got < c.want || got > c.want+1e-6 {
-			t.Errorf("%s: %v, want %v", name, got, c.want)
+		if got, of := fill(&level, &at, c.now, 2, 3); got < c.want || got > c.want+1e-6 || !of.Equal(c.of) {
+			t.Errorf("%s: %v of %s, want %v of %s", name, got, of, c.want, c.of)
 		}
 	}
 }
