@@ -130,7 +130,7 @@ func impact(q *v1alpha1.JobQueue, in pattern.Inputs) []v1alpha1.DeletionImpact {
 	default:
 		// Others use it, so it outlives this queue whatever the policy.
 		engine.Policy = v1alpha1.DeletionRetain
-		engine.Detail = jobs + ": no JobQueue finds them any more, though they take their space in it"
+		engine.Detail = jobs + ": no JobQueue finds them any more, though they take their space in it; docs/patterns/jobqueue.md, Deleting a queue, says how to drop them"
 	}
 	return append(out, engine)
 }
