@@ -101,7 +101,7 @@ func (s *Store) snapshot(ctx context.Context, before func(step string) error) er
 func (s *Store) capture() (head, []byte) {
 	s.position.mu.Lock()
 	defer s.position.mu.Unlock()
-	state := s.replica.Snapshot()
+	state := s.replica.Freeze().Encode()
 	sum := sha256.Sum256(state)
 	return head{
 		Version: version, Applied: s.position.applied, Entry: s.position.id, Bytes: int64(len(state)), Sum: sum[:],
