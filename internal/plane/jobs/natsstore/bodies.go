@@ -3,6 +3,7 @@ package natsstore
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -43,8 +44,12 @@ func (s *Store) put(ctx context.Context, e *engine, b plane.Body) (machine.Conte
 		rest = rest[len(part):]
 		m := nats.NewMsg(e.bodySubject(ref, strconv.Itoa(i)))
 		m.Data = part
-		if _, err := e.js.PublishMsg(ctx, m, jetstream.WithMsgID(ref+"."+strconv.Itoa(i))); err != nil {
+		_, err := ask(ctx, s, func(ctx context.Context) (*jetstream.PubAck, error) {
+			return e.js.PublishMsg(ctx, m, jetstream.WithMsgID(m.Subject))
+		})
+		if err != nil {
 			s.discard([]string{ref})
+			s.missing(e, err)
 			return machine.Content{}, fmt.Errorf("%w: write a content: %w", ErrAway, err)
 		}
 	}
@@ -73,23 +78,55 @@ func (s *Store) get(ctx context.Context, c machine.Content) (plane.Body, error) 
 	return out, nil
 }
 
-// part reads a message of a content. The member that answers may not have it yet where another took it.
+// part reads a message of a content. Any member may answer, and only the stream's leader knows that there is none: others
+// may not have it yet.
 func (s *Store) part(ctx context.Context, e *engine, subject string) ([]byte, error) {
-	for try := 0; ; try++ {
-		m, err := e.bodies.GetLastMsgForSubject(ctx, subject)
-		if err == nil {
-			return m.Data, nil
-		}
-		if !errors.Is(err, jetstream.ErrMsgNotFound) || try == 8 {
-			return nil, err
-		}
-		timer := s.cfg.Clock.NewTimer(again / 4)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, err
-		case <-timer.C():
-		}
+	m, err := once(ctx, firstTry, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		return e.bodies.GetLastMsgForSubject(ctx, subject)
+	})
+	if err == nil {
+		return m.Data, nil
+	}
+	return ask(ctx, s, func(ctx context.Context) ([]byte, error) { return e.fromLeader(ctx, subject) })
+}
+
+// fromLeader reads a message of a content as its stream's leader has it.
+func (e *engine) fromLeader(ctx context.Context, subject string) ([]byte, error) {
+	body, err := json.Marshal(map[string]string{"last_by_subj": subject})
+	if err != nil {
+		return nil, err
+	}
+	m, err := e.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+e.prefix+"-bodies", body)
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message struct {
+			Data []byte `json:"data"`
+		} `json:"message"`
+	}
+	if err := json.Unmarshal(m.Data, &answer); err != nil {
+		return nil, err
+	}
+	switch {
+	case answer.Error == nil:
+		return answer.Message.Data, nil
+	case answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
+		return nil, jetstream.ErrMsgNotFound
+	}
+	return nil, answer.Error
+}
+
+// missing has the streams be prepared anew where the engine has no such stream, rather than no leader for it just now.
+func (s *Store) missing(e *engine, err error) {
+	if !errors.Is(err, jetstream.ErrNoStreamResponse) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), firstTry)
+	defer cancel()
+	if _, err := e.bodies.Info(ctx); errors.Is(err, jetstream.ErrStreamNotFound) && s.engine.CompareAndSwap(e, nil) {
+		poke(s.restart)
 	}
 }
 
