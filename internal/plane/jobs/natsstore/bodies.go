@@ -36,7 +36,7 @@ func (s *Store) put(ctx context.Context, e *engine, b plane.Body) (machine.Conte
 	if len(b.Data) <= inline {
 		return machine.Inline(b), nil
 	}
-	ref := strconv.FormatInt(s.cfg.Clock.Now().UnixMilli(), 36) + "-" + rand.Text()
+	ref := rand.Text()
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
 	for i, rest := 0, b.Data; len(rest) > 0; i++ {
@@ -181,10 +181,11 @@ func (s *Store) remove(ctx context.Context, ref string) error {
 }
 
 // removeOrphans removes contents whose entry was never written, as the plane died between the two, and those that a
-// dead plane was about to remove. It looks once an hour.
-func (s *Store) removeOrphans(ctx context.Context, e *engine, now time.Time) error {
-	last := s.orphans.Load()
-	if now.UnixNano()-last < int64(orphansEvery) || !s.orphans.CompareAndSwap(last, now.UnixNano()) {
+// dead plane was about to remove. It looks once an hour. How old one is the engine says, by its own clock: those of the
+// replicas may differ.
+func (s *Store) removeOrphans(ctx context.Context, e *engine) error {
+	last, now := s.orphans.Load(), s.cfg.Clock.Now()
+	if last != nil && now.Sub(*last) < orphansEvery || !s.orphans.CompareAndSwap(last, &now) {
 		return nil
 	}
 	info, err := e.bodies.Info(ctx, jetstream.WithSubjectFilter(e.bodySubject("*", "*")))
@@ -200,18 +201,15 @@ func (s *Store) removeOrphans(ctx context.Context, e *engine, now time.Time) err
 	var orphans []string
 	for subject := range info.State.Subjects {
 		ref := strings.Split(subject, ".")[2]
-		if !known[ref] && old(ref, now) {
-			known[ref] = true
+		if known[ref] {
+			continue
+		}
+		known[ref] = true
+		written, err := e.bodies.GetLastMsgForSubject(ctx, subject)
+		if err == nil && info.TimeStamp.Sub(written.Time) > s.orphanAge {
 			orphans = append(orphans, ref)
 		}
 	}
 	s.discard(orphans)
 	return nil
-}
-
-// old reports whether a content was written long ago.
-func old(ref string, now time.Time) bool {
-	at, _, _ := strings.Cut(ref, "-")
-	ms, err := strconv.ParseInt(at, 36, 64)
-	return err == nil && now.Sub(time.UnixMilli(ms)) > orphanAge
 }

@@ -181,52 +181,6 @@ func TestAnEntryOfANewerVersion(t *testing.T) {
 	}
 }
 
-// What a dead plane wrote, and no entry names, is removed once it is old.
-func TestContentsThatNoJobHas(t *testing.T) {
-	t.Parallel()
-	s, _ := open(t, enginetest.NATS(t, 1), "q")
-	e := s.engine.Load()
-	large := plane.Body{Data: make([]byte, 5000)}
-	if _, err := s.put(t.Context(), e, large); err != nil {
-		t.Fatal(err)
-	}
-	submit(t, s, newJob("kept", func(n *plane.NewJob) { n.Payload = large }))
-	for _, c := range []struct {
-		after time.Duration
-		want  uint64
-	}{{orphanAge / 2, 2}, {orphanAge + orphansEvery, 1}} {
-		if err := s.removeOrphans(t.Context(), e, time.Now().Add(c.after)); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, func() error {
-			info, err := e.bodies.Info(t.Context())
-			if err == nil && info.State.Msgs != c.want {
-				err = fmt.Errorf("%d contents after %s, want %d", info.State.Msgs, c.after, c.want)
-			}
-			return err
-		})
-	}
-}
-
-// A job whose payload is lost fails by itself, and holds up no other.
-func TestAPayloadThatIsLost(t *testing.T) {
-	t.Parallel()
-	s, _ := open(t, enginetest.NATS(t, 1), "q")
-	submit(t, s, newJob("lost", func(n *plane.NewJob) { n.MaxAttempts, n.Payload = 1, plane.Body{Data: make([]byte, 5000)} }), newJob("kept"))
-	if err := s.engine.Load().bodies.Purge(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	now := time.Now()
-	leased, again, err := s.Lease(t.Context(), now, []plane.LeaseQuery{{Worker: "w", Max: 1}, {Worker: "v", Max: 1}})
-	if err != nil || len(leased[0]) != 0 || len(leased[1]) != 1 || leased[1][0].Job.ID != "kept" || !again.Equal(now) {
-		t.Fatalf("leased %+v, again at %s, %v", leased, again, err)
-	}
-	job, err := s.Get(t.Context(), "lost")
-	if err != nil || job.Status != jobs.StatusDead || job.Attempts[0].Outcome != jobs.OutcomeFailed {
-		t.Errorf("%+v, %v", job, err)
-	}
-}
-
 // At rest nothing is written.
 func TestAtRestNothingIsWritten(t *testing.T) {
 	t.Parallel()

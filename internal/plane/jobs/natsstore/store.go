@@ -188,7 +188,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (swept plane.Swept, er
 		}
 		swept = machine.Account(todo, results)
 	}
-	if err := s.removeOrphans(ctx, e, now); err != nil {
+	if err := s.removeOrphans(ctx, e); err != nil {
 		return swept, err
 	}
 	s.replica.Read(func(st *machine.State) { swept.Next = st.NextSweep(now) })
