@@ -60,7 +60,8 @@ type shifted struct {
 	by time.Duration
 }
 
-func (c shifted) Now() time.Time { return time.Now().Add(c.by) }
+func (c shifted) Now() time.Time                  { return time.Now().Add(c.by) }
+func (c shifted) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
 
 // A replica whose clock is wrong loses nothing: neither a snapshot that it writes while another one tidies up, nor a
 // content whose entry is not written yet.
