@@ -99,9 +99,12 @@ func (c *NATSCluster) configuration(i int) string {
 }
 
 // URI leads to every member.
-func (c *NATSCluster) URI() string {
+func (c *NATSCluster) URI() string { return c.URIOf(c.Members...) }
+
+// URIOf leads to some members; a client learns of the others unless it does not want to.
+func (c *NATSCluster) URIOf(members ...*NATSMember) string {
 	var hosts []string
-	for _, m := range c.Members {
+	for _, m := range members {
 		hosts = append(hosts, "nats://"+c.credentials+m.Address())
 	}
 	return strings.Join(hosts, ",")

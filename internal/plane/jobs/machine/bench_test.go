@@ -54,7 +54,15 @@ func BenchmarkLife(b *testing.B) {
 	}
 }
 
-// BenchmarkSnapshot is of a hundred thousand jobs that wait: for as long a replica answers nothing.
+// BenchmarkFreeze is of a hundred thousand jobs that wait: for as long a replica changes nothing while it takes a snapshot.
+func BenchmarkFreeze(b *testing.B) {
+	s := full(hundredThousand)
+	for b.Loop() {
+		runtime.KeepAlive(s.Freeze())
+	}
+}
+
+// BenchmarkSnapshot is of as many, all in all.
 func BenchmarkSnapshot(b *testing.B) {
 	s := full(hundredThousand)
 	for b.Loop() {

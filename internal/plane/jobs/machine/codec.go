@@ -16,7 +16,8 @@ import (
 var ErrNewer = errors.New("it was written by a newer version of the plane, or is damaged")
 
 // codec writes or reads, so that what is written is said once: each method takes a pointer to what it puts into
-// the bytes or fills from them. Numbers are varints, and strings and bytes have their length before them.
+// the bytes or fills from them. Numbers are varints, and strings and bytes have their length before them. What is put
+// into the bytes is only looked at, as others may look at it too.
 type codec struct {
 	bytes   []byte
 	reading bool
@@ -43,20 +44,23 @@ func (x *codec) fail() { x.broken, x.at = true, len(x.bytes) }
 
 func (x *codec) int(p *int64) {
 	u := uint64(*p)<<1 ^ uint64(*p>>63)
-	x.uint(&u)
-	*p = int64(u>>1) ^ -int64(u&1)
+	if x.uint(&u); x.reading {
+		*p = int64(u>>1) ^ -int64(u&1)
+	}
 }
 
 func (x *codec) int32(p *int32) {
 	v := int64(*p)
-	x.int(&v)
-	*p = int32(v)
+	if x.int(&v); x.reading {
+		*p = int32(v)
+	}
 }
 
 func (x *codec) count(p *int) {
 	v := int64(*p)
-	x.int(&v)
-	*p = int(v)
+	if x.int(&v); x.reading {
+		*p = int(v)
+	}
 }
 
 func (x *codec) bool(p *bool) {
@@ -64,14 +68,16 @@ func (x *codec) bool(p *bool) {
 	if *p {
 		v = 1
 	}
-	x.uint(&v)
-	*p = v == 1
+	if x.uint(&v); x.reading {
+		*p = v == 1
+	}
 }
 
 func (x *codec) float(p *float64) {
 	v := math.Float64bits(*p)
-	x.uint(&v)
-	*p = math.Float64frombits(v)
+	if x.uint(&v); x.reading {
+		*p = math.Float64frombits(v)
+	}
 }
 
 // length of what follows, which is never more than the bytes that are left.
@@ -110,16 +116,16 @@ func (x *codec) string(p *string) {
 
 func (x *codec) time(p *time.Time) {
 	v := nanos(*p)
-	x.int(&v)
-	if x.reading {
+	if x.int(&v); x.reading {
 		*p = instant(v)
 	}
 }
 
 func (x *codec) duration(p *time.Duration) {
 	v := int64(*p)
-	x.int(&v)
-	*p = time.Duration(v)
+	if x.int(&v); x.reading {
+		*p = time.Duration(v)
+	}
 }
 
 // list codes a slice; nil and empty are the same.
@@ -174,14 +180,15 @@ func table[V any](x *codec, p *map[string]V, each func(*V)) {
 func optional[T any](x *codec, p **T, each func(*T)) {
 	there := *p != nil
 	x.bool(&there)
-	if !there {
-		*p = nil
-		return
-	}
-	if x.reading {
+	switch {
+	case !x.reading && there:
+		each(*p)
+	case x.reading && there:
 		*p = new(T)
+		each(*p)
+	case x.reading:
+		*p = nil
 	}
-	each(*p)
 }
 
 func (x *codec) strings(p *[]string)           { list(x, p, x.string) }

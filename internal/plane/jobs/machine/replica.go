@@ -62,11 +62,11 @@ func (r *Replica) Read(f func(*State)) {
 	f(r.state)
 }
 
-// Snapshot of the state.
-func (r *Replica) Snapshot() []byte {
-	r.mu.Lock() // it tidies up
-	defer r.mu.Unlock()
-	return r.state.Snapshot()
+// Freeze copies the state, to be encoded without holding anybody up.
+func (r *Replica) Freeze() *Frozen {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.state.Freeze()
 }
 
 // Reset has another state take the place of this one.

@@ -8,22 +8,7 @@ import (
 )
 
 // Snapshot is the whole state as bytes, for Restore.
-func (s *State) Snapshot() []byte {
-	x := &codec{bytes: append(make([]byte, 0, s.room+s.room/8+1024), Version)}
-	x.head(s)
-	n := uint64(len(s.jobs))
-	x.uint(&n)
-	for _, j := range s.order.jobs {
-		if j != nil {
-			class := j.class.name
-			x.string(&class)
-			x.job(j)
-		}
-	}
-	x.tail(s)
-	s.room = len(x.bytes)
-	return x.bytes
-}
+func (s *State) Snapshot() []byte { return s.Freeze().Encode() }
 
 // Restore is the opposite of Snapshot. The error wraps ErrNewer.
 func Restore(b []byte) (*State, error) {
@@ -95,8 +80,9 @@ func (x *codec) job(j *job) {
 	x.int32(&j.attempt)
 	x.int32(&j.maxAttempts)
 	st := uint64(j.status)
-	x.uint(&st)
-	j.status = status(min(st, uint64(statusCount)))
+	if x.uint(&st); x.reading {
+		j.status = status(min(st, uint64(statusCount)))
+	}
 	x.bool(&j.cancelRequested)
 	x.bool(&j.due)
 }
@@ -118,11 +104,11 @@ func (x *codec) tail(s *State) {
 		x.int(&f.fired)
 		x.string(&f.job)
 	})
-	if s.schedules == nil {
+	if x.reading && s.schedules == nil {
 		s.schedules = map[string]schedule{}
 	}
 	table(x, (*map[string]*letters)(&s.outbox), x.letters)
-	if s.outbox == nil {
+	if x.reading && s.outbox == nil {
 		s.outbox = outbox{}
 	}
 	for i := range s.rates.counts {
@@ -136,8 +122,6 @@ func (x *codec) tail(s *State) {
 func (x *codec) letters(p **letters) {
 	if x.reading {
 		*p = &letters{byID: map[string]int{}}
-	} else {
-		(*p).compact()
 	}
 	l := *p
 	all := l.types == nil
@@ -151,8 +135,8 @@ func (x *codec) letters(p **letters) {
 		}
 		x.letter(*m)
 	})
-	for i, m := range l.list {
-		l.byID[m.event.ID] = i
+	for i := 0; x.reading && i < len(l.list); i++ {
+		l.byID[l.list[i].event.ID] = i
 	}
 }
 

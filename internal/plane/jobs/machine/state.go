@@ -2,6 +2,7 @@ package machine
 
 import (
 	"sort"
+	"sync/atomic"
 	"time"
 
 	plane "github.com/trellis-dev/trellis/internal/plane/jobs"
@@ -38,7 +39,7 @@ type State struct {
 	// unseen is true while nobody looks at results, which then are without jobs.
 	unseen bool
 	// room that the last snapshot took.
-	room int
+	room atomic.Int64
 }
 
 // schedule is when a schedule last fired, and what it made.

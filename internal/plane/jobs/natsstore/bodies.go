@@ -3,6 +3,7 @@ package natsstore
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -35,7 +36,7 @@ func (s *Store) put(ctx context.Context, e *engine, b plane.Body) (machine.Conte
 	if len(b.Data) <= inline {
 		return machine.Inline(b), nil
 	}
-	ref := strconv.FormatInt(s.cfg.Clock.Now().UnixMilli(), 36) + "-" + rand.Text()
+	ref := rand.Text()
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
 	for i, rest := 0, b.Data; len(rest) > 0; i++ {
@@ -43,8 +44,12 @@ func (s *Store) put(ctx context.Context, e *engine, b plane.Body) (machine.Conte
 		rest = rest[len(part):]
 		m := nats.NewMsg(e.bodySubject(ref, strconv.Itoa(i)))
 		m.Data = part
-		if _, err := e.js.PublishMsg(ctx, m, jetstream.WithMsgID(ref+"."+strconv.Itoa(i))); err != nil {
+		_, err := ask(ctx, s, func(ctx context.Context) (*jetstream.PubAck, error) {
+			return e.js.PublishMsg(ctx, m, jetstream.WithMsgID(m.Subject))
+		})
+		if err != nil {
 			s.discard([]string{ref})
+			s.missing(e, err)
 			return machine.Content{}, fmt.Errorf("%w: write a content: %w", ErrAway, err)
 		}
 	}
@@ -73,23 +78,55 @@ func (s *Store) get(ctx context.Context, c machine.Content) (plane.Body, error) 
 	return out, nil
 }
 
-// part reads a message of a content. The member that answers may not have it yet where another took it.
+// part reads a message of a content. Any member may answer, and only the stream's leader knows that there is none: others
+// may not have it yet.
 func (s *Store) part(ctx context.Context, e *engine, subject string) ([]byte, error) {
-	for try := 0; ; try++ {
-		m, err := e.bodies.GetLastMsgForSubject(ctx, subject)
-		if err == nil {
-			return m.Data, nil
-		}
-		if !errors.Is(err, jetstream.ErrMsgNotFound) || try == 8 {
-			return nil, err
-		}
-		timer := s.cfg.Clock.NewTimer(again / 4)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, err
-		case <-timer.C():
-		}
+	m, err := once(ctx, firstTry, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		return e.bodies.GetLastMsgForSubject(ctx, subject)
+	})
+	if err == nil {
+		return m.Data, nil
+	}
+	return ask(ctx, s, func(ctx context.Context) ([]byte, error) { return e.fromLeader(ctx, subject) })
+}
+
+// fromLeader reads a message of a content as its stream's leader has it.
+func (e *engine) fromLeader(ctx context.Context, subject string) ([]byte, error) {
+	body, err := json.Marshal(map[string]string{"last_by_subj": subject})
+	if err != nil {
+		return nil, err
+	}
+	m, err := e.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+e.prefix+"-bodies", body)
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message struct {
+			Data []byte `json:"data"`
+		} `json:"message"`
+	}
+	if err := json.Unmarshal(m.Data, &answer); err != nil {
+		return nil, err
+	}
+	switch {
+	case answer.Error == nil:
+		return answer.Message.Data, nil
+	case answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
+		return nil, jetstream.ErrMsgNotFound
+	}
+	return nil, answer.Error
+}
+
+// missing has the streams be prepared anew where the engine has no such stream, rather than no leader for it just now.
+func (s *Store) missing(e *engine, err error) {
+	if !errors.Is(err, jetstream.ErrNoStreamResponse) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), firstTry)
+	defer cancel()
+	if _, err := e.bodies.Info(ctx); errors.Is(err, jetstream.ErrStreamNotFound) && s.engine.CompareAndSwap(e, nil) {
+		poke(s.restart)
 	}
 }
 
@@ -144,10 +181,11 @@ func (s *Store) remove(ctx context.Context, ref string) error {
 }
 
 // removeOrphans removes contents whose entry was never written, as the plane died between the two, and those that a
-// dead plane was about to remove. It looks once an hour.
-func (s *Store) removeOrphans(ctx context.Context, e *engine, now time.Time) error {
-	last := s.orphans.Load()
-	if now.UnixNano()-last < int64(orphansEvery) || !s.orphans.CompareAndSwap(last, now.UnixNano()) {
+// dead plane was about to remove. It looks once an hour. How old one is the engine says, by its own clock: those of the
+// replicas may differ.
+func (s *Store) removeOrphans(ctx context.Context, e *engine) error {
+	last, now := s.orphans.Load(), s.cfg.Clock.Now()
+	if last != nil && now.Sub(*last) < orphansEvery || !s.orphans.CompareAndSwap(last, &now) {
 		return nil
 	}
 	info, err := e.bodies.Info(ctx, jetstream.WithSubjectFilter(e.bodySubject("*", "*")))
@@ -163,18 +201,15 @@ func (s *Store) removeOrphans(ctx context.Context, e *engine, now time.Time) err
 	var orphans []string
 	for subject := range info.State.Subjects {
 		ref := strings.Split(subject, ".")[2]
-		if !known[ref] && old(ref, now) {
-			known[ref] = true
+		if known[ref] {
+			continue
+		}
+		known[ref] = true
+		written, err := e.bodies.GetLastMsgForSubject(ctx, subject)
+		if err == nil && info.TimeStamp.Sub(written.Time) > s.orphanAge {
 			orphans = append(orphans, ref)
 		}
 	}
 	s.discard(orphans)
 	return nil
-}
-
-// old reports whether a content was written long ago.
-func old(ref string, now time.Time) bool {
-	at, _, _ := strings.Cut(ref, "-")
-	ms, err := strconv.ParseInt(at, 36, 64)
-	return err == nil && now.Sub(time.UnixMilli(ms)) > orphanAge
 }

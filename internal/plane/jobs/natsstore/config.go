@@ -33,7 +33,7 @@ type Config struct {
 	// Prefix of the streams' names and subjects: letters, digits, - and _.
 	Prefix string
 	// Replicas of each stream: 1, 3 or 5; 0 for 3 on a cluster of three or more and 1 otherwise. A stream that has
-	// fewer is given more at a start; one that has more keeps them.
+	// fewer is given more at a start, or at a later one where the cluster can not just then; one that has more keeps them.
 	Replicas int
 	// Timeout of a change, 5 s by default: after it ErrUnknown.
 	Timeout time.Duration
@@ -98,8 +98,9 @@ type Store struct {
 	long chan struct{}
 	// configured is true once the log has had the settings that this replica wanted at its start.
 	configured atomic.Bool
-	// orphans is when orphans were last looked for, in nanoseconds since 1970.
-	orphans atomic.Int64
+	// orphans is when orphans were last looked for, nil for never, and orphanAge how old they are at least.
+	orphans   atomic.Pointer[time.Time]
+	orphanAge time.Duration
 }
 
 var _ plane.Store = (*Store)(nil)
@@ -112,6 +113,7 @@ func New(cfg Config, settings plane.Settings) (*Store, error) {
 	s := &Store{
 		cfg: cfg, replica: machine.NewReplica(cfg.Clock), asked: make(chan struct{}, 1), queue: make(chan *op, queueLength),
 		reads: make(chan *read, queueLength), garbage: make(chan []string, 1024), restart: make(chan struct{}, 1), long: make(chan struct{}, 1),
+		orphanAge: orphanAge,
 	}
 	s.position.moved = make(chan struct{})
 	s.Reconfigure(settings)

@@ -56,7 +56,7 @@ func (s *Store) connect() (*nats.Conn, error) {
 	}, options...)...)
 }
 
-// prepare has the streams be there.
+// prepare has the streams be there. It is done once, and again only after the engine said that one is not there.
 func (s *Store) prepare(ctx context.Context, nc *nats.Conn) (*engine, error) {
 	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(callTimeout))
 	if err != nil {
@@ -78,7 +78,7 @@ func (s *Store) prepare(ctx context.Context, nc *nats.Conn) (*engine, error) {
 			Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew, Retention: jetstream.LimitsPolicy, Replicas: s.replicas(nc),
 		}
 		of.change(&cfg)
-		if *of.stream, err = ensure(ctx, js, cfg); err != nil {
+		if *of.stream, err = s.ensure(ctx, js, cfg); err != nil {
 			return nil, fmt.Errorf("prepare the stream %s: %w", cfg.Name, err)
 		}
 	}
@@ -96,23 +96,32 @@ func (s *Store) replicas(nc *nats.Conn) int {
 	return 1
 }
 
-// ensure creates a stream, or gives one that is there more replicas. It writes nothing where all is as it should be.
-func ensure(ctx context.Context, js jetstream.JetStream, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
-	ctx, cancel := context.WithTimeout(ctx, 3*callTimeout)
-	defer cancel()
-	stream, err := js.Stream(ctx, cfg.Name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
+// ensure creates a stream, or gives one that is there more replicas. It writes nothing where all is as it should be. A
+// cluster that can not have more replicas just now is no reason not to serve with those that there are.
+func (s *Store) ensure(ctx context.Context, js jetstream.JetStream, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
+	stream, err := ask(ctx, s, func(ctx context.Context) (jetstream.Stream, error) {
+		stream, err := js.Stream(ctx, cfg.Name)
+		if !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return stream, err
+		}
 		stream, err = js.CreateStream(ctx, cfg)
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			stream, err = js.Stream(ctx, cfg.Name)
+			return js.Stream(ctx, cfg.Name)
 		}
-	}
+		return stream, err
+	})
 	if err != nil {
 		return nil, err
 	}
-	if known := stream.CachedInfo().Config; known.Replicas < cfg.Replicas {
-		known.Replicas = cfg.Replicas
-		return js.UpdateStream(ctx, known)
+	known := stream.CachedInfo().Config
+	if known.Replicas >= cfg.Replicas {
+		return stream, nil
 	}
-	return stream, nil
+	known.Replicas = cfg.Replicas
+	raised, err := once(ctx, callTimeout, func(ctx context.Context) (jetstream.Stream, error) { return js.UpdateStream(ctx, known) })
+	if err != nil {
+		s.cfg.Log.Warn("a stream of the queue is not given more replicas; it is tried again at the next start", "stream", cfg.Name, "wanted", cfg.Replicas, "error", err)
+		return stream, ctx.Err()
+	}
+	return raised, nil
 }

@@ -80,7 +80,9 @@ func underLoad(t *testing.T, cluster *enginetest.NATSCluster, replicas int, happ
 	for i := range 4 {
 		work.Go(func() { l.work(ctx, l.stores[i%replicas]) })
 	}
-	work.Go(func() { l.sweep(ctx, l.stores[0]) })
+	for _, s := range l.stores {
+		work.Go(func() { l.sweep(ctx, s) })
+	}
 	eventually(t, func() error {
 		if n := l.accepted.Load(); n < l.total/3 {
 			return fmt.Errorf("%d jobs are accepted", n)

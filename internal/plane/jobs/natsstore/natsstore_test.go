@@ -26,8 +26,9 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// within bounds every wait of a test.
-const within = 30 * time.Second
+// within bounds every wait of a test. A cluster that lost a member on a busy machine may hold several elections of up to
+// ten seconds, and what is tested is never how long that takes.
+const within = 2 * time.Minute
 
 // decide retries in 10 s until the attempts are used up.
 func decide(j jobs.Job, f plane.Failure, now time.Time) plane.Verdict {

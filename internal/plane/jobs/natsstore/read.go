@@ -69,18 +69,21 @@ func (s *Store) reach(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	info, err := e.log.Info(ctx)
+	state, err := s.logState(ctx, e)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrAway, err)
 	}
 	for {
 		applied, moved := s.position.at()
-		if applied >= info.State.LastSeq {
+		if applied >= state.LastSeq {
 			return nil
 		}
 		select {
 		case <-moved:
 		case <-ctx.Done():
+			if now, _ := s.position.at(); now == applied {
+				poke(s.restart) // it may be at a member that is cut off
+			}
 			return fmt.Errorf("%w: the log is ahead of this replica", ErrAway)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/trellis-dev/trellis/internal/plane/jobs/machine"
 )
@@ -44,13 +45,18 @@ func (s *Store) Run(ctx context.Context) error {
 	return err
 }
 
-// follow keeps this replica at the head of the log until the context ends, or until it can not be read.
+// follow keeps this replica at the head of the log until the context ends, or until it can not be read. While the log is
+// followed anew, calls go on being answered where the replica is still at its place in the log: a read waits for all that
+// the engine has, and a change for its turn.
 func (s *Store) follow(ctx context.Context, nc *nats.Conn) error {
 	for ctx.Err() == nil {
 		err := s.session(ctx, nc)
-		s.live.Store(false)
-		if errors.Is(err, machine.ErrNewer) {
+		switch {
+		case errors.Is(err, machine.ErrNewer):
 			return fmt.Errorf("the queue's log can not be followed; run the newer version of the plane: %w", err)
+		case errors.Is(err, jetstream.ErrStreamNotFound):
+			s.live.Store(false)
+			s.engine.Store(nil)
 		}
 		if err != nil && !errors.Is(err, context.Canceled) && nc.IsConnected() {
 			s.cfg.Log.Warn("the queue's log is followed anew", "error", err)
@@ -60,7 +66,6 @@ func (s *Store) follow(ctx context.Context, nc *nats.Conn) error {
 		case <-ctx.Done():
 		case <-timer.C():
 		case <-s.restart:
-			poke(s.restart) // for the session
 		}
 		timer.Stop()
 	}
@@ -71,19 +76,19 @@ func (s *Store) follow(ctx context.Context, nc *nats.Conn) error {
 func (s *Store) session(ctx context.Context, nc *nats.Conn) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	select {
-	case <-s.restart:
-	default:
-	}
 	if !nc.IsConnected() {
 		return ErrAway
 	}
-	e, err := s.prepare(ctx, nc)
-	if err != nil {
-		return err
+	e := s.engine.Load()
+	if e == nil || e.nc != nc {
+		var err error
+		if e, err = s.prepare(ctx, nc); err != nil {
+			return err
+		}
+		s.engine.Store(e)
 	}
-	s.engine.Store(e)
 	if err := s.anchor(ctx, e); err != nil {
+		s.live.Store(false)
 		return err
 	}
 	return s.tail(ctx, e)
@@ -102,12 +107,7 @@ func (s *Store) configure(ctx context.Context) {
 			if err == nil {
 				break
 			}
-			timer := s.cfg.Clock.NewTimer(again)
-			select {
-			case <-ctx.Done():
-			case <-timer.C():
-			}
-			timer.Stop()
+			_ = s.pause(ctx, again)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package natsstore
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -21,7 +20,9 @@ import (
 // snapshotTimeout bounds the writing and the reading of a snapshot.
 const snapshotTimeout = time.Minute
 
-// head says which snapshot is the newest whole one. It is written after all its chunks, and before the log is cut.
+// head says which snapshot is the newest whole one, and which was it before. It is written after all its chunks, and
+// before the log is cut. The log is cut where the one before ends, and both are kept: so whoever finds one that was just
+// overtaken goes on from it all the same, and a replica that lags by less than a snapshot needs none.
 type head struct {
 	Version int `json:"version"`
 	// Applied is the last entry that the snapshot has in it, and Entry its id.
@@ -32,6 +33,9 @@ type head struct {
 	Chunks int    `json:"chunks"`
 	Bytes  int64  `json:"bytes"`
 	Sum    []byte `json:"sum"`
+	// Before is the snapshot before, whose last entry is BeforeApplied; empty for none.
+	Before        string `json:"before,omitempty"`
+	BeforeApplied uint64 `json:"beforeApplied,omitempty"`
 }
 
 // snapshotPause follows a snapshot that failed.
@@ -45,18 +49,33 @@ func (s *Store) shorten(ctx context.Context) {
 			return
 		case <-s.long:
 		}
-		err := s.snapshot(ctx, func(string) error { return nil })
+		err := s.shortenOnce(ctx)
 		if err == nil || ctx.Err() != nil {
 			continue
 		}
 		s.cfg.Log.Warn("the queue's log is not shortened yet", "error", err)
-		timer := s.cfg.Clock.NewTimer(snapshotPause)
-		select {
-		case <-ctx.Done():
-		case <-timer.C():
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			s.engine.Store(nil)
+			poke(s.restart)
 		}
-		timer.Stop()
+		_ = s.pause(ctx, snapshotPause)
 	}
+}
+
+// shortenOnce does so unless another replica did it a moment ago, as all of them see the log grow.
+func (s *Store) shortenOnce(ctx context.Context) error {
+	e, err := s.usable()
+	if err != nil {
+		return err
+	}
+	newest, _, err := s.readHead(ctx, e)
+	if err != nil {
+		return err
+	}
+	if newest != nil && !s.position.sinceHead(newest).long(&s.cfg) {
+		return nil
+	}
+	return s.snapshot(ctx, func(string) error { return nil })
 }
 
 // snapshot writes the state and cuts the log. It may end at any step, and the queue goes on all the same; before is
@@ -82,32 +101,47 @@ func (s *Store) snapshot(ctx context.Context, before func(step string) error) er
 	if err != nil {
 		return fmt.Errorf("write a snapshot: %w", err)
 	}
+	s.position.sinceHead(&newest)
 	if err := before("purge"); err != nil {
 		return err
 	}
-	if err := e.log.Purge(ctx, jetstream.WithPurgeSequence(newest.Applied+1)); err != nil {
-		return fmt.Errorf("cut the log: %w", err)
+	if err := s.cut(ctx, e, newest.BeforeApplied); err != nil {
+		return err
 	}
-	s.position.mu.Lock()
-	s.position.since.entries, s.position.since.bytes, s.position.since.last = 0, 0, newest.Bytes
-	s.position.mu.Unlock()
 	if err := before("clean"); err != nil {
 		return err
 	}
-	return s.clean(ctx, e, newest.ID)
+	return s.clean(ctx, e, newest)
 }
 
-// capture is the state, and what is to be said of it, at one position.
+// cut removes the entries of the log up to one. Where the log ends before it, the next one has the number after it.
+func (s *Store) cut(ctx context.Context, e *engine, last uint64) error {
+	if last == 0 {
+		return nil
+	}
+	_, err := ask(ctx, s, func(ctx context.Context) (none, error) {
+		return none{}, e.log.Purge(ctx, jetstream.WithPurgeSequence(last+1))
+	})
+	if err != nil {
+		return fmt.Errorf("cut the log: %w", err)
+	}
+	return nil
+}
+
+// none is what a request answers that answers nothing.
+type none struct{}
+
+// capture is the state, and what is to be said of it, at one position. While it is encoded the queue goes on.
 func (s *Store) capture() (head, []byte) {
 	s.position.mu.Lock()
-	defer s.position.mu.Unlock()
-	state := s.replica.Snapshot()
+	frozen := s.replica.Freeze()
+	h := head{Version: version, Applied: s.position.applied, Entry: s.position.id}
+	s.position.mu.Unlock()
+	state := frozen.Encode()
 	sum := sha256.Sum256(state)
-	return head{
-		Version: version, Applied: s.position.applied, Entry: s.position.id, Bytes: int64(len(state)), Sum: sum[:],
-		ID:     strconv.FormatInt(s.cfg.Clock.Now().UnixMilli(), 36) + "-" + rand.Text(),
-		Chunks: (len(state) + partBytes - 1) / partBytes,
-	}, state
+	h.ID = strconv.FormatUint(h.Applied, 10) + "-" + rand.Text()
+	h.Bytes, h.Sum, h.Chunks = int64(len(state)), sum[:], (len(state)+partBytes-1)/partBytes
+	return h, state
 }
 
 func (s *Store) writeChunks(ctx context.Context, e *engine, id string, state []byte, before func(string) error) error {
@@ -116,7 +150,8 @@ func (s *Store) writeChunks(ctx context.Context, e *engine, id string, state []b
 		state = state[len(chunk):]
 		m := nats.NewMsg(e.snapshotSubject(id, strconv.Itoa(i)))
 		m.Data = chunk
-		if _, err := e.js.PublishMsg(ctx, m); err != nil {
+		_, err := ask(ctx, s, func(ctx context.Context) (*jetstream.PubAck, error) { return e.js.PublishMsg(ctx, m) })
+		if err != nil {
 			return err
 		}
 		if err := before("chunk " + strconv.Itoa(i)); err != nil {
@@ -128,21 +163,27 @@ func (s *Store) writeChunks(ctx context.Context, e *engine, id string, state []b
 
 // writeHead has a snapshot be the newest, unless another replica wrote a newer one; it returns which it is.
 func (s *Store) writeHead(ctx context.Context, e *engine, h head) (head, error) {
-	data, err := json.Marshal(h)
-	if err != nil {
-		return head{}, err
-	}
 	for {
-		known, seq, err := readHead(ctx, e)
+		known, seq, err := s.readHead(ctx, e)
 		if err != nil {
 			return head{}, err
 		}
 		if known != nil && known.Applied >= h.Applied {
 			return *known, nil
 		}
+		if known != nil {
+			h.Before, h.BeforeApplied = known.ID, known.Applied
+		}
+		data, err := json.Marshal(h)
+		if err != nil {
+			return head{}, err
+		}
 		m := nats.NewMsg(e.headSubject())
 		m.Data = data
-		if _, err = e.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(seq)); !overtaken(err) {
+		_, err = ask(ctx, s, func(ctx context.Context) (*jetstream.PubAck, error) {
+			return e.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(seq))
+		})
+		if !overtaken(err) {
 			return h, err
 		}
 	}
@@ -156,8 +197,10 @@ func overtaken(err error) bool {
 }
 
 // readHead is the head and its sequence number; nil where there is none.
-func readHead(ctx context.Context, e *engine) (*head, uint64, error) {
-	m, err := e.snapshots.GetLastMsgForSubject(ctx, e.headSubject())
+func (s *Store) readHead(ctx context.Context, e *engine) (*head, uint64, error) {
+	m, err := ask(ctx, s, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		return e.snapshots.GetLastMsgForSubject(ctx, e.headSubject())
+	})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, 0, nil
 	}
@@ -171,82 +214,35 @@ func readHead(ctx context.Context, e *engine) (*head, uint64, error) {
 	return &h, m.Sequence, nil
 }
 
-// clean removes the chunks of other snapshots than the newest, but for those of one that may still be being written.
-func (s *Store) clean(ctx context.Context, e *engine, newest string) error {
-	info, err := e.snapshots.Info(ctx, jetstream.WithSubjectFilter(e.snapshotSubject("*", "*")))
+// clean removes the chunks of other snapshots than the newest and the one before. What is newer than the newest may be
+// being written by another replica; what is older never becomes the newest any more. No clock is asked for this.
+func (s *Store) clean(ctx context.Context, e *engine, newest head) error {
+	info, err := ask(ctx, s, func(ctx context.Context) (*jetstream.StreamInfo, error) {
+		return e.snapshots.Info(ctx, jetstream.WithSubjectFilter(e.snapshotSubject("*", "*")))
+	})
 	if err != nil {
 		return fmt.Errorf("list the snapshots: %w", err)
 	}
-	gone := map[string]bool{newest: true}
+	done := map[string]bool{newest.ID: true, newest.Before: true}
 	for subject := range info.State.Subjects {
 		id := strings.Split(subject, ".")[2]
-		if gone[id] || s.underWay(id, newest) {
+		if done[id] || mayBecome(id, newest) {
 			continue
 		}
-		gone[id] = true
-		if err := e.snapshots.Purge(ctx, jetstream.WithPurgeSubject(e.snapshotSubject(id, "*"))); err != nil {
+		done[id] = true
+		_, err := ask(ctx, s, func(ctx context.Context) (none, error) {
+			return none{}, e.snapshots.Purge(ctx, jetstream.WithPurgeSubject(e.snapshotSubject(id, "*")))
+		})
+		if err != nil {
 			return fmt.Errorf("remove an old snapshot: %w", err)
 		}
 	}
 	return nil
 }
 
-// underWay reports whether another replica may be writing the snapshot: it is newer than the newest, and young.
-func (s *Store) underWay(id, newest string) bool {
-	began, _, _ := strings.Cut(id, "-")
-	than, _, _ := strings.Cut(newest, "-")
-	ms, err := strconv.ParseInt(began, 36, 64)
-	return err == nil && began >= than && s.cfg.Clock.Since(time.UnixMilli(ms)) < 2*snapshotTimeout
-}
-
-// load starts from the newest snapshot.
-func (s *Store) load(ctx context.Context, e *engine) error {
-	ctx, cancel := context.WithTimeout(ctx, snapshotTimeout)
-	defer cancel()
-	h, _, err := readHead(ctx, e)
-	if err != nil {
-		return err
-	}
-	state, at := machine.New(), head{}
-	if h != nil {
-		if state, err = readState(ctx, e, *h); err != nil {
-			return err
-		}
-		at = *h
-	}
-	info, err := e.log.Info(ctx)
-	if err != nil {
-		return fmt.Errorf("ask for the log's state: %w", err)
-	}
-	if first := info.State.FirstSeq; first > at.Applied+1 {
-		return fmt.Errorf("the log begins at %d, and the newest snapshot ends at %d", first, at.Applied)
-	}
-	if info.State.LastSeq < at.Applied {
-		return fmt.Errorf("the log ends at %d, and the newest snapshot at %d: the engine lost what it had acknowledged", info.State.LastSeq, at.Applied)
-	}
-	s.position.mu.Lock()
-	defer s.position.mu.Unlock()
-	if s.position.applied > info.State.LastSeq {
-		s.cfg.Log.Error("the engine lost changes of the queue that it had acknowledged",
-			"acknowledged", s.position.applied, "has", info.State.LastSeq)
-	}
-	s.replica.Reset(state)
-	s.position.applied, s.position.id = at.Applied, at.Entry
-	s.position.since.entries, s.position.since.bytes, s.position.since.last = 0, 0, at.Bytes
-	return nil
-}
-
-func readState(ctx context.Context, e *engine, h head) (*machine.State, error) {
-	var b bytes.Buffer
-	for i := range h.Chunks {
-		m, err := e.snapshots.GetLastMsgForSubject(ctx, e.snapshotSubject(h.ID, strconv.Itoa(i)))
-		if err != nil {
-			return nil, fmt.Errorf("read chunk %d of the snapshot: %w", i, err)
-		}
-		b.Write(m.Data)
-	}
-	if sum := sha256.Sum256(b.Bytes()); !bytes.Equal(sum[:], h.Sum) {
-		return nil, errors.New("the newest snapshot is damaged")
-	}
-	return machine.Restore(b.Bytes())
+// mayBecome reports whether a snapshot is of a later entry than the newest is.
+func mayBecome(id string, newest head) bool {
+	text, _, _ := strings.Cut(id, "-")
+	applied, err := strconv.ParseUint(text, 10, 64)
+	return err != nil || applied > newest.Applied
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,17 +86,36 @@ func checkSnapshot(t *testing.T, cluster *enginetest.NATSCluster, prefix, at str
 	if err := s.snapshot(t.Context(), func(string) error { return nil }); err != nil {
 		t.Errorf("after it died before %q: %v", at, err)
 	}
-	e := s.engine.Load()
-	log, errLog := e.log.Info(t.Context())
-	kept, errKept := e.snapshots.Info(t.Context())
-	if errLog != nil || errKept != nil || log.State.Msgs != 0 || kept.State.Msgs != 3 {
-		t.Errorf("after it died before %q: %d entries and %d messages of snapshots are left, want 0 and 3", at, log.State.Msgs, kept.State.Msgs)
-	}
+	checkKept(t, s, at)
 	stop()
 	s, stop = open(t, cluster, prefix)
 	defer stop()
 	if d := cmp.Diff(want, listed(t, s)); d != "" {
 		t.Errorf("of the snapshot after the one that died before %q (-want +got):\n%s", at, d)
+	}
+}
+
+// checkKept looks whether the log was cut where the snapshot before the newest ends, and whether no others are kept than
+// these two.
+func checkKept(t *testing.T, s *Store, at string) {
+	t.Helper()
+	e := s.engine.Load()
+	h, _, err := s.readHead(t.Context(), e)
+	if err != nil || h == nil {
+		t.Fatalf("the head is %+v, %v", h, err)
+	}
+	log, errLog := e.log.Info(t.Context())
+	kept, errKept := e.snapshots.Info(t.Context(), jetstream.WithSubjectFilter(e.snapshotSubject("*", "*")))
+	if errLog != nil || errKept != nil {
+		t.Fatal(errLog, errKept)
+	}
+	if log.State.FirstSeq != h.BeforeApplied+1 {
+		t.Errorf("after it died before %q: the log begins at %d, and the snapshot before ends at %d", at, log.State.FirstSeq, h.BeforeApplied)
+	}
+	for subject := range kept.State.Subjects {
+		if id := strings.Split(subject, ".")[2]; id != h.ID && id != h.Before {
+			t.Errorf("after it died before %q: %s is left", at, subject)
+		}
 	}
 }
 
@@ -158,52 +178,6 @@ func TestAnEntryOfANewerVersion(t *testing.T) {
 		if _, err := s.Submit(t.Context(), time.Now(), []plane.NewJob{newJob("1")}); !errors.Is(err, machine.ErrNewer) {
 			t.Errorf("%s: Submit gives %v", name, err)
 		}
-	}
-}
-
-// What a dead plane wrote, and no entry names, is removed once it is old.
-func TestContentsThatNoJobHas(t *testing.T) {
-	t.Parallel()
-	s, _ := open(t, enginetest.NATS(t, 1), "q")
-	e := s.engine.Load()
-	large := plane.Body{Data: make([]byte, 5000)}
-	if _, err := s.put(t.Context(), e, large); err != nil {
-		t.Fatal(err)
-	}
-	submit(t, s, newJob("kept", func(n *plane.NewJob) { n.Payload = large }))
-	for _, c := range []struct {
-		after time.Duration
-		want  uint64
-	}{{orphanAge / 2, 2}, {orphanAge + orphansEvery, 1}} {
-		if err := s.removeOrphans(t.Context(), e, time.Now().Add(c.after)); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, func() error {
-			info, err := e.bodies.Info(t.Context())
-			if err == nil && info.State.Msgs != c.want {
-				err = fmt.Errorf("%d contents after %s, want %d", info.State.Msgs, c.after, c.want)
-			}
-			return err
-		})
-	}
-}
-
-// A job whose payload is lost fails by itself, and holds up no other.
-func TestAPayloadThatIsLost(t *testing.T) {
-	t.Parallel()
-	s, _ := open(t, enginetest.NATS(t, 1), "q")
-	submit(t, s, newJob("lost", func(n *plane.NewJob) { n.MaxAttempts, n.Payload = 1, plane.Body{Data: make([]byte, 5000)} }), newJob("kept"))
-	if err := s.engine.Load().bodies.Purge(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	now := time.Now()
-	leased, again, err := s.Lease(t.Context(), now, []plane.LeaseQuery{{Worker: "w", Max: 1}, {Worker: "v", Max: 1}})
-	if err != nil || len(leased[0]) != 0 || len(leased[1]) != 1 || leased[1][0].Job.ID != "kept" || !again.Equal(now) {
-		t.Fatalf("leased %+v, again at %s, %v", leased, again, err)
-	}
-	job, err := s.Get(t.Context(), "lost")
-	if err != nil || job.Status != jobs.StatusDead || job.Attempts[0].Outcome != jobs.OutcomeFailed {
-		t.Errorf("%+v, %v", job, err)
 	}
 }
 

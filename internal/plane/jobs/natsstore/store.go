@@ -2,7 +2,10 @@ package natsstore
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	plane "github.com/trellis-dev/trellis/internal/plane/jobs"
 	"github.com/trellis-dev/trellis/internal/plane/jobs/machine"
@@ -86,10 +89,34 @@ func (s *Store) Get(ctx context.Context, id string) (jobs.Job, error) {
 		return job, nil
 	}
 	body, err := s.get(ctx, *result)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return s.withoutResult(ctx, id, job)
+	}
 	if err != nil {
 		return jobs.Job{}, err
 	}
 	job.Result = machine.Inline(body).Result()
+	return job, nil
+}
+
+// resultLost is the error of a job whose result the engine does not have any more.
+const resultLost = "the job succeeded, but the engine has lost its result; submit the job anew if the result is needed"
+
+// withoutResult is a job whose result is not there: it was removed a moment ago, with the job or for another, or it is lost.
+func (s *Store) withoutResult(ctx context.Context, id string, before jobs.Job) (jobs.Job, error) {
+	if err := s.sync(ctx); err != nil {
+		return jobs.Job{}, err
+	}
+	var job jobs.Job
+	found := false
+	s.replica.Read(func(st *machine.State) { job, _, found = st.Job(id) })
+	if !found {
+		return jobs.Job{}, plane.ErrNotFound
+	}
+	if job.Revision == before.Revision {
+		s.cfg.Log.Error("the engine does not have the result of a job", "job", id)
+		job.Error = resultLost
+	}
 	return job, nil
 }
 
@@ -161,7 +188,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (swept plane.Swept, er
 		}
 		swept = machine.Account(todo, results)
 	}
-	if err := s.removeOrphans(ctx, e, now); err != nil {
+	if err := s.removeOrphans(ctx, e); err != nil {
 		return swept, err
 	}
 	s.replica.Read(func(st *machine.State) { swept.Next = st.NextSweep(now) })

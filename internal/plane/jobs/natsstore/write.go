@@ -155,8 +155,11 @@ func (s *Store) publish(ctx context.Context, e *entry) {
 	if err == nil {
 		return
 	}
-	if _, waits := s.position.written.LoadAndDelete(e.id); waits {
-		e.fail(err)
+	if _, waits := s.position.written.LoadAndDelete(e.id); !waits {
+		return
+	}
+	e.fail(err)
+	if !errors.Is(err, errPassed) {
 		s.live.Store(false) // until the engine answers again
 		poke(s.restart)
 	}
@@ -213,23 +216,31 @@ func (s *Store) send(ctx context.Context, e *entry) (seq uint64, err error) {
 	return ack.Sequence, nil
 }
 
+// errPassed: this replica went on from a snapshot that has the entry in it, and so what it came to is not known.
+var errPassed = fmt.Errorf("%w: it was, and what it came to is not known", ErrUnknown)
+
 // await applies an entry that is in the log, or waits until that was done, in its turn.
 func (s *Store) await(ctx context.Context, e *entry, seq uint64, end time.Time) error {
-	if err := s.apply(seq, e.id, e.data); err != nil && !errors.Is(err, errGap) {
-		return err
-	}
-	select {
-	case <-e.applied:
-		return nil
-	default:
-	}
 	timer := s.cfg.Clock.NewTimer(max(end.Sub(s.cfg.Clock.Now()), 0))
 	defer timer.Stop()
-	select {
-	case <-e.applied:
-		return nil
-	case <-ctx.Done():
-	case <-timer.C():
+	for {
+		_, moved := s.position.at()
+		if err := s.apply(seq, e.id, e.data); err == nil {
+			select {
+			case <-e.applied:
+				return nil
+			default:
+				return errPassed
+			}
+		} else if !errors.Is(err, errGap) {
+			return err
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: it is in the log, which this replica could not follow", ErrUnknown)
+		case <-timer.C():
+			return fmt.Errorf("%w: it is in the log, which this replica could not follow", ErrUnknown)
+		}
 	}
-	return fmt.Errorf("%w: it is in the log, which this replica could not follow", ErrUnknown)
 }
