@@ -124,6 +124,7 @@ func (q *Queue) routes() {
 	q.registerPause()
 	q.registerLease()
 	q.registerAttempt()
+	q.registerCompleteBatch()
 	q.registerEvents()
 }
 

@@ -174,5 +174,10 @@ func (q *Queue) submitBatch(ctx context.Context, in *batchInput) (*batchOutput, 
 
 func (o *batchOutput) refuse(i int, p *plane.Problem) {
 	o.Status = http.StatusMultiStatus
-	o.Body.Results[i].Problem = &jobs.Refusal{Type: p.Type, Title: p.Title, Status: p.Status, Detail: p.Detail, RetryAfter: p.RetryAfter}
+	o.Body.Results[i].Problem = refusal(p)
+}
+
+// refusal is a problem within the answer to a batch.
+func refusal(p *plane.Problem) *jobs.Refusal {
+	return &jobs.Refusal{Type: p.Type, Title: p.Title, Status: p.Status, Detail: p.Detail, RetryAfter: p.RetryAfter}
 }
