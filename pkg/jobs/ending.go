@@ -12,8 +12,10 @@ import (
 const (
 	// endingsAtOnce are the requests under way that others wait for.
 	endingsAtOnce = 2
-	// slowEnding is how long a request is waited for; one that takes longer holds up no other.
+	// slowEnding is how long others wait for a request; one that takes longer holds them up no more.
 	slowEnding = time.Second
+	// endingTimeout is how long a request may take, so that one that hangs leaves the time for another.
+	endingTimeout = 10 * time.Second
 	// endingJobs and endingBytes bound what goes in one request, a larger result aside, which goes alone.
 	endingJobs  = 500
 	endingBytes = 256 << 10
@@ -32,7 +34,6 @@ type endings struct {
 // ending is a completion that is to be told.
 type ending struct {
 	Completion
-	until time.Time
 	// lead gets something where this one is to make the next request.
 	lead  chan struct{}
 	leads bool
@@ -44,15 +45,15 @@ type ending struct {
 // complete returns when the queue has answered, or ctx ends; it may have been told then.
 func (s *endings) complete(ctx context.Context, id string, r CompleteRequest) error {
 	e := &ending{Completion: Completion{id, r}, lead: make(chan struct{}, 1), done: make(chan struct{})}
-	e.until, _ = ctx.Deadline()
 	s.mu.Lock()
-	if e.leads = s.under < endingsAtOnce; e.leads {
+	first := s.under < endingsAtOnce
+	if e.leads = first; first {
 		s.under++
 	} else {
 		s.waiting = append(s.waiting, e)
 	}
 	s.mu.Unlock()
-	if e.leads {
+	if first {
 		// Those that end at the same moment go along.
 		runtime.Gosched()
 		s.send(ctx, e)
@@ -106,18 +107,16 @@ func (s *endings) send(ctx context.Context, e *ending) {
 		slow.Stop()
 		next()
 	}()
+	if len(batch) > 1 {
+		// The others' time is their own.
+		ctx = context.WithoutCancel(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, endingTimeout)
+	defer cancel()
 	if len(batch) == 1 {
 		e.err = s.client.Complete(ctx, e.ID, e.CompleteRequest)
 		return
 	}
-	until := e.until
-	for _, b := range batch {
-		if b.until.After(until) {
-			until = b.until
-		}
-	}
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
-	defer cancel()
 	s.tell(ctx, batch)
 }
 
