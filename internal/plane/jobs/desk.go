@@ -197,8 +197,11 @@ func (d *desk) run(ctx context.Context) {
 	defer d.mu.Unlock()
 	d.closed = true
 	for _, a := range d.waiting {
-		a.err = errBusy
-		close(a.done)
+		// Of one that a submission asks for, that tells.
+		if !a.called {
+			a.err = errBusy
+			close(a.done)
+		}
 	}
 	d.waiting = nil
 }
@@ -228,6 +231,8 @@ func (d *desk) take() (group []*asking, news int) {
 			break
 		}
 		switch {
+		case a.called:
+			continue
 		case !a.tried:
 		case again < d.width && d.news > d.dry[""] && d.news > d.dry[a.types]:
 			again++
@@ -247,11 +252,7 @@ func (d *desk) take() (group []*asking, news int) {
 }
 
 func (d *desk) call(ctx context.Context, now time.Time, group []*asking, news int) (again time.Time) {
-	queries := make([]LeaseQuery, len(group))
-	for i, a := range group {
-		queries[i] = a.query
-	}
-	leased, again, err := d.queue.leaseNow(ctx, now, queries)
+	leased, again, err := d.queue.leaseNow(ctx, now, queriesOf(group))
 	d.giveBack(d.answer(group, news, leased, err))
 	return again
 }
@@ -276,7 +277,7 @@ func (d *desk) answer(group []*asking, news int, leased [][]Leased, err error) (
 			back = append(back, a.leased...)
 			continue
 		}
-		if err != nil || len(a.leased) > 0 || !a.waits {
+		if err != nil || len(a.leased) > 0 || !a.waits || d.closed {
 			for _, l := range a.leased {
 				a.bytes += int64(len(l.Payload.Data))
 			}

@@ -111,6 +111,12 @@ func (q *Queue) leaseNow(ctx context.Context, now time.Time, queries []LeaseQuer
 	if err != nil {
 		return nil, time.Time{}, err
 	}
+	q.started(now, leased)
+	return leased, again, nil
+}
+
+// started notes what was handed out.
+func (q *Queue) started(now time.Time, leased [][]Leased) {
 	for _, some := range leased {
 		for _, l := range some {
 			q.metrics.started(l.Job, now)
@@ -118,5 +124,4 @@ func (q *Queue) leaseNow(ctx context.Context, now time.Time, queries []LeaseQuer
 			q.sweeper.by(l.Deadline)
 		}
 	}
-	return leased, again, nil
 }
