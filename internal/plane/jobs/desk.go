@@ -128,7 +128,7 @@ func (d *desk) await(ctx context.Context, query LeaseQuery, wait time.Duration) 
 	}
 }
 
-// withdraw takes a request out, unless the store is asked for it.
+// withdraw takes a request out, unless the store is asked for it, or it is answered.
 func (d *desk) withdraw(a *asking) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -136,8 +136,9 @@ func (d *desk) withdraw(a *asking) bool {
 		a.waits = false
 		return false
 	}
+	waits := slices.Contains(d.waiting, a)
 	d.remove(a)
-	return true
+	return waits
 }
 
 // leave is for a request whose client is gone: what it is given goes back.

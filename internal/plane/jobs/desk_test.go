@@ -195,3 +195,19 @@ func TestDeskServesWhileItHandsBack(t *testing.T) {
 		}
 	})
 }
+
+// TestDeskLosesNothingAtTheLastMoment: jobs that come at the very moment at which the wait is over are the worker's.
+func TestDeskLosesNothingAtTheLastMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := queueOn(t, &scripted{lease: func(_ context.Context, _ time.Time, queries []LeaseQuery) ([][]Leased, time.Time, error) {
+			<-time.After(time.Second)
+			return oneJob(len(queries)), time.Time{}, nil
+		}}, 1<<10)
+		defer startDesk(q)()
+		for i := range 100 {
+			if leased, _, err := q.desk.lease(t.Context(), LeaseQuery{Max: 1}, time.Second); err != nil || len(leased) != 1 {
+				t.Fatalf("time %d: leased %v, %v", i, leased, err)
+			}
+		}
+	})
+}

@@ -18,10 +18,11 @@ func (d *desk) takeFor(batch []NewJob) (group []*asking, news int) {
 	defer d.mu.Unlock()
 	for _, a := range d.waiting {
 		bytes := int64(a.query.Max) * largest
-		if due <= 0 || len(group) == handAtOnce || d.answers > 0 && d.answers+bytes > d.atMost {
+		// Nobody is served before one that the store is asked for.
+		if due <= 0 || a.called || len(group) == handAtOnce || d.answers > 0 && d.answers+bytes > d.atMost {
 			break
 		}
-		if a.called || !a.waits || !a.wants(batch) {
+		if !a.waits || !a.wants(batch) {
 			continue
 		}
 		a.tried, a.called, a.bytes = true, true, bytes

@@ -41,9 +41,9 @@ var (
 
 const (
 	whyRiver = "River's workers say in memory that a job is done, and it is recorded some time later, hundreds by one statement; here each completion is a " +
-		"request over HTTP with a token that is checked, answered when it is durable. What a batch's share of it is has not been profiled."
-	whyBare = "a bare request touches no disk. Between a submission and its start lie two writes that are synchronised to disk before they are answered: " +
-		"the job and its lease. The bare stream, which has one of them, is in the row above."
+		"told over HTTP with a token that is checked, up to 500 by one request, and is answered when it is durable."
+	whyBare = "a bare request touches no disk. Between a submission and its start lie a write that is synchronised to disk before it is answered, the job and " +
+		"its lease together, and two requests over HTTP. The bare stream, which has the write alone, is in the row above."
 )
 
 const about = "Jobs of 200 bytes, through the plane's HTTP contract, on one server of the engine that writes as a provisioned Engine does: on disk before " +
