@@ -29,6 +29,8 @@ type scope struct {
 	turn turn
 	// body is its body's share of the memory for bodies.
 	body share
+	// after is called when the response is written.
+	after func()
 	// held is true once the request is held open.
 	held bool
 }
@@ -107,7 +109,12 @@ func scoped(root *chi.Mux) http.Handler {
 		route.Routes = root
 		s := &scope{Context: r.Context(), began: time.Now(), remote: r.RemoteAddr, answer: &answer{ResponseWriter: w}, route: route}
 		// A connection that is taken over may keep its request's context, but not what was written to.
-		defer func() { s.answer = nil }()
+		defer func() {
+			s.answer = nil
+			if s.after != nil {
+				s.after()
+			}
+		}()
 		root.ServeHTTP(s.answer, r.WithContext(s))
 		routeContexts.Put(route)
 	})
@@ -125,6 +132,15 @@ func RemoteAddr(ctx context.Context) string {
 		return s.remote
 	}
 	return ""
+}
+
+// Afterwards has f be called once, when the response is written, or given up. A request has one such f.
+func Afterwards(ctx context.Context, f func()) {
+	if s := scopeOf(ctx); s != nil {
+		s.after = f
+		return
+	}
+	f()
 }
 
 // AnswerLater begins the time to write the response anew, for one that was held

@@ -34,6 +34,13 @@ func (c *Client) Complete(ctx context.Context, id string, r CompleteRequest) err
 	return c.attempt(ctx, id, ":complete", r, nil)
 }
 
+// CompleteBatch ends up to 1,000 attempts with results. What became of each is in the reply; an error says that the whole was refused.
+func (c *Client) CompleteBatch(ctx context.Context, b CompleteBatch) (CompleteBatchReply, error) {
+	var out CompleteBatchReply
+	err := c.do(ctx, call{method: http.MethodPost, path: "/v1/jobs:complete", in: b, out: &out, safe: true})
+	return out, err
+}
+
 // Fail ends an attempt with an error. Its text and its RetryAfter are cut to what the queue takes.
 func (c *Client) Fail(ctx context.Context, id string, r FailRequest) error {
 	r.Error = cmp.Or(clean(r.Error, maxErrorText), "it failed and did not say why")

@@ -4,11 +4,38 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
+	"slices"
 	"time"
 )
 
+// shift is one Run of a Worker.
+type shift struct {
+	*Worker
+	// slots has a member for each job that runs, and told for each that ended and is being told of beside those.
+	slots, told chan struct{}
+	endings     endings
+}
+
+func (w *Worker) newShift() *shift {
+	n := max(1, w.Concurrency)
+	return &shift{Worker: w, slots: make(chan struct{}, n), told: make(chan struct{}, n-1), endings: endings{client: w.Client}}
+}
+
+// free has another job run while the queue is told of one. Where it is being told of as many already, and in a worker of one job
+// at a time, that keeps its slot until it was. The returned function is to be called then.
+func (w *shift) free() (end func()) {
+	select {
+	case w.told <- struct{}{}:
+		<-w.slots
+		return func() { <-w.told }
+	default:
+		return func() { <-w.slots }
+	}
+}
+
 // run has the handler run a job that was leased at received, and reports what it came to.
-func (w *Worker) run(parent context.Context, lease Lease, received time.Time) {
+func (w *shift) run(parent context.Context, lease Lease, received time.Time) {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	ctx, expire := context.WithTimeoutCause(ctx, timeLeft(lease, received), ErrTimeout)
@@ -22,6 +49,7 @@ func (w *Worker) run(parent context.Context, lease Lease, received time.Time) {
 	out, err := w.handle(ctx, &Task{Lease: lease, progress: beats.say})
 	cause := context.Cause(ctx)
 	expires := beats.stop()
+	defer w.free()()
 	outcome := OutcomeLost
 	if !errors.Is(cause, ErrLost) {
 		outcome = w.report(parent, lease, out, err, cause, expires, log)
@@ -49,7 +77,7 @@ func timeLeft(lease Lease, received time.Time) time.Duration {
 }
 
 // report tells the queue what became of the job, again and again until the lease is over.
-func (w *Worker) report(parent context.Context, lease Lease, out Output, err, cause error, expires time.Time, log *slog.Logger) Outcome {
+func (w *shift) report(parent context.Context, lease Lease, out Output, err, cause error, expires time.Time, log *slog.Logger) Outcome {
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(parent), expires)
 	defer cancel()
 	outcome, tell := w.verdict(lease, out, err, cause)
@@ -59,7 +87,7 @@ func (w *Worker) report(parent context.Context, lease Lease, out Output, err, ca
 		switch {
 		case told == nil:
 			return outcome
-		case errors.As(told, &e) && outcome == OutcomeSucceeded && unacceptable(e.Status):
+		case errors.As(told, &e) && outcome == OutcomeSucceeded && slices.Contains(unacceptable, e.Status):
 			// The queue does not take this result, and never will.
 			log.Warn("the result is refused; the job fails", "error", told)
 			reason := &Failure{Err: told, Reason: "result-refused", Permanent: true}
@@ -83,15 +111,15 @@ func (w *Worker) report(parent context.Context, lease Lease, out Output, err, ca
 	}
 }
 
-// unacceptable reports whether a status says that the request itself is at fault.
-func unacceptable(status int) bool { return status == 400 || status == 413 || status == 422 }
+// unacceptable are the statuses that say that the request itself is at fault.
+var unacceptable = []int{http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity}
 
 // verdict is how an attempt ended, and how the queue is told.
-func (w *Worker) verdict(lease Lease, out Output, err, cause error) (Outcome, func(context.Context) error) {
+func (w *shift) verdict(lease Lease, out Output, err, cause error) (Outcome, func(context.Context) error) {
 	id, token := lease.Job.ID, lease.Token
 	switch {
 	case err == nil:
-		return OutcomeSucceeded, func(ctx context.Context) error { return w.Client.Complete(ctx, id, out.request(token)) }
+		return OutcomeSucceeded, func(ctx context.Context) error { return w.endings.complete(ctx, id, out.request(token)) }
 	case errors.Is(cause, ErrDraining):
 		return OutcomeReleased, func(ctx context.Context) error {
 			return w.Client.Release(ctx, id, ReleaseRequest{Token: token})

@@ -74,7 +74,7 @@ type BatchResult struct {
 	Problem  *Refusal `json:"problem,omitempty"`
 }
 
-// Refusal is an RFC 9457 problem document: why a job of a batch was not accepted.
+// Refusal is an RFC 9457 problem document: why a member of a batch was not accepted, or not completed.
 type Refusal struct {
 	Type   string `json:"type" doc:"A stable URI that names the kind of problem."`
 	Title  string `json:"title"`
@@ -201,6 +201,29 @@ type CompleteRequest struct {
 	Value       json.RawMessage `json:"value,omitempty"`
 	Base64      []byte          `json:"base64,omitempty"`
 	ContentType string          `json:"contentType,omitempty" maxLength:"255"`
+}
+
+// Completion ends one attempt of a batch with a result.
+type Completion struct {
+	ID string `json:"id" doc:"UUIDv7 of the job."`
+	CompleteRequest
+}
+
+// CompleteBatch is up to 1,000 attempts to end with results.
+type CompleteBatch struct {
+	Jobs []Completion `json:"jobs" minItems:"1" maxItems:"1000"`
+}
+
+// CompleteBatchReply says what became of the completions of a batch, in its order. Its status is 200 where all were completed, else 207.
+type CompleteBatchReply struct {
+	Results []Completed `json:"results"`
+}
+
+// Completed is the status of a job that was completed, or the problem why it was not. ID is empty where none was sent that is one.
+type Completed struct {
+	ID      string   `json:"id,omitempty" doc:"UUIDv7 of the job."`
+	Status  Status   `json:"status,omitempty"`
+	Problem *Refusal `json:"problem,omitempty"`
 }
 
 // FailRequest ends an attempt with an error.

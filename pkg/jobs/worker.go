@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -13,7 +14,8 @@ type Worker struct {
 	Client *Client
 	// Name is what the queue shows as the worker of an attempt, e.g. the pod's name.
 	Name string
-	// Concurrency is how many jobs run at once; 1 by default.
+	// Concurrency is how many jobs run at once; 1 by default. With more, the next ones are leased while the queue is told of those
+	// that ended, so that a worker may hold up to twice as many leases for a moment.
 	Concurrency int
 	// Types of jobs to lease; all by default.
 	Types   []string
@@ -58,19 +60,16 @@ func (w *Worker) Run(ctx context.Context) error {
 	jobs, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
 	var under sync.WaitGroup
-	slots := make(chan struct{}, max(1, w.Concurrency))
+	s := w.newShift()
 	reached := false
-	for free := w.take(ctx, slots); free > 0; free = w.take(ctx, slots) {
+	for free := s.take(ctx); free > 0; free = s.take(ctx) {
 		leases := w.next(ctx, free, &reached)
 		received := time.Now()
 		for range free - len(leases) {
-			<-slots
+			<-s.slots
 		}
 		for _, lease := range leases {
-			under.Go(func() {
-				defer func() { <-slots }()
-				w.run(jobs, lease, received)
-			})
+			under.Go(func() { s.run(jobs, lease, received) })
 		}
 	}
 	done := make(chan struct{})
@@ -90,18 +89,20 @@ func (w *Worker) Run(ctx context.Context) error {
 }
 
 // take waits for a free slot and takes all there are. It is 0 when ctx has ended.
-func (w *Worker) take(ctx context.Context, slots chan struct{}) int {
+func (w *shift) take(ctx context.Context) int {
 	select {
-	case slots <- struct{}{}:
+	case w.slots <- struct{}{}:
 	case <-ctx.Done():
 		return 0
 	}
+	// Those that come free at the same moment are taken, too.
+	runtime.Gosched()
 	for n := 1; ; n++ {
 		if n == maxLease {
 			return n
 		}
 		select {
-		case slots <- struct{}{}:
+		case w.slots <- struct{}{}:
 		default:
 			if ctx.Err() != nil {
 				return 0

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -31,8 +32,15 @@ type bench struct {
 
 func start(t *testing.T, handler jobs.Handler, change func(*jobs.Worker)) *bench {
 	t.Helper()
-	b := &bench{t: t, queue: jobstest.New(jobstest.Options{LeaseTTL: 30 * time.Second}), done: make(chan struct{})}
-	client, err := b.queue.Client()
+	queue := jobstest.New(jobstest.Options{LeaseTTL: 30 * time.Second})
+	return startOn(t, queue, queue, handler, change)
+}
+
+// startOn has the worker reach the queue by way of another transport.
+func startOn(t *testing.T, queue *jobstest.Queue, way http.RoundTripper, handler jobs.Handler, change func(*jobs.Worker)) *bench {
+	t.Helper()
+	b := &bench{t: t, queue: queue, done: make(chan struct{})}
+	client, err := jobs.NewClient(jobs.Options{URL: "http://queue.test", Token: jobs.StaticToken(jobstest.Token), HTTPClient: &http.Client{Transport: way}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -106,7 +106,7 @@ func (q *Queue) complete(ctx context.Context, in *completeInput) (*jobOutput, er
 	if problem := decode(in.ContentType, in.RawBody, &r); problem != nil {
 		return nil, problem
 	}
-	result, problem := q.live.Load().result(r)
+	result, problem := q.live.Load().result("body", r)
 	if problem != nil {
 		return nil, problem
 	}
@@ -126,9 +126,9 @@ func (q *Queue) completeNow(ctx context.Context, batch []Completion) ([]Complete
 	return q.store.Complete(ctx, q.now(), batch)
 }
 
-// result checks what a job came to.
-func (l *live) result(r jobs.CompleteRequest) (Body, *plane.Problem) {
-	f := &faults{at: "body"}
+// result checks what a job came to. at is where a problem says that it is.
+func (l *live) result(at string, r jobs.CompleteRequest) (Body, *plane.Problem) {
+	f := &faults{at: at}
 	out := Body{ContentType: typeJSON, Data: compact(r.Value)}
 	switch {
 	case r.Value != nil && r.Base64 != nil:

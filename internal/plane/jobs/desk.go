@@ -13,6 +13,9 @@ const (
 	deskBatch = 64
 	// deskBytes bounds what the payloads of one call may come to at worst.
 	deskBytes = 32 << 20
+	// answerBytes bounds the payloads that one replica asks for or sends at once: workers that read their answers slowly have the
+	// others wait.
+	answerBytes = 64 << 20
 	// deskLook is how often the store is asked for those that wait, though it told of nothing: should a word be lost.
 	deskLook = 15 * time.Second
 )
@@ -33,6 +36,13 @@ type desk struct {
 	// width is how many of those that were served nothing before are tried again in one call.
 	width int
 
+	// back are jobs to be handed back.
+	back chan []Leased
+	// answers are the bytes of payloads that are asked for, at worst, or on their way to workers; atMost bounds them.
+	answers, atMost int64
+	// short is true when somebody waits for that.
+	short bool
+
 	// lookAt is when to ask the store though it told of nothing; only run has it.
 	lookAt time.Time
 }
@@ -46,13 +56,15 @@ type asking struct {
 	tried bool
 	// called is true while the store is asked for it, and gone when nobody waits for the answer any more.
 	called, gone bool
-	leased       []Leased
-	err          error
-	done         chan struct{}
+	// bytes is its part of the desk's answers.
+	bytes  int64
+	leased []Leased
+	err    error
+	done   chan struct{}
 }
 
 func newDesk(q *Queue) *desk {
-	return &desk{queue: q, wake: make(chan struct{}, 1), dry: map[string]int{}, width: 1}
+	return &desk{queue: q, wake: make(chan struct{}, 1), dry: map[string]int{}, width: 1, back: make(chan []Leased, maxBack), atMost: answerBytes}
 }
 
 // due has those that wait tried again.
@@ -66,8 +78,18 @@ func (d *desk) due() {
 	}
 }
 
-// lease returns the jobs for a request once there are some, or none when the time is over or the plane drains.
-func (d *desk) lease(ctx context.Context, query LeaseQuery, wait time.Duration) ([]Leased, error) {
+// lease returns the jobs for a request once there are some, or none when the time is over or the plane drains. sent is to be called
+// once they are on their way.
+func (d *desk) lease(ctx context.Context, query LeaseQuery, wait time.Duration) (leased []Leased, sent func(), err error) {
+	a, err := d.await(ctx, query, wait)
+	if a == nil {
+		return nil, func() {}, err
+	}
+	return a.leased, func() { d.sent(a) }, a.err
+}
+
+// await returns a request that is answered, or nil.
+func (d *desk) await(ctx context.Context, query LeaseQuery, wait time.Duration) (*asking, error) {
 	types := slices.Clone(query.Types)
 	slices.Sort(types)
 	a := &asking{query: query, types: strings.Join(types, "\x00"), waits: wait > 0, done: make(chan struct{})}
@@ -86,7 +108,7 @@ func (d *desk) lease(ctx context.Context, query LeaseQuery, wait time.Duration) 
 	defer timer.Stop()
 	select {
 	case <-a.done:
-		return a.leased, a.err
+		return a, nil
 	case <-timer.C():
 	case <-d.queue.held.draining:
 	case <-ctx.Done():
@@ -99,14 +121,14 @@ func (d *desk) lease(ctx context.Context, query LeaseQuery, wait time.Duration) 
 	// The store is asked right now, and may have given something.
 	select {
 	case <-a.done:
-		return a.leased, a.err
+		return a, nil
 	case <-ctx.Done():
 		d.leave(a)
 		return nil, ctx.Err()
 	}
 }
 
-// withdraw takes a request out, unless the store is asked for it.
+// withdraw takes a request out, unless the store is asked for it, or it is answered.
 func (d *desk) withdraw(a *asking) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -114,8 +136,9 @@ func (d *desk) withdraw(a *asking) bool {
 		a.waits = false
 		return false
 	}
+	waits := slices.Contains(d.waiting, a)
 	d.remove(a)
-	return true
+	return waits
 }
 
 // leave is for a request whose client is gone: what it is given goes back.
@@ -127,8 +150,21 @@ func (d *desk) leave(a *asking) {
 	d.mu.Unlock()
 	select {
 	case <-a.done:
-		d.queue.giveBack(leased)
+		d.giveBack(leased)
+		d.sent(a)
 	default:
+	}
+}
+
+// sent gives back the part of memory of an answer.
+func (d *desk) sent(a *asking) {
+	d.mu.Lock()
+	d.answers -= a.bytes
+	a.bytes = 0
+	short := d.short
+	d.mu.Unlock()
+	if short {
+		poke(d.wake)
 	}
 }
 
@@ -140,6 +176,9 @@ func (d *desk) remove(a *asking) {
 
 // run serves until ctx ends.
 func (d *desk) run(ctx context.Context) {
+	var back sync.WaitGroup
+	defer back.Wait()
+	back.Go(func() { d.handBack(ctx) })
 	look := d.queue.clock.NewTimer(deskLook)
 	defer look.Stop()
 	d.lookAt = d.queue.now().Add(deskLook)
@@ -159,8 +198,11 @@ func (d *desk) run(ctx context.Context) {
 	defer d.mu.Unlock()
 	d.closed = true
 	for _, a := range d.waiting {
-		a.err = errBusy
-		close(a.done)
+		// Of one that a submission asks for, that tells.
+		if !a.called {
+			a.err = errBusy
+			close(a.done)
+		}
 	}
 	d.waiting = nil
 }
@@ -183,12 +225,15 @@ func (d *desk) serve(ctx context.Context) {
 func (d *desk) take() (group []*asking, news int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	again, room := 0, deskBytes/max(1, d.queue.live.Load().cfg.Limits.PayloadBytes)
+	again, room, largest := 0, int64(deskBytes), max(1, d.queue.live.Load().cfg.Limits.PayloadBytes)
 	for _, a := range d.waiting {
-		if len(group) == deskBatch || len(group) > 0 && int64(a.query.Max) > room {
+		bytes := int64(a.query.Max) * largest
+		if d.short = d.answers > 0 && d.answers+bytes > d.atMost; d.short || len(group) == deskBatch || len(group) > 0 && bytes > room {
 			break
 		}
 		switch {
+		case a.called:
+			continue
 		case !a.tried:
 		case again < d.width && d.news > d.dry[""] && d.news > d.dry[a.types]:
 			again++
@@ -196,7 +241,9 @@ func (d *desk) take() (group []*asking, news int) {
 			continue
 		}
 		a.tried, a.called = true, true
-		room -= int64(a.query.Max)
+		a.bytes = bytes
+		d.answers += bytes
+		room -= bytes
 		group = append(group, a)
 	}
 	if len(group) == 0 {
@@ -206,12 +253,8 @@ func (d *desk) take() (group []*asking, news int) {
 }
 
 func (d *desk) call(ctx context.Context, now time.Time, group []*asking, news int) (again time.Time) {
-	queries := make([]LeaseQuery, len(group))
-	for i, a := range group {
-		queries[i] = a.query
-	}
-	leased, again, err := d.queue.leaseNow(ctx, now, queries)
-	d.queue.giveBack(d.answer(group, news, leased, err))
+	leased, again, err := d.queue.leaseNow(ctx, now, queriesOf(group))
+	d.giveBack(d.answer(group, news, leased, err))
 	return again
 }
 
@@ -222,6 +265,8 @@ func (d *desk) answer(group []*asking, news int, leased [][]Leased, err error) (
 	found := false
 	for i, a := range group {
 		a.called = false
+		d.answers -= a.bytes
+		a.bytes = 0
 		if err == nil {
 			a.leased = leased[i]
 			found = found || len(a.leased) > 0
@@ -233,7 +278,11 @@ func (d *desk) answer(group []*asking, news int, leased [][]Leased, err error) (
 			back = append(back, a.leased...)
 			continue
 		}
-		if err != nil || len(a.leased) > 0 || !a.waits {
+		if err != nil || len(a.leased) > 0 || !a.waits || d.closed {
+			for _, l := range a.leased {
+				a.bytes += int64(len(l.Payload.Data))
+			}
+			d.answers += a.bytes
 			d.remove(a)
 			close(a.done)
 		}

@@ -50,7 +50,7 @@ func TestDeskLooksAgainWhenTheStoreSays(t *testing.T) {
 		served := make(chan time.Duration, 2)
 		for range 2 {
 			go func() {
-				if leased, err := q.desk.lease(t.Context(), LeaseQuery{Max: 1}, time.Minute); err != nil || len(leased) > 0 {
+				if leased, _, err := q.desk.lease(t.Context(), LeaseQuery{Max: 1}, time.Minute); err != nil || len(leased) > 0 {
 					served <- time.Since(began)
 				}
 			}()
@@ -73,7 +73,7 @@ func TestDeskAsksForNoMoreThanMemoryHolds(t *testing.T) {
 			return make([][]Leased, len(queries)), time.Time{}, nil
 		}}, 1<<20)
 		for range 10 {
-			go func() { _, _ = q.desk.lease(t.Context(), LeaseQuery{Max: 8}, time.Minute) }()
+			go func() { _, _, _ = q.desk.lease(t.Context(), LeaseQuery{Max: 8}, time.Minute) }()
 		}
 		synctest.Wait()
 		stop := startDesk(q)
@@ -98,7 +98,7 @@ func TestDeskGivesBackWhatNobodyWaitsFor(t *testing.T) {
 		ctx, hangUp := context.WithCancel(t.Context())
 		answered := make(chan error, 1)
 		go func() {
-			_, err := q.desk.lease(ctx, LeaseQuery{Max: 1}, time.Minute)
+			_, _, err := q.desk.lease(ctx, LeaseQuery{Max: 1}, time.Minute)
 			answered <- err
 		}()
 		synctest.Wait()
@@ -112,8 +112,102 @@ func TestDeskGivesBackWhatNobodyWaitsFor(t *testing.T) {
 		if strings.Join(store.released, " ") != "a" {
 			t.Errorf("handed back: %v, want a", store.released)
 		}
-		if _, err := q.desk.lease(t.Context(), LeaseQuery{Max: 1}, time.Minute); !errors.Is(err, errBusy) {
+		if _, _, err := q.desk.lease(t.Context(), LeaseQuery{Max: 1}, time.Minute); !errors.Is(err, errBusy) {
 			t.Errorf("after the end: %v", err)
+		}
+	})
+}
+
+// TestDeskHoldsBackWhatIsReadSlowly: answers that are on their way count until they are sent, by what they hold, and those that would
+// be too many with them wait.
+func TestDeskHoldsBackWhatIsReadSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 1 << 20
+		q := queueOn(t, &scripted{lease: func(_ context.Context, _ time.Time, queries []LeaseQuery) ([][]Leased, time.Time, error) {
+			out := make([][]Leased, len(queries))
+			for i := range queries {
+				out[i] = []Leased{{Job: jobs.Job{ID: "a"}, Payload: Body{Data: make([]byte, size)}}}
+			}
+			return out, time.Time{}, nil
+		}}, size)
+		q.desk.atMost = 10 * size
+		defer startDesk(q)()
+		answered := make(chan func(), 100)
+		ask := func(most int) {
+			go func() {
+				if leased, sent, err := q.desk.lease(t.Context(), LeaseQuery{Max: most}, time.Minute); err == nil && len(leased) == 1 {
+					answered <- sent
+				}
+			}()
+			synctest.Wait()
+		}
+		// Four that may become as large as eight payloads, and have one: the fourth would be too many, and so is what comes behind it.
+		for range 4 {
+			ask(8)
+		}
+		ask(1)
+		if len(answered) != 3 {
+			t.Errorf("%d are answered while nobody has read anything, want 3", len(answered))
+		}
+		(<-answered)()
+		synctest.Wait()
+		if len(answered) != 4 {
+			t.Errorf("%d are answered when the first was read, want 4 beside it", len(answered))
+		}
+		for range 4 {
+			(<-answered)()
+		}
+		// One that is larger than all of it is served by itself.
+		ask(50)
+		if len(answered) != 1 {
+			t.Error("one that is larger is never served")
+		}
+		(<-answered)()
+		if q.desk.answers != 0 {
+			t.Errorf("%d bytes are counted when all is read", q.desk.answers)
+		}
+		q.held.drain(t.Context())
+	})
+}
+
+// TestDeskServesWhileItHandsBack: an engine that is slow to take jobs back is asked for others all the same.
+func TestDeskServesWhileItHandsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		goOn := make(chan struct{})
+		store := &scripted{releases: goOn, lease: func(_ context.Context, _ time.Time, queries []LeaseQuery) ([][]Leased, time.Time, error) {
+			return oneJob(len(queries)), time.Time{}, nil
+		}}
+		q := queueOn(t, store, 1<<10)
+		stop := startDesk(q)
+		q.desk.giveBack([]Leased{{Job: jobs.Job{ID: "b"}}})
+		synctest.Wait()
+		began := time.Now()
+		if leased, sent, err := q.desk.lease(t.Context(), LeaseQuery{Max: 1}, time.Minute); err != nil || len(leased) != 1 || time.Since(began) != 0 {
+			t.Errorf("leased %v, %v after %s", leased, err, time.Since(began))
+		} else {
+			sent()
+		}
+		close(goOn)
+		synctest.Wait()
+		stop()
+		if strings.Join(store.released, " ") != "b" {
+			t.Errorf("handed back: %v, want b", store.released)
+		}
+	})
+}
+
+// TestDeskLosesNothingAtTheLastMoment: jobs that come at the very moment at which the wait is over are the worker's.
+func TestDeskLosesNothingAtTheLastMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := queueOn(t, &scripted{lease: func(_ context.Context, _ time.Time, queries []LeaseQuery) ([][]Leased, time.Time, error) {
+			<-time.After(time.Second)
+			return oneJob(len(queries)), time.Time{}, nil
+		}}, 1<<10)
+		defer startDesk(q)()
+		for i := range 100 {
+			if leased, _, err := q.desk.lease(t.Context(), LeaseQuery{Max: 1}, time.Second); err != nil || len(leased) != 1 {
+				t.Fatalf("time %d: leased %v, %v", i, leased, err)
+			}
 		}
 	})
 }

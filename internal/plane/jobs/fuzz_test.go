@@ -83,6 +83,34 @@ func FuzzSubmission(f *testing.F) {
 	})
 }
 
+func FuzzCompleteBatch(f *testing.F) {
+	const id = "0198a9e4-0000-7000-8000-000000000000"
+	for _, seed := range []string{
+		`{"jobs":[{"id":"` + id + `","token":1,"value":{"n":[1,"x",null]}},{"id":"` + id + `","token":2,"base64":"AA==","contentType":"image/png"}]}`,
+		`{"jobs":[{"id":"x","token":-1}]}`, `{"jobs":null}`, `{"jobs":[null]}`, `[]`, `{"jobs":[{"token":1e99}]}`, `{"jobs":[{"value":1,"base64":"AA=="}]}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	l := fuzzed(f).live.Load()
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var batch jobs.CompleteBatch
+		if problem := decode("", body, &batch); problem != nil {
+			checkProblem(t, problem)
+			return
+		}
+		for i := range batch.Jobs {
+			c, problem := l.completion("body.jobs[0]", &batch.Jobs[i])
+			if problem != nil {
+				checkProblem(t, problem)
+				continue
+			}
+			if !validID(c.ID) || len(c.Result.Data) > 4096 || c.Result.ContentType == typeJSON && !json.Valid(c.Result.Data) {
+				t.Fatalf("%+v would be stored", c)
+			}
+		}
+	})
+}
+
 func FuzzList(f *testing.F) {
 	for _, seed := range []string{"status=dead&type=a&metadata.a=b&cursor=abc&limit=5", "limit=x", "metadata.=", "a=b&a=c", "type=%00", "cursor=%ff", "&&=;"} {
 		f.Add(seed)

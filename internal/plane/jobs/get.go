@@ -121,7 +121,7 @@ func (q *Queue) awaitChange(ctx context.Context, id string, known int64, wait ti
 		case <-ctx.Done():
 			return job, ctx.Err()
 		}
-		if job, err = q.read(ctx, id); err != nil {
+		if job, err = q.looks.get(ctx, id); err != nil {
 			return job, err
 		}
 	}

@@ -53,7 +53,8 @@ func (q *Queue) lease(ctx context.Context, in *leaseInput) (*leaseOutput, error)
 		defer plane.AnswerLater(ctx)
 	}
 	query := LeaseQuery{Worker: in.Body.Worker, Max: in.Body.Max, Types: in.Body.Types}
-	leased, err := q.desk.lease(ctx, query, wait)
+	leased, sent, err := q.desk.lease(ctx, query, wait)
+	plane.Afterwards(ctx, sent)
 	if err != nil {
 		return nil, plane.Fail(ctx, q.problem("lease", err))
 	}
@@ -110,26 +111,17 @@ func (q *Queue) leaseNow(ctx context.Context, now time.Time, queries []LeaseQuer
 	if err != nil {
 		return nil, time.Time{}, err
 	}
+	q.started(now, leased)
+	return leased, again, nil
+}
+
+// started notes what was handed out.
+func (q *Queue) started(now time.Time, leased [][]Leased) {
 	for _, some := range leased {
 		for _, l := range some {
 			q.metrics.started(l.Job, now)
 			q.sweeper.by(l.Expires)
 			q.sweeper.by(l.Deadline)
-		}
-	}
-	return leased, again, nil
-}
-
-// giveBack releases jobs whose worker is gone before it heard of them.
-func (q *Queue) giveBack(leased []Leased) {
-	if len(leased) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), bound)
-	defer cancel()
-	for _, l := range leased {
-		if err := q.store.Release(ctx, q.now(), Claim{ID: l.Job.ID, Token: l.Token}); err != nil {
-			q.log.Warn("a job whose worker is gone was not handed back; it waits for the end of its lease", "job", l.Job.ID, "error", err)
 		}
 	}
 }

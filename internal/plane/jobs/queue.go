@@ -32,6 +32,7 @@ type Queue struct {
 	changed broadcast
 
 	watchers  *watchers
+	looks     *looks
 	desk      *desk
 	submits   *batcher[NewJob, SubmitResult]
 	completes *batcher[Completion, CompleteResult]
@@ -81,6 +82,7 @@ func New(p *plane.Plane, o Options) (*Queue, error) {
 		return nil, err
 	}
 	q.watchers = newWatchers()
+	q.looks = newLooks(q.read)
 	q.sweeper.nudge = make(chan struct{}, 1)
 	q.counts.turn = make(chan struct{}, 1)
 	q.held = newHeld(p.Metrics)
@@ -124,6 +126,7 @@ func (q *Queue) routes() {
 	q.registerPause()
 	q.registerLease()
 	q.registerAttempt()
+	q.registerCompleteBatch()
 	q.registerEvents()
 }
 

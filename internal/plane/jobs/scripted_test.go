@@ -18,6 +18,8 @@ type scripted struct {
 	Store
 	lease func(ctx context.Context, now time.Time, queries []LeaseQuery) ([][]Leased, time.Time, error)
 	stats func(ctx context.Context) (jobs.Stats, error)
+	// releases, where set, is what a release waits for.
+	releases chan struct{}
 	// released are the ids of jobs that were handed back.
 	released []string
 }
@@ -29,6 +31,9 @@ func (s *scripted) Lease(ctx context.Context, now time.Time, queries []LeaseQuer
 func (s *scripted) Stats(ctx context.Context, _ time.Time) (jobs.Stats, error) { return s.stats(ctx) }
 
 func (s *scripted) Release(_ context.Context, _ time.Time, c Claim) error {
+	if s.releases != nil {
+		<-s.releases
+	}
 	s.released = append(s.released, c.ID)
 	return nil
 }

@@ -107,6 +107,13 @@ type Store interface {
 	Reconfigure(s Settings)
 }
 
+// Handing is a Store that accepts jobs and hands out jobs in one step: to a worker that waits, a new job is one write away, and not two.
+type Handing interface {
+	// SubmitAndLease is Submit followed by Lease, as one. The jobs that it hands out are those that Lease would, whichever they are.
+	// Where nothing is said against a batch, but nothing could be handed out, leased[i] is empty.
+	SubmitAndLease(ctx context.Context, now time.Time, batch []NewJob, queries []LeaseQuery) (results []SubmitResult, leased [][]Leased, err error)
+}
+
 // ClocksDiffer is by how much replicas' clocks may differ for a bound on the rate of starts to be theirs together: a time
 // that is further ahead was written by a clock that was wrong, and counts no more.
 const ClocksDiffer = 5 * time.Minute

@@ -101,7 +101,7 @@ func (q *Queue) followJob(r *http.Request, s *jobStream, job jobs.Job, changed <
 		select {
 		case <-changed:
 			// An engine that does not answer may in a moment: the next look is at the next change or beat.
-			if next, err := q.read(r.Context(), job.ID); err == nil {
+			if next, err := q.looks.get(r.Context(), job.ID); err == nil {
 				job = next
 			} else if !passing(err) {
 				return

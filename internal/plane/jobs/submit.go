@@ -94,9 +94,25 @@ func (q *Queue) accept(ctx context.Context, batch ...NewJob) ([]SubmitResult, *p
 	return results, nil
 }
 
-// submitNow is one call of the store.
+// submitNow is one call of the store. Where workers wait, it hands out as well.
 func (q *Queue) submitNow(ctx context.Context, batch []NewJob) ([]SubmitResult, error) {
-	return q.store.Submit(ctx, q.now(), batch)
+	now := q.now()
+	store, hands := q.store.(Handing)
+	if !hands || q.live.Load().cfg.Paused {
+		return q.store.Submit(ctx, now, batch)
+	}
+	group, news := q.desk.takeFor(batch)
+	if len(group) == 0 {
+		return q.store.Submit(ctx, now, batch)
+	}
+	results, leased, err := store.SubmitAndLease(ctx, now, batch, queriesOf(group))
+	if err != nil || len(leased) != len(group) {
+		// They go on waiting: what comes of it is told by the store's changes.
+		leased = make([][]Leased, len(group))
+	}
+	q.started(now, leased)
+	q.desk.giveBack(q.desk.answer(group, news, leased, nil))
+	return results, err
 }
 
 // decode reads a body of JSON strictly.
@@ -174,5 +190,10 @@ func (q *Queue) submitBatch(ctx context.Context, in *batchInput) (*batchOutput, 
 
 func (o *batchOutput) refuse(i int, p *plane.Problem) {
 	o.Status = http.StatusMultiStatus
-	o.Body.Results[i].Problem = &jobs.Refusal{Type: p.Type, Title: p.Title, Status: p.Status, Detail: p.Detail, RetryAfter: p.RetryAfter}
+	o.Body.Results[i].Problem = refusal(p)
+}
+
+// refusal is a problem within the answer to a batch.
+func refusal(p *plane.Problem) *jobs.Refusal {
+	return &jobs.Refusal{Type: p.Type, Title: p.Title, Status: p.Status, Detail: p.Detail, RetryAfter: p.RetryAfter}
 }

@@ -84,6 +84,11 @@ func (q *Queue) serve(w http.ResponseWriter, r *http.Request, path, verb string)
 			return
 		}
 		answer(w, http.StatusOK, reply)
+	case id == "" && verb == "complete":
+		var batch jobs.CompleteBatch
+		if decode(w, r, &batch) {
+			q.completeBatch(w, batch)
+		}
 	case q.Job(id).Status == "":
 		refuse(w, http.StatusNotFound, "no-such-job", "")
 	case verb == "get":
@@ -180,13 +185,10 @@ func (q *Queue) attempt(w http.ResponseWriter, r *http.Request, id, verb string)
 		}
 		answer(w, http.StatusOK, jobs.HeartbeatReply{ExpiresAt: e.expires, Cancelled: e.CancelRequested})
 	case "complete":
-		if size := len(result.Value) + len(result.Base64); size > q.options.ResultBytes {
-			refuse(w, http.StatusRequestEntityTooLarge, "result-too-large", "")
+		if p := q.complete(e, result); p != nil {
+			refuse(w, p.Status, p.Title, "")
 			return
 		}
-		e.end(jobs.OutcomeSucceeded, "")
-		e.Status = jobs.StatusSucceeded
-		e.Result = resultOf(result)
 		answer(w, http.StatusOK, e.copy())
 	case "fail":
 		outcome := jobs.OutcomeFailed
@@ -203,6 +205,43 @@ func (q *Queue) attempt(w http.ResponseWriter, r *http.Request, id, verb string)
 	default:
 		refuse(w, http.StatusNotFound, "not-found", "")
 	}
+	q.notify()
+}
+
+// complete is called with the lock held, for the lease that e is under.
+func (q *Queue) complete(e *entry, c jobs.CompleteRequest) *jobs.Refusal {
+	if size := len(c.Value) + len(c.Base64); size > q.options.ResultBytes {
+		return refusal(http.StatusRequestEntityTooLarge, "result-too-large")
+	}
+	e.end(jobs.OutcomeSucceeded, "")
+	e.Status = jobs.StatusSucceeded
+	e.Result = resultOf(c)
+	return nil
+}
+
+func (q *Queue) completeBatch(w http.ResponseWriter, batch jobs.CompleteBatch) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.sweep()
+	status, reply := http.StatusOK, jobs.CompleteBatchReply{Results: make([]jobs.Completed, len(batch.Jobs))}
+	for i, c := range batch.Jobs {
+		out := &reply.Results[i]
+		out.ID = c.ID
+		switch e := q.jobs[c.ID]; {
+		case e == nil:
+			out.Problem = refusal(http.StatusNotFound, "no-such-job")
+		case e.Status != jobs.StatusRunning || e.token != c.Token:
+			out.Problem = refusal(http.StatusConflict, "lease-lost")
+		default:
+			if out.Problem = q.complete(e, c.CompleteRequest); out.Problem == nil {
+				out.Status = e.Status
+			}
+		}
+		if out.Problem != nil {
+			status = http.StatusMultiStatus
+		}
+	}
+	answer(w, status, reply)
 	q.notify()
 }
 
@@ -234,5 +273,9 @@ func refuse(w http.ResponseWriter, status int, slug, retryAfter string) {
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(jobs.Refusal{Type: "https://patterns.trellis.dev/problems/" + slug, Title: slug, Status: status, Detail: "in a test"})
+	_ = json.NewEncoder(w).Encode(refusal(status, slug))
+}
+
+func refusal(status int, slug string) *jobs.Refusal {
+	return &jobs.Refusal{Type: "https://patterns.trellis.dev/problems/" + slug, Title: slug, Status: status, Detail: "in a test"}
 }

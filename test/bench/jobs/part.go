@@ -2,7 +2,10 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/trellis-dev/trellis/test/bench/harness"
@@ -38,9 +41,9 @@ var (
 
 const (
 	whyRiver = "River's workers say in memory that a job is done, and it is recorded some time later, hundreds by one statement; here each completion is a " +
-		"request over HTTP with a token that is checked, answered when it is durable. What a batch's share of it is has not been profiled."
-	whyBare = "a bare request touches no disk. Between a submission and its start lie two writes that are synchronised to disk before they are answered: " +
-		"the job and its lease. The bare stream, which has one of them, is in the row above."
+		"told over HTTP with a token that is checked, up to 500 by one request, and is answered when it is durable."
+	whyBare = "a bare request touches no disk. Between a submission and its start lie a write that is synchronised to disk before it is answered, the job and " +
+		"its lease together, and two requests over HTTP. The bare stream, which has the write alone, is in the row above."
 )
 
 const about = "Jobs of 200 bytes, through the plane's HTTP contract, on one server of the engine that writes as a provisioned Engine does: on disk before " +
@@ -112,6 +115,9 @@ func (p Programs) run(ctx context.Context, e *harness.Env, s side, st store, n a
 	if err != nil {
 		return nil, err
 	}
+	if e.Profile {
+		r.profile = filepath.Join(e.Folder, "jobs-"+st.kind+"-"+string(s))
+	}
 	used, err := r.used()
 	if err != nil {
 		return nil, err
@@ -126,7 +132,7 @@ func (p Programs) run(ctx context.Context, e *harness.Env, s side, st store, n a
 		{"submit, batches", load.MethodSubmit, load.SubmitParams{Target: r.target, Jobs: n.batched, Clients: batchers, Batch: batch}},
 		{"work", load.MethodWork, load.WorkParams{Target: r.target, Jobs: n.waiting(), AtOnce: workersAtOnce}},
 	} {
-		if err := r.clients.Call(ctx, m.method, m.params, &rate); err != nil {
+		if err := r.measure(ctx, m.name, m.method, m.params, &rate); err != nil {
 			return nil, fmt.Errorf("%s: %w", s, err)
 		}
 		f[m.name] = rate.PerSecond
@@ -144,7 +150,7 @@ func (n amounts) waiting() int { return n.single + submitters + n.batched + batc
 
 func (r *rig) times(ctx context.Context, st store, s side, n amounts, f harness.Figures) error {
 	var took load.Times
-	if err := r.clients.Call(ctx, load.MethodStart, load.StartParams{Target: r.target, Jobs: n.timed, AtOnce: idlers, Every: every}, &took); err != nil {
+	if err := r.measure(ctx, "start", load.MethodStart, load.StartParams{Target: r.target, Jobs: n.timed, AtOnce: idlers, Every: every}, &took); err != nil {
 		return fmt.Errorf("%s: %w", s, err)
 	}
 	f["start p50"], f["start p99"] = milliseconds(took.P50), milliseconds(took.P99)
@@ -153,6 +159,24 @@ func (r *rig) times(ctx context.Context, st store, s side, n amounts, f harness.
 	}
 	err := r.clients.Call(ctx, load.MethodRequest, load.RequestParams{NATS: r.target.NATS, Jobs: n.timed, Every: every}, &took)
 	f["request p50"] = milliseconds(took.P50)
+	return err
+}
+
+// measure has the clients do something, and leaves profiles of it where they are wanted: of them and, of ours, of the plane.
+func (r *rig) measure(ctx context.Context, name, method string, params, result any) error {
+	if r.profile == "" {
+		return r.clients.Call(ctx, method, params, result)
+	}
+	for who, child := range r.children() {
+		at := process.ProfileParams{File: fmt.Sprintf("%s-%s-%s.cpu.pprof", r.profile, strings.ReplaceAll(name, ", ", "-"), who)}
+		if err := child.Call(ctx, "start-cpu-profile", at, nil); err != nil {
+			return err
+		}
+	}
+	err := r.clients.Call(ctx, method, params, result)
+	for _, child := range r.children() {
+		err = errors.Join(err, child.Call(ctx, "stop-cpu-profile", nil, nil))
+	}
 	return err
 }
 

@@ -32,6 +32,17 @@ type Programs struct {
 type rig struct {
 	plane, clients *process.Child
 	target         load.Target
+	// profile begins the names of the files of profiles; "" for none.
+	profile string
+}
+
+// children by their names.
+func (r *rig) children() map[string]*process.Child {
+	out := map[string]*process.Child{"clients": r.clients}
+	if r.plane != nil {
+		out["plane"] = r.plane
+	}
+	return out
 }
 
 // side says which; it is the name of its figures, too.

@@ -26,6 +26,8 @@ var attemptTests = []test{
 	{"CancelWaitingAndRunning", testCancel},
 	{"RetryAndRedrive", testRedrive},
 	{"CompletionsTogether", testCompletionsTogether},
+	{"CompletionsOfABatch", testCompleteBatch},
+	{"LargeBatchesOfCompletions", testLargeCompleteBatch},
 }
 
 // short has leases that end soon when nobody keeps them.

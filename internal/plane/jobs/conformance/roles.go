@@ -40,6 +40,7 @@ func everyRequest(id string) []asked {
 		{"POST", "/v1/jobs:lease", `{"worker":"w"}`, "work"},
 		{"POST", path(id, "heartbeat"), `{"token":99}`, "work"},
 		{"POST", path(id, "complete"), `{"token":99}`, "work"},
+		{"POST", "/v1/jobs:complete", `{"jobs":[{"id":"` + id + `","token":99}]}`, "work"},
 		{"POST", path(id, "fail"), `{"token":99,"error":"x"}`, "work"},
 		{"POST", path(id, "release"), `{"token":99}`, "work"},
 		{"POST", "/v1/tokens", `{"rights":["read"]}`, "binding"},

@@ -98,6 +98,16 @@ func (s *Store) Lease(_ context.Context, now time.Time, queries []plane.LeaseQue
 	return out, again, nil
 }
 
+// SubmitAndLease implements plane.Handing.
+func (s *Store) SubmitAndLease(ctx context.Context, now time.Time, batch []plane.NewJob, queries []plane.LeaseQuery) ([]plane.SubmitResult, [][]plane.Leased, error) {
+	accepted, err := s.Submit(ctx, now, batch)
+	if err != nil {
+		return nil, nil, err
+	}
+	leased, _, err := s.Lease(ctx, now, queries)
+	return accepted, leased, err
+}
+
 // Extend implements plane.Store.
 func (s *Store) Extend(_ context.Context, now time.Time, c plane.Claim, p *jobs.Progress) (time.Time, bool, error) {
 	e := s.do(&Extend{Now: now, Claim: c, Progress: p}).(Extended)

@@ -49,14 +49,43 @@ func (s *Store) lease(ctx context.Context, now time.Time, queries []plane.LeaseQ
 	if _, err := s.usable(); err != nil {
 		return 0, err
 	}
+	results, err := s.do(ctx, leasing(now, queries)...)
+	if err != nil {
+		return 0, err
+	}
+	return s.handOut(ctx, now, results, out)
+}
+
+func leasing(now time.Time, queries []plane.LeaseQuery) []machine.Command {
 	commands := make([]machine.Command, len(queries))
 	for i, q := range queries {
 		commands[i] = &machine.Lease{Now: now, Worker: q.Worker, Max: q.Max, Types: q.Types}
 	}
-	results, err := s.do(ctx, commands...)
-	if err != nil {
-		return 0, err
+	return commands
+}
+
+// SubmitAndLease implements plane.Handing: both are one entry of the log.
+func (s *Store) SubmitAndLease(ctx context.Context, now time.Time, batch []plane.NewJob, queries []plane.LeaseQuery) ([]plane.SubmitResult, [][]plane.Leased, error) {
+	leased := make([][]plane.Leased, len(queries))
+	if len(batch) == 0 {
+		return nil, leased, nil
 	}
+	accepted, results, err := s.submit(ctx, now, batch, leasing(now, queries)...)
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := s.handOut(ctx, now, results, leased); err != nil {
+		// They were handed back, and the jobs are accepted all the same.
+		s.cfg.Log.Warn("jobs that were accepted are not handed out at once", "error", err)
+		leased = make([][]plane.Leased, len(queries))
+	}
+	return accepted, leased, nil
+}
+
+var _ plane.Handing = (*Store)(nil)
+
+// handOut fills out with what leases came to.
+func (s *Store) handOut(ctx context.Context, now time.Time, results []any, out [][]plane.Leased) (lost int, err error) {
 	var all []machine.Leased
 	var at []*plane.Leased
 	for i, r := range results {

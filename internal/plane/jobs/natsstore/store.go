@@ -33,12 +33,18 @@ func (s *Store) end(ctx context.Context, c machine.Command) (jobs.Job, error) {
 	return ended.Job, ended.Err
 }
 
-// Submit implements plane.Store. A large batch is several entries, one after the other, as its order is that of
-// acceptance.
+// Submit implements plane.Store.
 func (s *Store) Submit(ctx context.Context, now time.Time, batch []plane.NewJob) ([]plane.SubmitResult, error) {
+	out, _, err := s.submit(ctx, now, batch)
+	return out, err
+}
+
+// submit accepts a batch. A large one is several entries, one after the other, as its order is that of acceptance. The last one has
+// more commands, whose results are returned as well.
+func (s *Store) submit(ctx context.Context, now time.Time, batch []plane.NewJob, more ...machine.Command) ([]plane.SubmitResult, []any, error) {
 	e, err := s.usable()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	contents := make([]machine.Content, len(batch))
 	err = each(ctx, len(batch), func(i int) bool { return len(batch[i].Payload.Data) > inline }, func(ctx context.Context, i int) (err error) {
@@ -46,22 +52,29 @@ func (s *Store) Submit(ctx context.Context, now time.Time, batch []plane.NewJob)
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var out []plane.SubmitResult
+	var results []any
 	for len(out) < len(batch) {
 		c, size := &machine.Submit{Now: now}, 0
 		for i := len(out) + len(c.Batch); i < len(batch) && size < entryBytes; i = len(out) + len(c.Batch) {
 			c.Batch = append(c.Batch, machine.NewJob{NewJob: batch[i], Content: contents[i]})
 			size += sizeOf(&batch[i], &contents[i])
 		}
-		results, err := change[[]plane.SubmitResult](ctx, s, c)
-		if err != nil {
-			return nil, err
+		entry := []machine.Command{c}
+		if len(out)+len(c.Batch) == len(batch) {
+			entry = append(entry, more...)
 		}
-		out = append(out, results...)
+		if _, err := s.usable(); err != nil {
+			return nil, nil, err
+		}
+		if results, err = s.do(ctx, entry...); err != nil {
+			return nil, nil, err
+		}
+		out = append(out, results[0].([]plane.SubmitResult)...)
 	}
-	return out, nil
+	return out, results[1:], nil
 }
 
 // sizeOf a job in an entry, about.

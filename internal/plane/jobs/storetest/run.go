@@ -56,6 +56,7 @@ func Run(t *testing.T, open Open) {
 		"ReplicasInOrder":    replicasInOrder,
 		"ReplicasOfSchedule": replicasOfSchedule,
 		"Model":              model,
+		"HandsOut":           handsOut,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

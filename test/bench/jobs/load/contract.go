@@ -7,13 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"sync"
+	"time"
 
 	"github.com/trellis-dev/trellis/pkg/jobs"
 )
-
-// leaseWait is how long a worker waits for the first job.
-const leaseWait = "5s"
 
 // contract is a JobQueue over HTTP.
 type contract struct {
@@ -69,65 +66,42 @@ func (c *contract) submit(ctx context.Context, tasks ...task) error {
 	return c.post(ctx, "/v1/jobs:batch", b, nil)
 }
 
-// work leases as many as there is room for, as the client of pkg/jobs does, and completes each by itself.
+// work has the worker of pkg/jobs run them, as a program in Go would.
 func (c *contract) work(ctx context.Context, atOnce int, started func(task), completed func()) error {
-	var running sync.WaitGroup
-	defer running.Wait()
+	client, err := jobs.NewClient(jobs.Options{URL: c.base, Token: jobs.StaticToken(c.token)})
+	if err != nil {
+		return err
+	}
+	defer client.CloseIdle()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	room := make(chan struct{}, atOnce)
-	for range atOnce {
-		room <- struct{}{}
-	}
-	for {
-		free := takeAll(ctx, room)
-		if free == 0 {
-			return context.Cause(ctx)
-		}
-		var reply jobs.LeaseReply
-		ask := jobs.LeaseRequest{Worker: "bench", Max: free, Wait: leaseWait}
-		if err := c.post(ctx, "/v1/jobs:lease", ask, &reply); err != nil {
-			return err
-		}
-		for range free - len(reply.Leases) {
-			room <- struct{}{}
-		}
-		for _, l := range reply.Leases {
-			running.Go(func() {
-				defer func() { room <- struct{}{} }()
-				if err := c.run(ctx, l, started); err != nil {
-					cancel(err)
+	worker := &jobs.Worker{
+		Client: client, Name: "bench", Concurrency: atOnce, Log: quiet(),
+		Handler: func(_ context.Context, t *jobs.Task) (jobs.Output, error) {
+			var run task
+			if err := json.Unmarshal(t.Data(), &run); err != nil {
+				return jobs.Output{}, err
+			}
+			started(run)
+			return jobs.Output{}, nil
+		},
+		Hooks: jobs.Hooks{
+			Ended: func(l jobs.Lease, outcome jobs.Outcome, _ time.Duration) {
+				if outcome != jobs.OutcomeSucceeded {
+					cancel(fmt.Errorf("job %s has %s", l.Job.ID, outcome))
 					return
 				}
 				completed()
-			})
-		}
+			},
+			Queue: func(err error) {
+				if err != nil {
+					cancel(fmt.Errorf("lease: %w", err))
+				}
+			},
+		},
 	}
-}
-
-func (c *contract) run(ctx context.Context, l jobs.Lease, started func(task)) error {
-	var t task
-	if err := json.Unmarshal(l.Payload, &t); err != nil {
-		return fmt.Errorf("read the payload: %w", err)
+	if err := worker.Run(ctx); err != nil {
+		return err
 	}
-	started(t)
-	return c.post(ctx, "/v1/jobs/"+l.Job.ID+":complete", jobs.CompleteRequest{Token: l.Token}, nil)
-}
-
-// takeAll waits for the first one and takes what is there besides, at most as much as one lease asks for.
-func takeAll(ctx context.Context, room <-chan struct{}) int {
-	const most = 100
-	select {
-	case <-room:
-	case <-ctx.Done():
-		return 0
-	}
-	for n := 1; n < most; n++ {
-		select {
-		case <-room:
-		default:
-			return n
-		}
-	}
-	return most
+	return context.Cause(ctx)
 }
