@@ -45,7 +45,7 @@ func (o *Once) place(name string) (slot int32, n int, ok bool) {
 
 // run is what scaling knows of a Job.
 func (o *Once) run(j *batchv1.Job, now time.Time) scaling.Run {
-	if ended(j) {
+	if atEnd(j) {
 		return endOf(j)
 	}
 	grace := time.Duration(ptr.Deref(o.Job.Spec.Template.Spec.TerminationGracePeriodSeconds, 0)) * time.Second
@@ -176,7 +176,7 @@ func (r *Reconciler) stopOnce(ctx context.Context, s *scope) error {
 	}
 	for i := range list.Items {
 		j := &list.Items[i]
-		if !metav1.IsControlledBy(j, s.obj) || !j.DeletionTimestamp.IsZero() || ended(j) {
+		if !metav1.IsControlledBy(j, s.obj) || !j.DeletionTimestamp.IsZero() || atEnd(j) {
 			continue
 		}
 		uid := j.GetUID()
@@ -188,8 +188,8 @@ func (r *Reconciler) stopOnce(ctx context.Context, s *scope) error {
 	return nil
 }
 
-// ended is true for a Job that is at its end, its pod too.
-func ended(j *batchv1.Job) bool { return !endOf(j).Ended.IsZero() }
+// atEnd is true for a Job that is at its end, its pod too.
+func atEnd(j *batchv1.Job) bool { return !endOf(j).Ended.IsZero() }
 
 // endOf a Job, as its conditions say it.
 func endOf(j *batchv1.Job) scaling.Run {

@@ -85,7 +85,9 @@ func TestNamesOfJobs(t *testing.T) {
 // backlog is what the plane tells.
 type backlog float64
 
-func (b backlog) Read(context.Context, string, scaling.Gauge) (float64, error) { return float64(b), nil }
+func (b backlog) Read(context.Context, string, scaling.Gauge) (float64, error) {
+	return float64(b), nil
+}
 
 // onceCluster has a plane that tells a backlog, and Jobs.
 func onceCluster(t *testing.T, jobs ...*batchv1.Job) client.WithWatch {
@@ -135,7 +137,7 @@ func unfinished(t *testing.T, c client.Client) []string {
 	}
 	var out []string
 	for i := range list.Items {
-		if !ended(&list.Items[i]) {
+		if !atEnd(&list.Items[i]) {
 			out = append(out, list.Items[i].Name)
 		}
 	}
@@ -210,7 +212,9 @@ func TestTwoOperatorsMakeAJobOnce(t *testing.T) {
 
 func TestAJobThatCanNotBeMadeIsSaid(t *testing.T) {
 	found, err := lookAt(t, onceCluster(t), nil, 1, 2, interceptor.Funcs{
-		Create: func(context.Context, client.WithWatch, client.Object, ...client.CreateOption) error { return errors.New("no") },
+		Create: func(context.Context, client.WithWatch, client.Object, ...client.CreateOption) error {
+			return errors.New("no")
+		},
 	})
 	if err == nil || found == nil || found.Active.OK || found.Active.Reason != "FailedCreate" {
 		t.Errorf("it says %+v, error %v", found, err)

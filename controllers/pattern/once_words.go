@@ -29,10 +29,10 @@ func OnceVerdict(jobs []batchv1.Job, reasons OnceReasons) *Verdict {
 	for i := range jobs {
 		j := &jobs[i]
 		runs = append(runs, endOf(j))
-		if !ended(j) {
+		if !atEnd(j) {
 			under++
 		}
-		if !ended(j) && started(j) {
+		if !atEnd(j) && started(j) {
 			ready++
 		}
 	}
@@ -52,7 +52,7 @@ func OnceVerdict(jobs []batchv1.Job, reasons OnceReasons) *Verdict {
 func OnceScale(jobs []batchv1.Job, selector map[string]string) v1alpha1.ScaleStatus {
 	n := int32(0)
 	for i := range jobs {
-		if !ended(&jobs[i]) {
+		if !atEnd(&jobs[i]) {
 			n++
 		}
 	}
@@ -104,7 +104,7 @@ func onceChanges() predicate.Predicate {
 		if !ok {
 			return look{}
 		}
-		return look{started(j), ended(j), !j.DeletionTimestamp.IsZero()}
+		return look{started(j), atEnd(j), !j.DeletionTimestamp.IsZero()}
 	}
 	return predicate.Funcs{
 		UpdateFunc:  func(e event.UpdateEvent) bool { return of(e.ObjectOld) != of(e.ObjectNew) },
