@@ -76,14 +76,21 @@ func (r Runner) validate() error {
 		return errors.New("runner configuration: url, tokenFile and workDir must be set")
 	case r.Concurrency < 1:
 		return errors.New("runner configuration: concurrency must be 1 or more")
+	case r.ResultBytes < 0 || r.Grace < 0 || r.Once < 0:
+		return errors.New("runner configuration: resultBytes, grace and once must not be negative")
+	}
+	return r.validateWay()
+}
+
+// validateWay checks how jobs are run.
+func (r Runner) validateWay() error {
+	switch {
 	case (r.Exec == nil) == (r.HTTP == nil):
 		return errors.New("runner configuration: set exactly one of exec and http")
 	case r.Exec != nil && len(r.Exec.Command) == 0:
 		return errors.New("runner configuration: exec.command must not be empty")
 	case r.HTTP != nil && (r.HTTP.Port < 1 || r.HTTP.Port > 65535):
 		return errors.New("runner configuration: http.port must be 1 to 65535")
-	case r.ResultBytes < 0 || r.Grace < 0 || r.Once < 0:
-		return errors.New("runner configuration: resultBytes, grace and once must not be negative")
 	case r.Once > 0 && (r.Exec == nil || r.Concurrency != 1):
 		return errors.New("runner configuration: once is for exec with concurrency 1")
 	}

@@ -14,7 +14,11 @@ func (w *Worker) RunOne(ctx context.Context, wait time.Duration) (bool, error) {
 		return false, errIncomplete
 	}
 	lease, received, err := w.one(ctx, wait)
-	if lease == nil || err != nil {
+	switch {
+	case lease != nil:
+	case ctx.Err() != nil:
+		return false, nil
+	default:
 		return false, err
 	}
 	job, stop := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -48,7 +52,7 @@ func (w *Worker) one(ctx context.Context, wait time.Duration) (*Lease, time.Time
 		long := max(0, min(until.Sub(asked), leaseWait))
 		reply, err := w.Client.Lease(ctx, LeaseRequest{Worker: w.Name, Max: 1, Types: w.Types, Wait: long.Round(time.Millisecond).String()})
 		if ctx.Err() != nil && err != nil {
-			return nil, time.Time{}, nil
+			return nil, time.Time{}, err
 		}
 		w.queue(err, &away)
 		if err == nil && len(reply.Leases) > 0 {
