@@ -65,7 +65,9 @@ func TestEachJobHasAKubernetesJob(t *testing.T) {
 	g.Expect(framework.Admin.Create(ctx, q)).To(Succeed())
 	g.Eventually(reload(q), patience).Should(And(beReady(),
 		haveCondition(v1alpha1.ConditionWorkersReady, metav1.ConditionTrue, v1alpha1.ReasonWorkersIdle)))
-	todo := func(n float64) { load.set("192.0.2.1", scaling.Gauge{Name: planeconfig.MetricBacklog, Always: true}, n) }
+	todo := func(n float64) {
+		load.set("192.0.2.1", scaling.Gauge{Name: planeconfig.MetricBacklog, Always: true}, n)
+	}
 	todo(0)
 	runs(g, ns, "renders-jq", "plane-0", "192.0.2.1")
 	g.Eventually(reload(q), patience).Should(haveCondition(v1alpha1.ConditionScalingActive, metav1.ConditionTrue, "ValidMetricFound"))
@@ -85,7 +87,7 @@ func TestEachJobHasAKubernetesJob(t *testing.T) {
 	g.Eventually(load.times, patience).Should(BeNumerically(">", before+20))
 	g.Expect([]int64{op.Writes.Load(), op.Reads.Load()}).To(Equal([]int64{writes, reads}), "writes and reads at rest")
 	op.Stop()
-	op = start()
+	start()
 	before = load.times()
 	g.Eventually(load.times, patience).Should(BeNumerically(">", before+20))
 	g.Expect(kubeJobs(g, ns)()).To(Equal(all))
