@@ -32,6 +32,8 @@ const (
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.scaling) || !has(self.worker.replicas) || self.worker.replicas == 1",message="scaling chooses the number of workers: remove worker.replicas; suspend stops all"
 // +kubebuilder:validation:XValidation:rule="!has(self.worker.pull) || !has(self.scaling)",message="with worker.pull no worker is run here, so there is nothing to scale: remove scaling, and scale your own workers by the backlog of GET /v1/stats"
+// +kubebuilder:validation:XValidation:rule="!has(self.worker.job) || !has(self.scaling)",message="worker.job runs as many pods as there are jobs for: remove scaling, and set worker.job.maxParallel"
+// +kubebuilder:validation:XValidation:rule="!has(self.worker.job) || !has(self.concurrency) || self.concurrency == 1",message="with worker.job each pod runs one job: remove concurrency, and set worker.job.maxParallel"
 // +kubebuilder:validation:XValidation:rule="!has(self.schedules) || self.schedules.all(s, !has(s.priority) || self.priorities.exists(p, p.name == s.priority))",message="a schedule's priority is none of spec.priorities: name one of them, or remove it"
 // +kubebuilder:validation:XValidation:rule="self.ordering == 'Key' || !has(self.schedules) || self.schedules.all(s, !has(s.orderingKey))",message="a schedule has an orderingKey and the queue does not order: set ordering to Key, or remove it"
 // +kubebuilder:validation:XValidation:rule="has(self.engineSelection) == has(oldSelf.engineSelection) && (!has(self.engineSelection) || self.engineSelection == oldSelf.engineSelection)",message="engineSelection can not be changed, as jobs do not move from one Engine to another: create another JobQueue, send new jobs there, and delete this one when its backlog is 0"

@@ -2,14 +2,16 @@ package v1alpha1
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// JobWorker runs jobs: by one of exec, http and pull.
+// JobWorker runs jobs: by one of exec, http, job and pull.
 //
 // +kubebuilder:validation:MinProperties=1
-// +kubebuilder:validation:XValidation:rule="(has(self.exec) ? 1 : 0) + (has(self.http) ? 1 : 0) + (has(self.pull) ? 1 : 0) == 1",message="set exactly one of worker.exec (a command for each job), worker.http (each job is posted to the container) and worker.pull (workers of yours lease jobs over the contract)"
-// +kubebuilder:validation:XValidation:rule="has(self.pull) || has(self.image)",message="worker.image is needed with exec and http: name the image that runs the jobs"
+// +kubebuilder:validation:XValidation:rule="(has(self.exec) ? 1 : 0) + (has(self.http) ? 1 : 0) + (has(self.job) ? 1 : 0) + (has(self.pull) ? 1 : 0) == 1",message="set exactly one of worker.exec (a command for each job), worker.http (each job is posted to the container), worker.job (a Kubernetes Job for each job) and worker.pull (workers of yours lease jobs over the contract)"
+// +kubebuilder:validation:XValidation:rule="has(self.pull) || has(self.image)",message="worker.image is needed with exec, http and job: name the image that runs the jobs"
 // +kubebuilder:validation:XValidation:rule="!has(self.pull) || (!has(self.image) && !has(self.env) && !has(self.resources) && !has(self.podTemplate) && (!has(self.replicas) || self.replicas == 1))",message="with worker.pull no worker is run here: remove image, env, resources, podTemplate and replicas"
+// +kubebuilder:validation:XValidation:rule="!has(self.job) || !has(self.replicas) || self.replicas == 1",message="worker.job runs as many pods as there are jobs for: remove worker.replicas, and set worker.job.maxParallel"
 // +kubebuilder:validation:XValidation:rule="!has(self.podTemplate) || !has(self.podTemplate.resources)",message="the resources of a worker are worker.resources: remove podTemplate.resources"
 type JobWorker struct {
 	// image of the container that runs the jobs, as a full name with a tag or digest, 512 characters at most.
@@ -26,6 +28,10 @@ type JobWorker struct {
 	// http posts each job to the container.
 	// +optional
 	HTTP *JobHTTP `json:"http,omitempty"`
+
+	// job runs each job in a Kubernetes Job of its own, for the very heavy.
+	// +optional
+	Job *JobOnce `json:"job,omitempty"`
 
 	// pull runs no worker: those of yours lease jobs over the contract.
 	// +optional
@@ -82,6 +88,36 @@ type JobHTTP struct {
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="self.matches('^/[^ ?#]*$')",message="path begins with / and has no blank, ? or #"
 	Path string `json:"path,omitempty"`
+}
+
+// JobOnce starts a command for each job, in a Kubernetes Job of its own.
+type JobOnce struct {
+	// command and its arguments, 1 to 64 of 4096 characters at most; the first is looked up on PATH. What it is given and
+	// gives is as with exec.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=4096
+	Command []string `json:"command,omitempty"`
+
+	// maxParallel is how many Kubernetes Jobs are under way at most, 1 to 100. Default: 1.
+	// +optional
+	// +default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	MaxParallel int32 `json:"maxParallel,omitempty"`
+
+	// ttlAfterFinished is how long a Kubernetes Job and its pod are kept to be looked at when they have ended, 1m to 168h.
+	// Default: 10m.
+	// +optional
+	// +default="10m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('168h')",message="ttlAfterFinished must be between 1m and 168h"
+	TTLAfterFinished *metav1.Duration `json:"ttlAfterFinished,omitempty"`
 }
 
 // JobPull runs no worker.

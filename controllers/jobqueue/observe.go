@@ -13,6 +13,9 @@ func observe(q *v1alpha1.JobQueue, seen pattern.Observed) pattern.Health {
 	workers, others := split(seen.Children)
 	before := q.Status.ScaleStatus
 	q.Status.ScaleStatus = pattern.ScaleStatus(workers, before)
+	if runsOnce(q) {
+		q.Status.ScaleStatus = pattern.OnceScale(seen.Once, workerOwner(q).Selector())
+	}
 	h := pattern.Health{Engine: pattern.EngineVerdict(seen.Engine)}
 	if isSuspended(q) {
 		h.Plane = &pattern.Verdict{
@@ -26,7 +29,13 @@ func observe(q *v1alpha1.JobQueue, seen pattern.Observed) pattern.Health {
 		Failing: v1alpha1.ReasonPlaneFailing,
 		Rolling: v1alpha1.ReasonPlaneRolling,
 	})
-	if !pulls(q) {
+	switch {
+	case runsOnce(q):
+		h.Workers = pattern.OnceVerdict(seen.Once, pattern.OnceReasons{
+			Idle: v1alpha1.ReasonWorkersIdle, Ready: v1alpha1.ReasonWorkersReady,
+			Starting: v1alpha1.ReasonWorkersStarting, Failing: v1alpha1.ReasonWorkersFailing,
+		})
+	case !pulls(q):
 		h.Workers = workersVerdict(q, workers, before)
 	}
 	return h

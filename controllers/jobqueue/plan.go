@@ -90,6 +90,9 @@ func plan(q *v1alpha1.JobQueue, in pattern.Inputs) (pattern.Plan, error) {
 	workers, err := workers(q, in, "http://"+host)
 	out.Children = append(out.Children, workers...)
 	out.Children = append(out.Children, planes.Exposure(o, q.Spec.Exposure)...)
+	if err == nil && runsOnce(q) && !isSuspended(q) {
+		out.Once, err = once(q, in, "http://"+host)
+	}
 	return out, err
 }
 

@@ -19,6 +19,9 @@ const (
 
 // scale says how the workers follow the backlog, nil where their number is the user's.
 func scale(q *v1alpha1.JobQueue) *scaling.Spec {
+	if runsOnce(q) {
+		return scaleOnce(q)
+	}
 	s := q.Spec.Scaling
 	if s == nil || isSuspended(q) || pulls(q) {
 		return nil
@@ -46,6 +49,8 @@ func mostWorkers(q *v1alpha1.JobQueue) (int32, string) {
 	switch {
 	case pulls(q):
 		return 0, ""
+	case runsOnce(q):
+		return q.Spec.Worker.Job.MaxParallel, "spec.worker.job.maxParallel"
 	case q.Spec.Scaling != nil:
 		return q.Spec.Scaling.MaxReplicas, "spec.scaling.maxReplicas"
 	default:

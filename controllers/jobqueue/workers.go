@@ -42,7 +42,7 @@ func workerOwner(q *v1alpha1.JobQueue) specs.Owner {
 	return specs.Owner{Kind: Kind, Namespace: q.Namespace, Name: q.Name, Base: q.Name + "-jq-worker", Component: v1alpha1.ComponentWorker}
 }
 
-// workers of a queue: a Deployment of pods that lease jobs and run them.
+// workers of a queue: a Deployment of pods that lease jobs and run them, or what the pods of its Jobs need.
 func workers(q *v1alpha1.JobQueue, in pattern.Inputs, url string) ([]pattern.Child, error) {
 	if pulls(q) {
 		return nil, nil
@@ -57,6 +57,10 @@ func workers(q *v1alpha1.JobQueue, in pattern.Inputs, url string) ([]pattern.Chi
 		{Object: specs.ConfigMap(o, o.Base, map[string]string{planeconfig.FileName: string(config)})},
 		// They ask the queue; nobody asks them for anything but how they are.
 		{Object: specs.NetworkPolicy(o, o.Base, specs.Ingress(nil, "admin"))},
+	}
+	if runsOnce(q) {
+		// No budget: it counts the pods of what has a scale, and a Job has none.
+		return out, nil
 	}
 	if most, _ := mostWorkers(q); most > 1 {
 		out = append(out, pattern.Child{Object: specs.DisruptionBudget(o, o.Base)})
@@ -73,6 +77,9 @@ func runnerConfig(q *v1alpha1.JobQueue, url string) planeconfig.Runner {
 		WorkDir:     workDir,
 		Grace:       planeconfig.Duration(grace(q)),
 		ResultBytes: int64(ptr.Deref(q.Spec.Results.MaxBytes, 0)),
+	}
+	if j := q.Spec.Worker.Job; j != nil {
+		r.Exec, r.Once = &planeconfig.RunnerExec{Command: j.Command}, planeconfig.Duration(onceWait)
 	}
 	if e := q.Spec.Worker.Exec; e != nil {
 		r.Exec = &planeconfig.RunnerExec{Command: e.Command}
@@ -99,8 +106,20 @@ func workerReplicas(q *v1alpha1.JobQueue) int32 {
 }
 
 func workerDeployment(q *v1alpha1.JobQueue, in pattern.Inputs, config string) *appsv1.Deployment {
+	pod := workerPod(q, in, config)
+	if q.Spec.Worker.Exec != nil {
+		execPod(&pod, q, in)
+		asRunner(&pod.Container)
+	} else {
+		httpPod(&pod, q, in)
+	}
+	return planes.Workload(workerOwner(q), workerReplicas(q), planes.OneMore(), pod)
+}
+
+// workerPod is what the pods of all workers have in common.
+func workerPod(q *v1alpha1.JobQueue, in pattern.Inputs, config string) specs.Pod {
 	o, w := workerOwner(q), q.Spec.Worker
-	pod := specs.Pod{
+	return specs.Pod{
 		Owner:          o,
 		ServiceAccount: o.Base,
 		UserID:         planes.User,
@@ -114,12 +133,6 @@ func workerDeployment(q *v1alpha1.JobQueue, in pattern.Inputs, config string) *a
 			specs.ScratchVolume("tmp", scratch),
 		},
 	}
-	if w.Exec != nil {
-		execPod(&pod, q, in)
-	} else {
-		httpPod(&pod, q, in)
-	}
-	return planes.Workload(o, workerReplicas(q), planes.OneMore(), pod)
 }
 
 // execPod has the runner start the commands, inside of the user's container: an init container puts it there.
@@ -137,7 +150,6 @@ func execPod(pod *specs.Pod, q *v1alpha1.JobQueue, in pattern.Inputs) {
 	pod.Container = userContainer(q, in)
 	pod.Container.Command = []string{binDir + "/" + runner, "exec", "--config=" + planes.ConfigDir + "/" + planeconfig.FileName}
 	pod.Container.VolumeMounts = append(append(runnerMounts(), bin), pod.Container.VolumeMounts...)
-	asRunner(&pod.Container)
 }
 
 // httpPod has the runner beside the user's container, which starts before it and outlives it, so that it can be
@@ -177,8 +189,12 @@ func runnerMounts() []corev1.VolumeMount {
 
 // asRunner makes a container that of the runner.
 func asRunner(c *corev1.Container) {
-	c.Ports = []corev1.ContainerPort{{Name: "admin", ContainerPort: planeconfig.PortAdmin, Protocol: corev1.ProtocolTCP}}
+	c.Ports = adminPort()
 	planes.Probe(c)
+}
+
+func adminPort() []corev1.ContainerPort {
+	return []corev1.ContainerPort{{Name: "admin", ContainerPort: planeconfig.PortAdmin, Protocol: corev1.ProtocolTCP}}
 }
 
 // userContainer is the container of the user's image.

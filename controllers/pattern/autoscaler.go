@@ -33,7 +33,9 @@ const (
 // cache and their load from themselves, and writes only when the number changes; what it found is
 // told to the pipeline, which alone writes an object's status.
 type autoscaler struct {
-	client   client.Client
+	client client.Client
+	// live reads from the API server.
+	live     client.Reader
 	reader   scaling.Reader
 	events   events.EventRecorder
 	clock    clock.PassiveClock
@@ -51,6 +53,8 @@ type followed struct {
 	// teller is the Deployment whose pods tell the whole load, where spec.Total names it.
 	teller types.NamespacedName
 	spec   scaling.Spec
+	// once is set where work is run in Jobs; then there is no workload.
+	once *Once
 	// tell wakes the object's pipeline.
 	tell chan<- event.GenericEvent
 	// only the loop uses scaler.
@@ -72,7 +76,7 @@ func (a *autoscaler) follow(f followed) *scaling.Decision {
 		a.followed[key] = &f
 		return nil
 	}
-	old.spec, old.workload, old.teller = f.spec, f.workload, f.teller
+	old.spec, old.workload, old.teller, old.once = f.spec, f.workload, f.teller, f.once
 	return old.found
 }
 
@@ -133,8 +137,11 @@ func (a *autoscaler) round(ctx context.Context, asleep bool) {
 // look at one object, and scale it where its load asks for it.
 func (a *autoscaler) look(ctx context.Context, f *followed) error {
 	a.mu.Lock()
-	spec, workload, teller := f.spec, f.workload, f.teller
+	spec, workload, teller, once := f.spec, f.workload, f.teller, f.once
 	a.mu.Unlock()
+	if once != nil {
+		return a.lookOnce(ctx, f, spec, teller, once)
+	}
 	d, pods, err := a.podsOf(ctx, workload)
 	if d == nil || err != nil {
 		return err
@@ -291,7 +298,8 @@ func (a *autoscaler) mark(ctx context.Context, pods []corev1.Pod, first []string
 func (a *autoscaler) report(ctx context.Context, f *followed, d scaling.Decision) {
 	a.mu.Lock()
 	same := f.found != nil && f.found.Active == d.Active && f.found.Limited == d.Limited
-	f.found, f.asleep = &d, d.Replicas == 0
+	// What runs now bears nothing that comes next, where each piece of work has a Job of its own.
+	f.found, f.asleep = &d, d.Replicas == 0 || f.once != nil
 	a.mu.Unlock()
 	if same {
 		return

@@ -1,6 +1,7 @@
 package pattern
 
 import (
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -35,6 +36,7 @@ func (g *Registration) CacheOptions() cache.Options {
 		&corev1.Secret{}:         {Label: labels.SelectorFromSet(labels.Set{v1alpha1.LabelWatch: "true"})},
 	}
 	by[&corev1.Pod{}] = cache.ByObject{Transform: slimPod}
+	by[&batchv1.Job{}] = cache.ByObject{Transform: slimJob}
 	for _, k := range g.kinds {
 		by[k.newObject()] = cache.ByObject{Label: labels.Everything()}
 	}

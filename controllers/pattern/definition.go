@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -37,7 +38,7 @@ type Definition[T v1alpha1.Pattern] struct {
 	// object need not exist.
 	Receiver func(ReceiverKey) Receiver
 	// Scaling says how the object scales by itself, nil where it does not or can not now. The
-	// children of the plan that bear the load are marked Scaled.
+	// children of the plan that bear the load are marked Scaled, or the plan's Once does.
 	Scaling func(obj T) *scaling.Spec
 	// Observe reads what is alive and says how the object is. It may set the fields of obj.Status
 	// that only this kind has.
@@ -138,6 +139,8 @@ type Plan struct {
 	Endpoints []v1alpha1.Endpoint
 	// Impact of a deletion.
 	Impact []v1alpha1.DeletionImpact
+	// Once is the work that is run in Jobs, one for each piece; nil for none.
+	Once *Once
 	// Recommendation for the user; empty for none.
 	Recommendation string
 }
@@ -178,6 +181,8 @@ type Generator struct {
 type Observed struct {
 	// Children as the API server has them, the planned ones only.
 	Children []client.Object
+	// Once are the Jobs of the plan's Once.
+	Once []batchv1.Job
 	// Engine in use, nil when there is none or it does not exist yet.
 	Engine *v1alpha1.Engine
 	// Claims that hold the object's data (by label).

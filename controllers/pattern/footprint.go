@@ -38,6 +38,9 @@ func FootprintOf(objects []client.Object) Footprint {
 	return f
 }
 
+// AddOnce adds Jobs, as many as may be under way.
+func (f *Footprint) AddOnce(o *Once) { f.addPods(o.Most, o.Job.Spec.Template) }
+
 func (f *Footprint) addPods(n int32, template corev1.PodTemplateSpec) {
 	f.Pods += int64(n)
 	for _, c := range slices.Concat(goOn(template.Spec.InitContainers), template.Spec.Containers) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -18,7 +19,7 @@ const madeFor = "madeFor"
 
 // indexChildren builds the index of all kinds of children that every cluster serves.
 func indexChildren(mgr manager.Manager) error {
-	for _, obj := range append(ownedKinds(), &v1alpha1.Engine{}, &corev1.PersistentVolumeClaim{}, &corev1.Pod{}) {
+	for _, obj := range append(ownedKinds(), &v1alpha1.Engine{}, &corev1.PersistentVolumeClaim{}, &corev1.Pod{}, &batchv1.Job{}) {
 		if err := mgr.GetFieldIndexer().IndexField(context.Background(), obj, madeFor, makerOf); err != nil {
 			return fmt.Errorf("index %T: %w", obj, err)
 		}

@@ -101,6 +101,9 @@ func (r *Reconciler) run(ctx context.Context, s *scope) error {
 	if err := r.prune(ctx, s); err != nil {
 		return err
 	}
+	if err := r.stopOnce(ctx, s); err != nil {
+		return err
+	}
 	return r.observe(ctx, s)
 }
 
@@ -140,6 +143,10 @@ func (r *Reconciler) addFinalizer(ctx context.Context, s *scope) error {
 // observe looks at what is alive.
 func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 	seen := Observed{Children: s.children, Engine: s.engine, Claims: s.claims, Consumers: s.inputs.Consumers}
+	var err error
+	if seen.Once, err = r.seeOnce(ctx, s); err != nil {
+		return err
+	}
 	if seen.Probe = r.kind.probe(ctx, s.obj, s.inputs, seen); seen.Probe != nil {
 		s.again = probeInterval
 		if !seen.Probe.OK {
@@ -152,7 +159,9 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 		return err
 	}
 	s.observed = true
-	r.followLoad(s)
+	if err := r.followLoad(s); err != nil {
+		return err
+	}
 	r.waitForWords(s)
 	return nil
 }

@@ -60,7 +60,7 @@ func ownsReplicas(fields []byte) bool {
 }
 
 // followLoad has the autoscaler set the number of replicas of what the plan says, or not any more.
-func (r *Reconciler) followLoad(s *scope) {
+func (r *Reconciler) followLoad(s *scope) error {
 	spec := r.kind.scaling(s.obj)
 	f := followed{
 		object: corev1.ObjectReference{
@@ -77,10 +77,17 @@ func (r *Reconciler) followLoad(s *scope) {
 			f.teller = client.ObjectKeyFromObject(s.children[i])
 		}
 	}
+	if s.plan.Once != nil {
+		s.scales = spec != nil
+		if err := r.followOnce(s, &f); err != nil {
+			return err
+		}
+	}
 	if !s.scales {
 		r.autoscaler.forget(r.kind.name(), client.ObjectKeyFromObject(s.obj))
-		return
+		return nil
 	}
 	f.spec = *spec
 	s.load = r.autoscaler.follow(f)
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -112,7 +113,7 @@ func (g *Registration) Setup(mgr manager.Manager, o Options) error {
 // scales later asks for nothing then.
 func newAutoscaler(mgr manager.Manager, o Options) (*autoscaler, error) {
 	a := &autoscaler{
-		client: mgr.GetClient(), reader: o.Loads, events: mgr.GetEventRecorder("trellis"), clock: o.Clock,
+		client: mgr.GetClient(), live: mgr.GetAPIReader(), reader: o.Loads, events: mgr.GetEventRecorder("trellis"), clock: o.Clock,
 		log: mgr.GetLogger().WithName("autoscaler"), interval: o.ScalingInterval, followed: map[string]*followed{},
 	}
 	if a.reader == nil {
@@ -136,7 +137,8 @@ func (r *Reconciler) setup(mgr manager.Manager, o Options) error {
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(r.byLabels), builder.WithPredicates(troubleChanges())).
 		WithOptions(controller.Options{MaxConcurrentReconciles: o.Concurrency, SkipNameValidation: &o.SkipNameValidation})
 	if r.kind.scales() {
-		b = b.WatchesRawSource(source.Channel(r.tell, &handler.EnqueueRequestForObject{}))
+		b = b.WatchesRawSource(source.Channel(r.tell, &handler.EnqueueRequestForObject{})).
+			Owns(&batchv1.Job{}, builder.WithPredicates(onceChanges()))
 	}
 	for _, obj := range ownedKinds() {
 		b = b.Owns(obj)

@@ -33,7 +33,11 @@ func (r *Reconciler) explain(ctx context.Context, s *scope) error {
 	workers := slices.Clone(pods.Items)
 	workers = slices.DeleteFunc(workers, func(p corev1.Pod) bool { return !isWorker(p) })
 	blame(own, firstTrouble(slices.DeleteFunc(pods.Items, isWorker)))
-	blame(s.health.Workers, firstTrouble(workers))
+	trouble := firstTrouble(workers)
+	if trouble == "" && s.plan.Once != nil && s.health.Workers != nil && !s.health.Workers.OK {
+		trouble = lastWords(workers)
+	}
+	blame(s.health.Workers, trouble)
 	return nil
 }
 

@@ -135,6 +135,10 @@ func deploymentFailure(d *appsv1.Deployment) string {
 
 func selectorText(s *metav1.LabelSelector) string { return metav1.FormatLabelSelector(s) }
 
+func labelsText(labels map[string]string) string {
+	return selectorText(&metav1.LabelSelector{MatchLabels: labels})
+}
+
 // ScaleStatus is what the scale subresource reads, from the first Deployment or StatefulSet.
 func ScaleStatus(children []client.Object, before v1alpha1.ScaleStatus) v1alpha1.ScaleStatus {
 	for _, child := range children {

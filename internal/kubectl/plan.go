@@ -93,6 +93,8 @@ type planned struct {
 	child pattern.Child
 	// policy of a deletion of the owner.
 	policy v1alpha1.DeletionPolicy
+	// once is set for what is no child but made when there is work.
+	once *pattern.Once
 }
 
 // fate of the child when its owner is deleted.
@@ -136,10 +138,13 @@ func planAll(kinds *pattern.Registration, m *manifest, domain string) ([]planned
 			return nil, fmt.Errorf("%s: %w", owner, err)
 		}
 		for _, child := range plan.Children {
-			out = append(out, planned{owner, child, pattern.EffectivePolicy(obj, class)})
+			out = append(out, planned{owner: owner, child: child, policy: pattern.EffectivePolicy(obj, class)})
 			if engine, ok := child.Object.(*v1alpha1.Engine); ok {
 				queue, names = append(queue, engine), append(names, "Engine")
 			}
+		}
+		if plan.Once != nil {
+			out = append(out, planned{owner: owner, child: pattern.Child{Object: plan.Once.Job}, policy: v1alpha1.DeletionDelete, once: plan.Once})
 		}
 	}
 	return out, nil
@@ -152,7 +157,13 @@ func printTable(out io.Writer, children []planned) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "FOR\tKIND\tNAME\tON DELETION")
 	objects := make([]client.Object, 0, len(children))
+	var once []*pattern.Once
 	for _, p := range children {
+		if p.once != nil {
+			once = append(once, p.once)
+			_, _ = fmt.Fprintf(w, "%s\tJob\tup to %d, for jobs\t%s\n", p.owner, p.once.Most, p.fate())
+			continue
+		}
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", p.owner, p.child.GetObjectKind().GroupVersionKind().Kind, p.child.GetName(), p.fate())
 		objects = append(objects, p.child.Object)
 	}
@@ -160,8 +171,11 @@ func printTable(out io.Writer, children []planned) error {
 		return err
 	}
 	f := pattern.FootprintOf(objects)
+	for _, o := range once {
+		f.AddOnce(o)
+	}
 	_, err := fmt.Fprintf(out, "\n%d objects, %d pods; CPU %s (limit %s), memory %s (limit %s), storage %s\n",
-		len(children), f.Pods, f.Requests.Cpu(), f.Limits.Cpu(), f.Requests.Memory(), f.Limits.Memory(), &f.Storage)
+		len(objects), f.Pods, f.Requests.Cpu(), f.Limits.Cpu(), f.Requests.Memory(), f.Limits.Memory(), &f.Storage)
 	return err
 }
 
@@ -171,7 +185,11 @@ func printYAML(out io.Writer, children []planned) error {
 		if err != nil {
 			return err
 		}
-		if _, err := fmt.Fprintf(out, "---\n# for %s\n%s", p.owner, data); err != nil {
+		note := ""
+		if p.once != nil {
+			note = fmt.Sprintf("; up to %d of it at a time, one for each job", p.once.Most)
+		}
+		if _, err := fmt.Fprintf(out, "---\n# for %s%s\n%s", p.owner, note, data); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package kubectl
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -127,5 +128,56 @@ func TestPlanRefusesWhatTheClusterWould(t *testing.T) {
 				t.Errorf("printed in spite of the error: %s", out)
 			}
 		})
+	}
+}
+
+// TestPlanOfJobs: what is made when there is work counts in full, and is no object that an apply would create.
+func TestPlanOfJobs(t *testing.T) {
+	const queue = `
+apiVersion: patterns.trellis.dev/v1alpha1
+kind: PatternClass
+metadata: {name: standard, annotations: {patternclass.patterns.trellis.dev/is-default-class: "true"}}
+spec:
+  plane: {version: v0.1.0}
+  engines: [{type: PostgreSQL, image: "docker.io/library/postgres:17"}]
+  limits: {maxReplicas: 3}
+---
+apiVersion: patterns.trellis.dev/v1alpha1
+kind: JobQueue
+metadata: {name: renders}
+spec:
+  worker:
+    image: worker:1
+    job: {command: [work], maxParallel: %d}
+    resources: {requests: {cpu: "2", memory: 4Gi}, limits: {cpu: "2", memory: 4Gi}}
+`
+	footprint := func(most int) string {
+		t.Helper()
+		out, err := runPlan(t, fmt.Sprintf(queue, most))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := fmt.Sprintf("up to %d, for jobs", most); !strings.Contains(out, want) {
+			t.Errorf("it does not say %q:\n%s", want, out)
+		}
+		lines := strings.Split(strings.TrimSpace(out), "\n")
+		return lines[len(lines)-1]
+	}
+	var objects, pods [2]int
+	var cpu [2]string
+	for i, most := range []int{1, 3} {
+		line := footprint(most)
+		if _, err := fmt.Sscanf(line, "%d objects, %d pods; CPU %s", &objects[i], &pods[i], &cpu[i]); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+	}
+	if objects[0] != objects[1] || pods[1]-pods[0] != 2 || cpu[0] == cpu[1] {
+		t.Errorf("objects %v, pods %v, CPU %v", objects, pods, cpu)
+	}
+	if out, err := runPlan(t, fmt.Sprintf(queue, 3), "-o", "yaml"); err != nil || !strings.Contains(out, "# for JobQueue/renders; up to 3 of it at a time, one for each job\n") {
+		t.Errorf("error %v in\n%s", err, out)
+	}
+	if _, err := runPlan(t, fmt.Sprintf(queue, 4)); err == nil || !strings.Contains(err.Error(), "spec.worker.job.maxParallel is 4 and PatternClass \"standard\" allows 3") {
+		t.Errorf("more than the class allows: %v", err)
 	}
 }

@@ -16,6 +16,8 @@ type Runner struct {
 	TokenFile string `json:"tokenFile"`
 	// Concurrency is how many jobs run at once in this pod.
 	Concurrency int `json:"concurrency"`
+	// Once, where it is not 0, has the runner run one job and end; it is how long the runner waits for that job.
+	Once Duration `json:"once,omitempty"`
 	// AdminAddress serves /livez, /readyz and /metrics, ":8081" by default.
 	AdminAddress string `json:"adminAddress,omitempty"`
 	// WorkDir is a writable folder; each job gets one of its own in it, gone with the job.
@@ -74,14 +76,23 @@ func (r Runner) validate() error {
 		return errors.New("runner configuration: url, tokenFile and workDir must be set")
 	case r.Concurrency < 1:
 		return errors.New("runner configuration: concurrency must be 1 or more")
+	case r.ResultBytes < 0 || r.Grace < 0 || r.Once < 0:
+		return errors.New("runner configuration: resultBytes, grace and once must not be negative")
+	}
+	return r.validateWay()
+}
+
+// validateWay checks how jobs are run.
+func (r Runner) validateWay() error {
+	switch {
 	case (r.Exec == nil) == (r.HTTP == nil):
 		return errors.New("runner configuration: set exactly one of exec and http")
 	case r.Exec != nil && len(r.Exec.Command) == 0:
 		return errors.New("runner configuration: exec.command must not be empty")
 	case r.HTTP != nil && (r.HTTP.Port < 1 || r.HTTP.Port > 65535):
 		return errors.New("runner configuration: http.port must be 1 to 65535")
-	case r.ResultBytes < 0 || r.Grace < 0:
-		return errors.New("runner configuration: resultBytes and grace must not be negative")
+	case r.Once > 0 && (r.Exec == nil || r.Concurrency != 1):
+		return errors.New("runner configuration: once is for exec with concurrency 1")
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ type runs interface {
 	run(ctx context.Context, task *jobs.Task) (jobs.Output, error)
 }
 
-// Run leases and runs jobs until ctx ends, and returns when all are reported or handed back.
+// Run leases and runs jobs until ctx ends, or one with Once, and returns when all are reported or handed back.
 func Run(ctx context.Context, cfg planeconfig.Runner, o Options) error {
 	client, err := jobs.NewClient(jobs.Options{URL: cfg.URL, Token: jobs.TokenFile(cfg.TokenFile)})
 	if err != nil {
@@ -66,9 +66,21 @@ func Run(ctx context.Context, cfg planeconfig.Runner, o Options) error {
 		"worker", o.Name, "admin", listener.Addr().String())
 	err = runBeside(ctx, listener, adminHandler(state, measured), func(ctx context.Context) error {
 		context.AfterFunc(ctx, state.drain)
-		return worker.Run(ctx)
+		return work(ctx, worker, time.Duration(cfg.Once))
 	})
 	o.Log.Info("ended", "error", err)
+	return err
+}
+
+// work leases and runs jobs until ctx ends or, where once is set, one for which that is the most to wait.
+func work(ctx context.Context, worker *jobs.Worker, once time.Duration) error {
+	if once == 0 {
+		return worker.Run(ctx)
+	}
+	ran, err := worker.RunOne(ctx, once)
+	if !ran && err == nil {
+		worker.Log.Info("there was no job for this worker", "waited", once)
+	}
 	return err
 }
 

@@ -51,11 +51,13 @@ const (
 	firstAway, longestAway = 500 * time.Millisecond, 15 * time.Second
 )
 
+var errIncomplete = errors.New("a worker needs a Client, a Name and a Handler")
+
 // Run leases and runs jobs until ctx ends, and returns when the last one is reported. A queue that cannot be reached, or refuses,
 // is asked again and again: the error is only for a Worker that is not complete.
 func (w *Worker) Run(ctx context.Context) error {
 	if w.Client == nil || w.Name == "" || w.Handler == nil {
-		return errors.New("a worker needs a Client, a Name and a Handler")
+		return errIncomplete
 	}
 	jobs, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/utils/ptr"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 	"github.com/trellis-dev/trellis/controllers/pattern"
@@ -37,7 +38,26 @@ func Problems(kind, name string, plan pattern.Plan, source map[string][]byte) []
 			out = append(out, at+p)
 		}
 	}
+	out = append(out, onceProblems(kind, name, plan)...)
 	return append(out, bindingProblems(kind, plan)...)
+}
+
+// onceProblems are what the laws have against the Jobs of a plan.
+func onceProblems(kind, name string, plan pattern.Plan) []string {
+	if plan.Once == nil {
+		return nil
+	}
+	job := plan.Once.Job
+	out := metaProblems(kind, name, pattern.Child{Object: job})
+	// A slot, a number and the pod's own letters are appended.
+	out = append(out, unless(len(job.Name) <= 50, "its name is longer than 50 characters")...)
+	out = append(out, unless(ptr.Deref(job.Spec.ActiveDeadlineSeconds, 0) > 0 && job.Spec.TTLSecondsAfterFinished != nil, "it has no end")...)
+	w := workload{job.Name, 1, job.Spec.Template}
+	out = append(append(out, podProblems(w, plan)...), mountProblems(w, plan)...)
+	for i := range out {
+		out[i] = "Job " + job.Name + ": " + out[i]
+	}
+	return out
 }
 
 func metaProblems(kind, name string, child pattern.Child) []string {

@@ -24,6 +24,9 @@ type workload struct {
 	template corev1.PodTemplateSpec
 }
 
+// goesOn is false for a pod that ends with its work, which has a deadline and nothing that asks it how it is.
+func (w workload) goesOn() bool { return w.template.Spec.RestartPolicy != corev1.RestartPolicyNever }
+
 func workloadOf(child pattern.Child) (workload, bool) {
 	switch w := child.Object.(type) {
 	case *appsv1.Deployment:
@@ -45,7 +48,10 @@ func podProblems(w workload, plan pattern.Plan) []string {
 		}
 	}
 	for _, c := range w.template.Spec.Containers {
-		out = append(append(out, containerProblems(c)...), probeProblems(c)...)
+		out = append(out, containerProblems(c)...)
+		if w.goesOn() {
+			out = append(out, probeProblems(c)...)
+		}
 	}
 	spec := w.template.Spec
 	out = append(out, unless(len(spec.TopologySpreadConstraints) > 0, "its pods are not spread")...)

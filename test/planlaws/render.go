@@ -37,6 +37,9 @@ func Render(t testing.TB, name string, p pattern.Plan) string {
 		}
 		out.WriteString(format(t, content(t, child)))
 	}
+	if p.Once != nil {
+		fmt.Fprintf(&out, "---\n# up to %d of it at a time, for the work that there is\n%s", p.Once.Most, format(t, content(t, pattern.Child{Object: p.Once.Job})))
+	}
 	return out.String()
 }
 

@@ -27,6 +27,7 @@ func jobTables() []table {
 			nameRows(40, "the name must be lower case letters, digits and '-', 40 characters at most: other names are made from it"),
 			patternRows(), gatewayEngineRows(), jobRows(), jobUpdates(), jobRetryRows(), priorityRows(), workerRows())},
 		{name: "over HTTP", kind: kind, base: `spec: {worker: {image: a, http: {port: 80}}}`, rows: workerHTTPRows()},
+		{name: "in Kubernetes Jobs", kind: kind, base: `spec: {worker: {image: a, job: {command: [a]}}}`, rows: workerJobRows()},
 		{name: "pulled", kind: kind, base: `spec: {worker: {pull: {}}}`, rows: workerPullRows()},
 		{name: "scaling", kind: kind, rows: jobScalingRows(),
 			base: `spec: {worker: {image: a, exec: {command: [a]}}, scaling: {maxReplicas: 1000}}`},

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	oneWay       = "set exactly one of worker.exec (a command for each job), worker.http (each job is posted to the container) and worker.pull (workers of yours lease jobs over the contract)"
-	imageNeeded  = "worker.image is needed with exec and http: name the image that runs the jobs"
+	oneWay       = "set exactly one of worker.exec (a command for each job), worker.http (each job is posted to the container), worker.job (a Kubernetes Job for each job) and worker.pull (workers of yours lease jobs over the contract)"
+	imageNeeded  = "worker.image is needed with exec, http and job: name the image that runs the jobs"
 	nothingToRun = "with worker.pull no worker is run here: remove image, env, resources, podTemplate and replicas"
 	ownResources = "the resources of a worker are worker.resources: remove podTemplate.resources"
 )
@@ -98,6 +98,33 @@ func workerHTTPRows() []row {
 			refused("a path with a query", set(path, "/jobs?a=b"), ruleOf(path, "/jobs?a=b", form)),
 			refused("a path without a slash", set(path, "jobs"), ruleOf(path, "jobs", form)),
 			refused("no image", set("spec.worker.image", nil), rule("spec.worker", imageNeeded)),
+		},
+	)
+}
+
+func workerJobRows() []row {
+	const (
+		at       = "spec.worker.job."
+		scaled   = "worker.job runs as many pods as there are jobs for: remove scaling, and set worker.job.maxParallel"
+		counted  = "worker.job runs as many pods as there are jobs for: remove worker.replicas, and set worker.job.maxParallel"
+		together = "with worker.job each pod runs one job: remove concurrency, and set worker.job.maxParallel"
+	)
+	return slices.Concat(
+		many(at+"command", 64, func(n int) any { return fmt.Sprint(n) }, false),
+		text(at+"command[0]", 1, 4096, letters),
+		required(at+"command"),
+		number(at+"maxParallel", 1, 100),
+		durationRows(at+"ttlAfterFinished", "1m", "168h", "59s", "168h1s", "ttlAfterFinished must be between 1m and 168h"),
+		[]row{
+			some(at + "command"),
+			allowed("what is so by default", patch(`spec: {concurrency: 1, worker: {replicas: 1}}`)),
+			refused("scaled", set("spec.scaling.maxReplicas", int64(2)), rule("spec", scaled)),
+			refused("several jobs a pod", set("spec.concurrency", int64(2)), rule("spec", together)),
+			refused("a number of workers", set("spec.worker.replicas", int64(2)), rule("spec.worker", counted)),
+			refused("none at all", set("spec.worker.replicas", int64(0)), rule("spec.worker", counted)),
+			refused("no image", set("spec.worker.image", nil), rule("spec.worker", imageNeeded)),
+			refused("two ways to run a job", set("spec.worker.exec.command", []any{"a"}), rule("spec.worker", oneWay)),
+			updated("commands in one place", nil, patch(`spec: {worker: {job: null, exec: {command: [a]}}}`)),
 		},
 	)
 }
