@@ -23,10 +23,12 @@ func (w *Worker) RunOne(ctx context.Context, wait time.Duration) (bool, error) {
 	}
 	job, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
+	shift := w.newShift()
+	shift.slots <- struct{}{}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		w.run(job, *lease, received)
+		shift.run(job, *lease, received)
 	}()
 	select {
 	case <-done:
