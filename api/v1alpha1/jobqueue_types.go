@@ -135,9 +135,27 @@ type JobQueueSpec struct {
 	// +optional
 	Paused *bool `json:"paused,omitempty"`
 
+	// drain says for how long a deletion waits for jobs. Default: for those that run alone, as long as a worker is given to stop.
+	// +optional
+	// +default={}
+	Drain JobDrain `json:"drain,omitzero"`
+
 	// exposure outside the cluster. Default: a ClusterIP Service.
 	// +optional
 	Exposure *Exposure `json:"exposure,omitempty"`
+}
+
+// JobDrain says for how long a deletion waits for jobs.
+type JobDrain struct {
+	// timeout is how long a deleted queue, which takes no new jobs any more, goes on before its workers are stopped, 0s to
+	// 24h: under the policy Delete until no job is queued, running or retrying, under Retain until none runs. Default: 0s.
+	// +optional
+	// +default="0s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('24h')",message="timeout must be between 0s and 24h"
+	Timeout *metav1.Duration `json:"timeout,omitempty"`
 }
 
 // JobRetry says when a failed job is tried again.
