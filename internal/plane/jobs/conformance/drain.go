@@ -3,6 +3,7 @@ package conformance
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 	"github.com/trellis-dev/trellis/pkg/jobs"
@@ -16,6 +17,8 @@ var drainTests = []test{
 func testDraining(t *testing.T, start Factory) {
 	target := start(t, Options{Replicas: 2, Configure: jobsSection(func(j *planeconfig.Jobs) {
 		j.Schedules = []planeconfig.JobSchedule{every("tick", "Allow")}
+		// The configuration is read again every few seconds.
+		j.LeaseTTL = planeconfig.Duration(5 * time.Minute)
 	})})
 	c := target.client(t)
 	first := c.submit(jobs.Submission{Type: "work"})
