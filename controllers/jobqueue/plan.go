@@ -25,6 +25,9 @@ func Definition() pattern.Definition[*v1alpha1.JobQueue] {
 		Plan:    plan,
 		Scaling: scale,
 		Observe: observe,
+		// Workers tell the plane what becomes of the jobs that they have.
+		StopsFirst: v1alpha1.ComponentWorker,
+		Drain:      drain(),
 		Receiver: func(key pattern.ReceiverKey) pattern.Receiver {
 			return planes.Receiver(owner(key.Namespace, key.Name), key.ClusterDomain)
 		},

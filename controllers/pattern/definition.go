@@ -39,6 +39,11 @@ type Definition[T v1alpha1.Pattern] struct {
 	// Scaling says how the object scales by itself, nil where it does not or can not now. The
 	// children of the plan that bear the load are marked Scaled.
 	Scaling func(obj T) *scaling.Spec
+	// StopsFirst is the component, by its label, whose pods stop before the object's other Deployments do: when it is
+	// suspended, and when it is deleted. Empty where all stop together.
+	StopsFirst string
+	// Drain, when set, has a deleted object work off what it has taken before that.
+	Drain *Drain[T]
 	// Observe reads what is alive and says how the object is. It may set the fields of obj.Status
 	// that only this kind has.
 	Observe func(obj T, seen Observed) Health
@@ -186,6 +191,8 @@ type Observed struct {
 	Probe *ProbeResult
 	// Consumers is the number of patterns that use this Engine.
 	Consumers int32
+	// Stopping is true while the object is to stop, and pods that stop first are there yet.
+	Stopping bool
 }
 
 // Health is what a kind says of itself.
@@ -227,6 +234,8 @@ type kind interface {
 	scaling(v1alpha1.Pattern) *scaling.Spec
 	scales() bool
 	receiver(ReceiverKey) (Receiver, bool)
+	stopsFirst() string
+	drain(v1alpha1.Pattern, v1alpha1.DeletionPolicy) *drainOf
 }
 
 func (d Definition[T]) name() string                { return d.Kind }
@@ -264,6 +273,8 @@ func (d Definition[T]) receiver(key ReceiverKey) (Receiver, bool) {
 	}
 	return d.Receiver(key), true
 }
+
+func (d Definition[T]) stopsFirst() string { return d.StopsFirst }
 
 func (d Definition[T]) scales() bool { return d.Scaling != nil }
 

@@ -59,6 +59,8 @@ type Reconciler struct {
 	written *written
 	// started is when an object of which nothing was said yet was looked at first.
 	started sync.Map
+	// told is when it was last said what the deletion of an object waits for.
+	told sync.Map
 }
 
 // Reconcile implements reconcile.Reconciler.
@@ -74,7 +76,6 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (_ re
 		err = errors.Join(err, r.patchStatus(ctx, s))
 	}()
 	if !s.obj.GetDeletionTimestamp().IsZero() {
-		r.autoscaler.forget(r.kind.name(), req.NamespacedName)
 		return r.finalize(ctx, s)
 	}
 	err = r.run(ctx, s)
@@ -111,6 +112,7 @@ func (r *Reconciler) fetch(ctx context.Context, req reconcile.Request) (*scope, 
 		if apierrors.IsNotFound(err) {
 			r.written.forget(req.NamespacedName)
 			r.started.Delete(req.NamespacedName)
+			r.told.Delete(req.NamespacedName)
 			r.queue.leave(r.kind.name(), req.NamespacedName)
 			r.autoscaler.forget(r.kind.name(), req.NamespacedName)
 		}
@@ -139,7 +141,7 @@ func (r *Reconciler) addFinalizer(ctx context.Context, s *scope) error {
 
 // observe looks at what is alive.
 func (r *Reconciler) observe(ctx context.Context, s *scope) error {
-	seen := Observed{Children: s.children, Engine: s.engine, Claims: s.claims, Consumers: s.inputs.Consumers}
+	seen := Observed{Children: s.children, Engine: s.engine, Claims: s.claims, Consumers: s.inputs.Consumers, Stopping: s.lingers}
 	if seen.Probe = r.kind.probe(ctx, s.obj, s.inputs, seen); seen.Probe != nil {
 		s.again = probeInterval
 		if !seen.Probe.OK {
