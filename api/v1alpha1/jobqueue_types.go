@@ -309,6 +309,43 @@ type JobLimits struct {
 type JobQueueStatus struct {
 	PatternStatus `json:",inline"`
 	ScaleStatus   `json:",inline"`
+
+	// jobs are counted now and then: when the spec changes, and every few minutes where they are many more or fewer. The
+	// numbers of now are those of GET /v1/stats.
+	// +optional
+	Jobs *JobCounts `json:"jobs,omitempty"`
+}
+
+// JobCounts are the jobs of a queue by what they are, each rounded to two digits.
+type JobCounts struct {
+	// waiting jobs are due.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Waiting int64 `json:"waiting,omitempty"`
+
+	// scheduled jobs are due later, those among them that are to be tried again.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Scheduled int64 `json:"scheduled,omitempty"`
+
+	// running jobs are a worker's.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Running int64 `json:"running,omitempty"`
+
+	// dead jobs have failed for good, and are kept.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Dead int64 `json:"dead,omitempty"`
+
+	// succeeded jobs are kept with their results.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Succeeded int64 `json:"succeeded,omitempty"`
+
+	// countedAt is when they were counted.
+	// +required
+	CountedAt metav1.Time `json:"countedAt,omitzero"`
 }
 
 // JobQueue accepts long-running tasks at once and has workers run them later, with retries, a status and

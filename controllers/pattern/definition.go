@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -44,6 +45,8 @@ type Definition[T v1alpha1.Pattern] struct {
 	StopsFirst string
 	// Drain, when set, has a deleted object work off what it has taken before that.
 	Drain *Drain[T]
+	// Census, when set, counts now and then what an object holds.
+	Census *Census[T]
 	// Observe reads what is alive and says how the object is. It may set the fields of obj.Status
 	// that only this kind has.
 	Observe func(obj T, seen Observed) Health
@@ -235,6 +238,8 @@ type kind interface {
 	scales() bool
 	receiver(ReceiverKey) (Receiver, bool)
 	stopsFirst() string
+	census() []scaling.Gauge
+	note(obj v1alpha1.Pattern, c Counts, now metav1.Time, asked bool)
 	drain(v1alpha1.Pattern, v1alpha1.DeletionPolicy) *drainOf
 }
 

@@ -72,7 +72,7 @@ func (r *Reconciler) drain(ctx context.Context, s *scope, e ending) (bool, error
 		return err == nil, err
 	}
 	until := s.obj.GetDeletionTimestamp().Add(d.timeout)
-	pods, err := r.pods(ctx, s)
+	pods, err := r.pods(ctx, r.live, s)
 	if err != nil {
 		return false, err
 	}
@@ -134,10 +134,10 @@ func (r *Reconciler) announce(ctx context.Context, s *scope, d *drainOf) (change
 	return changed, nil
 }
 
-// pods of the object that do not stop first, as the API server has them.
-func (r *Reconciler) pods(ctx context.Context, s *scope) ([]corev1.Pod, error) {
+// pods of the object that do not stop first.
+func (r *Reconciler) pods(ctx context.Context, from client.Reader, s *scope) ([]corev1.Pod, error) {
 	var list corev1.PodList
-	if err := r.live.List(ctx, &list, r.inventory(r.live, &list, s.obj)...); err != nil {
+	if err := from.List(ctx, &list, r.inventory(from, &list, s.obj)...); err != nil {
 		return nil, fmt.Errorf("list pods: %w", err)
 	}
 	var out []corev1.Pod

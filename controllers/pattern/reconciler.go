@@ -61,6 +61,8 @@ type Reconciler struct {
 	started sync.Map
 	// told is when it was last said what the deletion of an object waits for.
 	told sync.Map
+	// counted is when what an object holds was counted last.
+	counted sync.Map
 }
 
 // Reconcile implements reconcile.Reconciler.
@@ -113,6 +115,7 @@ func (r *Reconciler) fetch(ctx context.Context, req reconcile.Request) (*scope, 
 			r.written.forget(req.NamespacedName)
 			r.started.Delete(req.NamespacedName)
 			r.told.Delete(req.NamespacedName)
+			r.counted.Delete(req.NamespacedName)
 			r.queue.leave(r.kind.name(), req.NamespacedName)
 			r.autoscaler.forget(r.kind.name(), req.NamespacedName)
 		}

@@ -173,3 +173,42 @@ func TestADrainThatIsOverGoesOn(t *testing.T) {
 	g.Eventually(notes(g, q.Namespace, "DrainTimedOut"), patience).Should(ConsistOf(
 		"the time to drain, 3s, is over, and the deletion goes on: jobs that wait: 12, jobs that run: 0"))
 }
+
+// TestJobsAreCountedNowAndThen: what a deletion would drop is told by numbers, and changes of them alone write nothing.
+func TestJobsAreCountedNowAndThen(t *testing.T) {
+	g, load := NewWithT(t), &gauges{}
+	RegisterTestingT(t)
+	ns := framework.NewNamespace(t)
+	op := framework.StartOperator(t, framework.OperatorOptions{Loads: load, LoadInterval: time.Hour})
+	q := jobQueue(ns, "reports", framework.NewClass(t))
+	g.Expect(framework.Admin.Create(ctx, q)).To(Succeed())
+	g.Eventually(reload(q), patience).Should(beReady())
+	tell := func(n float64) {
+		for _, status := range []string{"queued", "scheduled", "retrying", "running", "dead", "succeeded"} {
+			load.set("192.0.2.1", scaling.Gauge{Name: planeconfig.MetricDepth, Label: planeconfig.LabelStatus, Value: status, Always: true}, n)
+		}
+	}
+	tell(123)
+	runs(g, ns, "reports-jq", "plane-0", "192.0.2.1")
+	waiting := func() int64 {
+		if jobs := reload(q)().Status.Jobs; jobs != nil {
+			return jobs.Waiting
+		}
+		return -1
+	}
+	counts := func(how func(*v1alpha1.JobQueue)) func() int64 {
+		return func() int64 { change(g, q, how); return waiting() }
+	}
+	// A label has it looked at again: the cache may not have known the pod.
+	g.Eventually(counts(func(q *v1alpha1.JobQueue) { q.Labels = map[string]string{"look": time.Now().Format("150405.000")} }), patience).Should(Equal(int64(120)))
+	g.Expect(reload(q)().Status.DeletionImpact).To(ContainElement(HaveField("Detail", ContainSubstring(
+		"about 120 waiting, 250 scheduled or to be tried again, 120 running, 120 dead and 120 succeeded (GET /v1/stats counts those of now)"))))
+
+	tell(9000)
+	settled(g, op)
+	writes := op.Writes.Load()
+	change(g, q, func(q *v1alpha1.JobQueue) { q.Labels = map[string]string{"look": "again"} })
+	g.Consistently(op.Writes.Load, time.Second).Should(Equal(writes))
+	change(g, q, func(q *v1alpha1.JobQueue) { q.Spec.Paused = ptr.To(true) })
+	g.Eventually(waiting, patience).Should(Equal(int64(9000)))
+}
