@@ -313,11 +313,11 @@ type JobQueueStatus struct {
 	// jobs are counted now and then: when the spec changes, and every few minutes where they are many more or fewer. The
 	// numbers of now are those of GET /v1/stats.
 	// +optional
-	Jobs *JobCounts `json:"jobs,omitempty"`
+	Jobs *JobCountsStatus `json:"jobs,omitempty"`
 }
 
-// JobCounts are the jobs of a queue by what they are, each rounded to two digits.
-type JobCounts struct {
+// JobCountsStatus has the jobs of a queue by what they are, each rounded to two digits.
+type JobCountsStatus struct {
 	// waiting jobs are due.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
@@ -344,7 +344,7 @@ type JobCounts struct {
 	Succeeded int64 `json:"succeeded,omitempty"`
 
 	// countedAt is when they were counted.
-	// +required
+	// +optional
 	CountedAt metav1.Time `json:"countedAt,omitzero"`
 }
 

@@ -22,7 +22,7 @@ func census() *pattern.Census[*v1alpha1.JobQueue] {
 	return &pattern.Census[*v1alpha1.JobQueue]{
 		Gauges: []scaling.Gauge{queued, scheduled, retrying, running, dead, succeeded},
 		Note: func(q *v1alpha1.JobQueue, counts pattern.Counts, now metav1.Time, asked bool) {
-			fresh := v1alpha1.JobCounts{
+			fresh := v1alpha1.JobCountsStatus{
 				Waiting:   rounded(counts.Most(queued)),
 				Scheduled: rounded(counts.Most(scheduled) + counts.Most(retrying)),
 				Running:   rounded(counts.Most(running)),
@@ -47,7 +47,7 @@ func rounded(n float64) int64 {
 }
 
 // isFarFrom is true where a number is by a quarter of it more or less, or one of them is none.
-func isFarFrom(a, b v1alpha1.JobCounts) bool {
+func isFarFrom(a, b v1alpha1.JobCountsStatus) bool {
 	for _, pair := range [][2]int64{
 		{a.Waiting, b.Waiting}, {a.Scheduled, b.Scheduled}, {a.Running, b.Running}, {a.Dead, b.Dead}, {a.Succeeded, b.Succeeded},
 	} {
@@ -60,7 +60,7 @@ func isFarFrom(a, b v1alpha1.JobCounts) bool {
 }
 
 // jobsKept says which jobs a deletion is about.
-func jobsKept(c *v1alpha1.JobCounts) string {
+func jobsKept(c *v1alpha1.JobCountsStatus) string {
 	if c == nil {
 		return "all jobs, those that wait and the dead among them (GET /v1/stats counts them)"
 	}

@@ -26,21 +26,21 @@ func TestCensus(t *testing.T) {
 	counted := func(waits, again, runs, gone, done float64) pattern.Counts {
 		return pattern.Counts{Pods: []map[scaling.Gauge]float64{{queued: waits, scheduled: 2, retrying: again, running: runs, dead: gone, succeeded: done}}}
 	}
-	said := v1alpha1.JobCounts{Waiting: 120, Scheduled: 3, Running: 8, Succeeded: 5000, CountedAt: first}
+	said := v1alpha1.JobCountsStatus{Waiting: 120, Scheduled: 3, Running: 8, Succeeded: 5000, CountedAt: first}
 	tests := []struct {
 		name   string
-		before *v1alpha1.JobCounts
+		before *v1alpha1.JobCountsStatus
 		counts pattern.Counts
 		asked  bool
-		want   v1alpha1.JobCounts
+		want   v1alpha1.JobCountsStatus
 	}{
 		{"the first count", nil, counted(123, 1, 8, 0, 4980), false, said},
 		{"much the same", &said, counted(150, 1, 7, 0, 5900), false, said},
-		{"many more", &said, counted(170, 1, 8, 0, 5000), false, v1alpha1.JobCounts{Waiting: 170, Scheduled: 3, Running: 8, Succeeded: 5000, CountedAt: later}},
-		{"none any more", &said, counted(120, 1, 0, 0, 5000), false, v1alpha1.JobCounts{Waiting: 120, Scheduled: 3, Succeeded: 5000, CountedAt: later}},
+		{"many more", &said, counted(170, 1, 8, 0, 5000), false, v1alpha1.JobCountsStatus{Waiting: 170, Scheduled: 3, Running: 8, Succeeded: 5000, CountedAt: later}},
+		{"none any more", &said, counted(120, 1, 0, 0, 5000), false, v1alpha1.JobCountsStatus{Waiting: 120, Scheduled: 3, Succeeded: 5000, CountedAt: later}},
 		{"the first one that died", &said, counted(120, 1, 8, 1, 5000), false,
-			v1alpha1.JobCounts{Waiting: 120, Scheduled: 3, Running: 8, Dead: 1, Succeeded: 5000, CountedAt: later}},
-		{"the spec changed", &said, counted(121, 1, 8, 0, 5000), true, v1alpha1.JobCounts{Waiting: 120, Scheduled: 3, Running: 8, Succeeded: 5000, CountedAt: later}},
+			v1alpha1.JobCountsStatus{Waiting: 120, Scheduled: 3, Running: 8, Dead: 1, Succeeded: 5000, CountedAt: later}},
+		{"the spec changed", &said, counted(121, 1, 8, 0, 5000), true, v1alpha1.JobCountsStatus{Waiting: 120, Scheduled: 3, Running: 8, Succeeded: 5000, CountedAt: later}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -58,7 +58,7 @@ func TestCensus(t *testing.T) {
 
 func TestImpactHasTheCounts(t *testing.T) {
 	q := makeQueue()
-	q.Status.Jobs = &v1alpha1.JobCounts{
+	q.Status.Jobs = &v1alpha1.JobCountsStatus{
 		Waiting: 120, Scheduled: 3, Running: 8, Dead: 1, Succeeded: 5000, CountedAt: metav1.NewTime(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)),
 	}
 	p, err := plan(q, inputs())
