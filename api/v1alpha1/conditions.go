@@ -17,6 +17,11 @@ const (
 	// ReasonSuspended surfaces when spec.suspend is true: in Ready, which is True as all is as asked for, and
 	// in PlaneReady or, of an Engine, EngineReady, which are False.
 	ReasonSuspended = "Suspended"
+	// ReasonStopping surfaces, of an object that is being suspended or deleted, in Ready and in PlaneReady, while those of its
+	// pods that stop first finish what they have begun; the others serve them until then.
+	ReasonStopping = "Stopping"
+	// ReasonDraining surfaces in Ready while a deletion waits until what waits or runs has ended; the message has the numbers.
+	ReasonDraining = "Draining"
 	// ReasonDeleting surfaces in Ready while the object is being deleted.
 	ReasonDeleting = "Deleting"
 	// ReasonDeletionBlocked surfaces in Ready when a deletion waits for something; the message names it.
@@ -165,6 +170,8 @@ const (
 	AnnotationApproveUpdate = "patterns.trellis.dev/approve-update"
 	// AnnotationRotateCredentials makes the credentials of an object anew each time its value changes.
 	AnnotationRotateCredentials = "patterns.trellis.dev/rotate-credentials"
+	// AnnotationSkipDrain, with the value "true", has a deletion wait no longer for what waits or runs.
+	AnnotationSkipDrain = "patterns.trellis.dev/skip-drain"
 )
 
 // Labels of every object that Trellis makes.

@@ -137,9 +137,27 @@ type JobQueueSpec struct {
 	// +optional
 	Paused *bool `json:"paused,omitempty"`
 
+	// drain says for how long a deletion waits for jobs. Default: for those that run alone, as long as a worker is given to stop.
+	// +optional
+	// +default={}
+	Drain JobDrain `json:"drain,omitzero"`
+
 	// exposure outside the cluster. Default: a ClusterIP Service.
 	// +optional
 	Exposure *Exposure `json:"exposure,omitempty"`
+}
+
+// JobDrain says for how long a deletion waits for jobs.
+type JobDrain struct {
+	// timeout is how long a deleted queue, which takes no new jobs any more, goes on before its workers are stopped, 0s to
+	// 24h: under the policy Delete until no job is queued, running or retrying, under Retain until none runs. Default: 0s.
+	// +optional
+	// +default="0s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('24h')",message="timeout must be between 0s and 24h"
+	Timeout *metav1.Duration `json:"timeout,omitempty"`
 }
 
 // JobRetry says when a failed job is tried again.
@@ -293,6 +311,43 @@ type JobLimits struct {
 type JobQueueStatus struct {
 	PatternStatus `json:",inline"`
 	ScaleStatus   `json:",inline"`
+
+	// jobs are counted now and then: when the spec changes, and every few minutes where they are many more or fewer. The
+	// numbers of now are those of GET /v1/stats.
+	// +optional
+	Jobs *JobCountsStatus `json:"jobs,omitempty"`
+}
+
+// JobCountsStatus has the jobs of a queue by what they are, each rounded to two digits.
+type JobCountsStatus struct {
+	// waiting jobs are due.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Waiting int64 `json:"waiting,omitempty"`
+
+	// scheduled jobs are due later, those among them that are to be tried again.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Scheduled int64 `json:"scheduled,omitempty"`
+
+	// running jobs are a worker's.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Running int64 `json:"running,omitempty"`
+
+	// dead jobs have failed for good, and are kept.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Dead int64 `json:"dead,omitempty"`
+
+	// succeeded jobs are kept with their results.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Succeeded int64 `json:"succeeded,omitempty"`
+
+	// countedAt is when they were counted.
+	// +optional
+	CountedAt metav1.Time `json:"countedAt,omitzero"`
 }
 
 // JobQueue accepts long-running tasks at once and has workers run them later, with retries, a status and

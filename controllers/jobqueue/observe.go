@@ -17,6 +17,12 @@ func observe(q *v1alpha1.JobQueue, seen pattern.Observed) pattern.Health {
 		q.Status.ScaleStatus = pattern.OnceScale(seen.Once, workerOwner(q).Selector())
 	}
 	h := pattern.Health{Engine: pattern.EngineVerdict(seen.Engine)}
+	if seen.Stopping {
+		h.Plane = &pattern.Verdict{
+			Reason: v1alpha1.ReasonStopping, Message: "spec.suspend is true: the workers end the jobs that they have, and the plane serves them until then",
+		}
+		return h
+	}
 	if isSuspended(q) {
 		h.Plane = &pattern.Verdict{
 			Reason: v1alpha1.ReasonSuspended, Message: "spec.suspend is true: set it to false to serve again",

@@ -25,6 +25,10 @@ func Definition() pattern.Definition[*v1alpha1.JobQueue] {
 		Plan:    plan,
 		Scaling: scale,
 		Observe: observe,
+		// Workers tell the plane what becomes of the jobs that they have.
+		StopsFirst: v1alpha1.ComponentWorker,
+		Drain:      drain(),
+		Census:     census(),
 		Receiver: func(key pattern.ReceiverKey) pattern.Receiver {
 			return planes.Receiver(owner(key.Namespace, key.Name), key.ClusterDomain)
 		},
@@ -113,7 +117,7 @@ func plane(q *v1alpha1.JobQueue, in pattern.Inputs, fixed string) planes.Plane {
 	return p
 }
 
-// impact says what becomes of the jobs. Their number is the queue's to tell: here it would change all the time.
+// impact says what becomes of the jobs. Their numbers are those of the last count, which is not taken all the time.
 func impact(q *v1alpha1.JobQueue, in pattern.Inputs) []v1alpha1.DeletionImpact {
 	o := owner(q.Namespace, q.Name)
 	policy := pattern.EffectivePolicy(q, in.Class)
@@ -124,7 +128,7 @@ func impact(q *v1alpha1.JobQueue, in pattern.Inputs) []v1alpha1.DeletionImpact {
 		Detail: "the keys of client tokens and workers, and the name by which the jobs are found",
 	}}
 	engine := v1alpha1.DeletionImpact{Kind: "Engine", Name: in.Engine.Name, Policy: policy}
-	const jobs = "all jobs, those that wait and the dead among them (GET /v1/stats counts them)"
+	jobs := jobsKept(q.Status.Jobs)
 	switch {
 	case policy == v1alpha1.DeletionRetain:
 		engine.Detail = jobs + ": a JobQueue of the same name goes on with them"

@@ -44,6 +44,9 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	if err := r.takeTurn(ctx, s, alive); err != nil {
 		return err
 	}
+	if err := r.lookWhoStops(ctx, s, alive); err != nil {
+		return err
+	}
 	decideRotation(r.kind, s, alive)
 	for i, child := range s.plan.Children {
 		live, err := r.applyChild(ctx, s, child, alive[i])
@@ -172,6 +175,7 @@ func (r *Reconciler) ensureShared(ctx context.Context, child Child, live client.
 // desired is what is sent to the API server for a child.
 func (r *Reconciler) desired(s *scope, child Child, live client.Object) (*unstructured.Unstructured, error) {
 	obj := child.DeepCopyObject().(client.Object)
+	r.linger(s, obj, live)
 	if err := controllerutil.SetControllerReference(s.obj, obj, r.scheme); err != nil {
 		return nil, fmt.Errorf("own %s: %w", kindOf(obj), err)
 	}

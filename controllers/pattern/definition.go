@@ -10,6 +10,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -40,6 +41,13 @@ type Definition[T v1alpha1.Pattern] struct {
 	// Scaling says how the object scales by itself, nil where it does not or can not now. The
 	// children of the plan that bear the load are marked Scaled, or the plan's Once does.
 	Scaling func(obj T) *scaling.Spec
+	// StopsFirst is the component, by its label, whose pods stop before the object's other Deployments do: when it is
+	// suspended, and when it is deleted. Empty where all stop together.
+	StopsFirst string
+	// Drain, when set, has a deleted object work off what it has taken before that.
+	Drain *Drain[T]
+	// Census, when set, counts now and then what an object holds.
+	Census *Census[T]
 	// Observe reads what is alive and says how the object is. It may set the fields of obj.Status
 	// that only this kind has.
 	Observe func(obj T, seen Observed) Health
@@ -191,6 +199,8 @@ type Observed struct {
 	Probe *ProbeResult
 	// Consumers is the number of patterns that use this Engine.
 	Consumers int32
+	// Stopping is true while the object is to stop, and pods that stop first are there yet.
+	Stopping bool
 }
 
 // Health is what a kind says of itself.
@@ -232,6 +242,10 @@ type kind interface {
 	scaling(v1alpha1.Pattern) *scaling.Spec
 	scales() bool
 	receiver(ReceiverKey) (Receiver, bool)
+	stopsFirst() string
+	census() []scaling.Gauge
+	note(obj v1alpha1.Pattern, c Counts, now metav1.Time, asked bool)
+	drain(v1alpha1.Pattern, v1alpha1.DeletionPolicy) *drainOf
 }
 
 func (d Definition[T]) name() string                { return d.Kind }
@@ -269,6 +283,8 @@ func (d Definition[T]) receiver(key ReceiverKey) (Receiver, bool) {
 	}
 	return d.Receiver(key), true
 }
+
+func (d Definition[T]) stopsFirst() string { return d.StopsFirst }
 
 func (d Definition[T]) scales() bool { return d.Scaling != nil }
 

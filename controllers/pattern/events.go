@@ -16,6 +16,9 @@ const (
 	eventRotated    = "CredentialsRotated"
 	eventNotRotated = "CredentialsNotRotated"
 
+	eventDrained       = "Drained"
+	eventDrainTimedOut = "DrainTimedOut"
+
 	eventScaledUp   = "ScaledUp"
 	eventScaledDown = "ScaledDown"
 )

@@ -39,6 +39,9 @@ func (r *Reconciler) finalize(ctx context.Context, s *scope) (reconcile.Result, 
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	if done, err := r.end(ctx, s, policy); err != nil || !done {
+		return ctrl.Result{RequeueAfter: s.again}, err
+	}
 	if policy == v1alpha1.DeletionDelete {
 		err = r.dropClaims(ctx, s)
 	} else {

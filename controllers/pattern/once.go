@@ -170,17 +170,36 @@ func (r *Reconciler) stopOnce(ctx context.Context, s *scope) error {
 	if s.plan.Once != nil || !r.kind.scales() {
 		return nil
 	}
-	var list batchv1.JobList
-	if err := r.client.List(ctx, &list, r.inventory(r.client, &list, s.obj)...); err != nil {
-		return fmt.Errorf("list Jobs: %w", err)
+	jobs, err := r.jobsUnderWay(ctx, r.client, s.obj)
+	if err != nil {
+		return err
 	}
+	return r.stopJobs(ctx, jobs)
+}
+
+// jobsUnderWay are the Jobs that the object controls and that are not at their end.
+func (r *Reconciler) jobsUnderWay(ctx context.Context, from client.Reader, obj v1alpha1.Pattern) ([]batchv1.Job, error) {
+	if !r.kind.scales() {
+		return nil, nil
+	}
+	var list batchv1.JobList
+	if err := from.List(ctx, &list, r.inventory(from, &list, obj)...); err != nil {
+		return nil, fmt.Errorf("list Jobs: %w", err)
+	}
+	var out []batchv1.Job
 	for i := range list.Items {
-		j := &list.Items[i]
-		if !metav1.IsControlledBy(j, s.obj) || !j.DeletionTimestamp.IsZero() || atEnd(j) {
-			continue
+		if j := &list.Items[i]; metav1.IsControlledBy(j, obj) && j.DeletionTimestamp.IsZero() && !atEnd(j) {
+			out = append(out, *j)
 		}
-		uid := j.GetUID()
-		err := r.client.Delete(ctx, j, client.Preconditions{UID: &uid}, client.PropagationPolicy(metav1.DeletePropagationBackground))
+	}
+	return out, nil
+}
+
+// stopJobs deletes Jobs; their pods are given their grace.
+func (r *Reconciler) stopJobs(ctx context.Context, jobs []batchv1.Job) error {
+	for i := range jobs {
+		uid := jobs[i].GetUID()
+		err := r.client.Delete(ctx, &jobs[i], client.Preconditions{UID: &uid}, client.PropagationPolicy(metav1.DeletePropagationBackground))
 		if client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("stop a Job: %w", err)
 		}

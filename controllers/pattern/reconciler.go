@@ -59,6 +59,10 @@ type Reconciler struct {
 	written *written
 	// started is when an object of which nothing was said yet was looked at first.
 	started sync.Map
+	// told is when it was last said what the deletion of an object waits for.
+	told sync.Map
+	// counted is when what an object holds was counted last.
+	counted sync.Map
 }
 
 // Reconcile implements reconcile.Reconciler.
@@ -74,7 +78,6 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (_ re
 		err = errors.Join(err, r.patchStatus(ctx, s))
 	}()
 	if !s.obj.GetDeletionTimestamp().IsZero() {
-		r.autoscaler.forget(r.kind.name(), req.NamespacedName)
 		return r.finalize(ctx, s)
 	}
 	err = r.run(ctx, s)
@@ -114,6 +117,8 @@ func (r *Reconciler) fetch(ctx context.Context, req reconcile.Request) (*scope, 
 		if apierrors.IsNotFound(err) {
 			r.written.forget(req.NamespacedName)
 			r.started.Delete(req.NamespacedName)
+			r.told.Delete(req.NamespacedName)
+			r.counted.Delete(req.NamespacedName)
 			r.queue.leave(r.kind.name(), req.NamespacedName)
 			r.autoscaler.forget(r.kind.name(), req.NamespacedName)
 		}
@@ -142,7 +147,7 @@ func (r *Reconciler) addFinalizer(ctx context.Context, s *scope) error {
 
 // observe looks at what is alive.
 func (r *Reconciler) observe(ctx context.Context, s *scope) error {
-	seen := Observed{Children: s.children, Engine: s.engine, Claims: s.claims, Consumers: s.inputs.Consumers}
+	seen := Observed{Children: s.children, Engine: s.engine, Claims: s.claims, Consumers: s.inputs.Consumers, Stopping: s.lingers}
 	var err error
 	if seen.Once, err = r.seeOnce(ctx, s); err != nil {
 		return err

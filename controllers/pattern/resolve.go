@@ -24,6 +24,9 @@ func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
 			return err
 		}
 	}
+	if err := r.takeCensus(ctx, s); err != nil {
+		return err
+	}
 	plan, err := compose(r.kind, s.obj, s.inputs)
 	if err != nil {
 		s.refuse(reasonOf(err), err.Error(), true)

@@ -23,6 +23,8 @@ type scope struct {
 
 	// children are alive, in the plan's order; made are those that this reconcile made.
 	children, made []client.Object
+	// lingers is true while pods are there that stop first, of an object whose others are to stop.
+	lingers bool
 	// late is true while the cache does not show what this process wrote.
 	late   bool
 	engine *v1alpha1.Engine

@@ -134,7 +134,7 @@ func (r *Reconciler) setup(mgr manager.Manager, o Options) error {
 		Watches(&v1alpha1.PatternClass{}, handler.EnqueueRequestsFromMapFunc(r.everyObject), builder.WithPredicates(specOrMarks())).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.bySecret), builder.WithPredicates(notOurs())).
 		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(r.byLabels), builder.WithPredicates(specOrMarks())).
-		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(r.byLabels), builder.WithPredicates(troubleChanges())).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(r.byLabels), builder.WithPredicates(predicate.Or(troubleChanges(), r.stopped()))).
 		WithOptions(controller.Options{MaxConcurrentReconciles: o.Concurrency, SkipNameValidation: &o.SkipNameValidation})
 	if r.kind.scales() {
 		b = b.WatchesRawSource(source.Channel(r.tell, &handler.EnqueueRequestForObject{})).

@@ -8,9 +8,11 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 )
@@ -20,6 +22,16 @@ type Gauge struct {
 	Name string
 	// Always is true for one that is told even when nothing was counted: without it, nothing is known.
 	Always bool
+	// Label, when set, has only that count whose label of this name has Value.
+	Label, Value string
+}
+
+// counts is true for a metric of the gauge's family that belongs to it.
+func (g Gauge) counts(m *dto.Metric) bool {
+	if g.Label == "" {
+		return true
+	}
+	return slices.ContainsFunc(m.GetLabel(), func(l *dto.LabelPair) bool { return l.GetName() == g.Label && l.GetValue() == g.Value })
 }
 
 // Reader reads the load of one pod.
@@ -89,9 +101,14 @@ func sumOf(text io.Reader, gauge Gauge) (float64, error) {
 	case family == nil && families[planeInfo] == nil:
 		return 0, errors.New("read metrics: what answers is no plane")
 	}
-	sum := 0.0
+	sum, told := 0.0, false
 	for _, m := range family.GetMetric() {
-		sum += m.GetGauge().GetValue()
+		if gauge.counts(m) {
+			sum, told = sum+m.GetGauge().GetValue(), true
+		}
+	}
+	if gauge.Label != "" && gauge.Always && !told {
+		return 0, fmt.Errorf("read metrics: there is no %s with %s=%q", gauge.Name, gauge.Label, gauge.Value)
 	}
 	if math.IsNaN(sum) {
 		return 0, fmt.Errorf("read metrics: %s is not known", gauge.Name)

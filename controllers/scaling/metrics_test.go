@@ -63,6 +63,17 @@ func TestRead(t *testing.T) {
 	}
 }
 
+func TestReadOneOfItsLabels(t *testing.T) {
+	gauge := Gauge{Name: "trellis_plane_connections", Label: "protocol", Value: "SSE", Always: true}
+	if got, err := sumOf(strings.NewReader(someMetrics), gauge); got != 7 || err != nil {
+		t.Errorf("%v, %v, want 7", got, err)
+	}
+	gauge.Value = "carrier pigeon"
+	if got, err := sumOf(strings.NewReader(someMetrics), gauge); err == nil || !strings.Contains(err.Error(), `no trellis_plane_connections with protocol="carrier pigeon"`) {
+		t.Errorf("%v, %v of a label that nobody tells", got, err)
+	}
+}
+
 func readFrom(t *testing.T, server string, always bool) (float64, error) {
 	t.Helper()
 	u, err := url.Parse(server)

@@ -6,6 +6,19 @@ import "encoding/json"
 // ones alone: what the operator scales workers by. Every replica of a plane reports the whole queue's.
 const MetricBacklog = "trellis_jobs_backlog"
 
+// MetricDepth is the gauge of the whole queue's jobs by their status, with the label LabelStatus.
+const (
+	MetricDepth = "trellis_jobs_depth"
+	LabelStatus = "status"
+)
+
+// MetricPaused is 1 while no jobs are handed out. MetricDraining is 1 when a replica accepts no new jobs any more, and its
+// other gauges know of all that it accepted.
+const (
+	MetricPaused   = "trellis_jobs_paused"
+	MetricDraining = "trellis_jobs_draining"
+)
+
 // MetricRunning is the gauge of the jobs that one worker runs now: those with the fewest are stopped first.
 const MetricRunning = "trellis_worker_running"
 
@@ -38,6 +51,8 @@ type Jobs struct {
 	Sinks     []Sink        `json:"sinks,omitempty"`
 	// Paused hands no jobs out; they are accepted all the same.
 	Paused bool `json:"paused,omitempty"`
+	// Draining accepts no jobs, as the queue is being deleted; they are handed out all the same.
+	Draining bool `json:"draining,omitempty"`
 }
 
 // JobRetry says when a failed job is tried again.

@@ -285,6 +285,8 @@ type Stats struct {
 	CompletedPerSecond float64 `json:"completedPerSecond"`
 	FailedPerSecond    float64 `json:"failedPerSecond"`
 	Paused             bool    `json:"paused"`
+	// Draining is true of a queue that is being deleted.
+	Draining bool `json:"draining,omitempty" doc:"The queue is being deleted: it accepts no new jobs, and works off those that it has."`
 }
 
 // Types of the CloudEvents that a queue sends to its sinks.

@@ -19,6 +19,7 @@ type metrics struct {
 	backlog, oldest *prometheus.GaugeVec
 	depth, waiting  *prometheus.GaugeVec
 	paused          prometheus.Gauge
+	draining        prometheus.Gauge
 
 	accepted, attempts, completed, dead prometheus.Counter
 	failures, refused                   *prometheus.CounterVec
@@ -53,9 +54,10 @@ func newMetrics(m *plane.Metrics) *metrics {
 		Metrics:      m,
 		backlog:      gauges(planeconfig.MetricBacklog, "Jobs that are due and those that run, of the whole queue."),
 		oldest:       gauges("trellis_jobs_oldest_age_seconds", "How long the oldest job has been due, of the whole queue."),
-		depth:        gauges("trellis_jobs_depth", "Jobs by status, of the whole queue.", "status"),
+		depth:        gauges(planeconfig.MetricDepth, "Jobs by status, of the whole queue.", planeconfig.LabelStatus),
 		waiting:      gauges("trellis_jobs_waiting", "Jobs that wait, by priority, of the whole queue.", "priority"),
-		paused:       gauges("trellis_jobs_paused", "1 while no jobs are handed out.").WithLabelValues(),
+		paused:       gauges(planeconfig.MetricPaused, "1 while no jobs are handed out.").WithLabelValues(),
+		draining:     gauges(planeconfig.MetricDraining, "1 when this replica accepts no new jobs, as the queue is being deleted, and the gauges know of all that it accepted.").WithLabelValues(),
 		accepted:     counter("trellis_jobs_accepted_total", "Jobs that this replica accepted."),
 		attempts:     counter("trellis_jobs_started_total", "Attempts that this replica handed out."),
 		completed:    counter("trellis_jobs_completed_total", "Jobs that succeeded by a completion that this replica took."),

@@ -38,6 +38,7 @@ type Queue struct {
 	completes *batcher[Completion, CompleteResult]
 	held      *held
 	sweeper   sweeper
+	intake    intake
 	counts    counts
 }
 

@@ -39,7 +39,11 @@ func (q *Queue) schedules(ctx context.Context) {
 
 // readSchedules are those that can be used and are not suspended.
 func (q *Queue) readSchedules() (list []*schedule) {
-	for _, cfg := range q.live.Load().cfg.Schedules {
+	now := q.live.Load().cfg
+	if now.Draining {
+		return nil
+	}
+	for _, cfg := range now.Schedules {
 		if cfg.Suspended {
 			continue
 		}
@@ -74,6 +78,10 @@ func (q *Queue) fireDue(ctx context.Context, list []*schedule) time.Duration {
 
 // fireOne brings about the times of one schedule, and returns its next one.
 func (q *Queue) fireOne(ctx context.Context, s *schedule) (next time.Time, err error) {
+	if !q.enter() {
+		return time.Time{}, nil
+	}
+	defer q.leave()
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	last, before, err := q.store.Schedule(ctx, s.cfg.Name)

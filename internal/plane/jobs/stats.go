@@ -67,7 +67,8 @@ func (q *Queue) count(ctx context.Context) (jobs.Stats, error) {
 	if err != nil {
 		return jobs.Stats{}, err
 	}
-	s.Paused = s.Paused || q.live.Load().cfg.Paused
+	cfg := q.live.Load().cfg
+	s.Paused, s.Draining = s.Paused || cfg.Paused, cfg.Draining
 	c.at, c.last = now, s
 	return s, nil
 }
@@ -82,6 +83,7 @@ func (q *Queue) sample(ctx context.Context) {
 			return
 		case <-timer.C():
 		}
+		closed := q.closed()
 		s, err := q.count(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -94,7 +96,7 @@ func (q *Queue) sample(ctx context.Context) {
 			q.metrics.EngineUp.Set(1)
 			q.plane.Health.EngineOK()
 			q.metrics.counted(toDo(s))
-			timer.Reset(statsEvery)
+			timer.Reset(q.drained(closed))
 		}
 	}
 }

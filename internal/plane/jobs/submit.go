@@ -77,6 +77,11 @@ func (q *Queue) submit(ctx context.Context, in *submitInput) (*submitOutput, err
 
 // accept stores checked jobs, in their order.
 func (q *Queue) accept(ctx context.Context, batch ...NewJob) ([]SubmitResult, *plane.Problem) {
+	if !q.enter() {
+		q.metrics.refused.WithLabelValues("draining").Add(float64(len(batch)))
+		return nil, problemDraining()
+	}
+	defer q.leave()
 	trace := plane.TraceParent(ctx)
 	for i := range batch {
 		batch[i].ID = q.newID()

@@ -32,6 +32,7 @@ retry: {maxAttempts: 5, backoff: {initial: 1s, max: 10m, multiplierPercent: 200,
 priorities: [{name: normal, weight: 1, default: true}]
 ordering: None
 deadLetter: {retention: 168h}
+drain: {timeout: 0s}
 results: {ttl: 24h, maxBytes: 262144}
 limits: {payloadBytes: 262144, waiting: 500000}
 `

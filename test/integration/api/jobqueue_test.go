@@ -51,6 +51,7 @@ func jobRows() []row {
 		durationRows("spec.timeout", "1s", "168h", "999ms", "168h1s", "timeout must be between 1s and 168h"),
 		durationRows("spec.deadLetter.retention", "1m", "8760h", "59s", "8761h", "retention must be between 1m and 8760h"),
 		durationRows("spec.results.ttl", "1m", "8760h", "59s", "8761h", "ttl must be between 1m and 8760h"),
+		durationRows("spec.drain.timeout", "0s", "24h", "-1s", "24h1s", "timeout must be between 0s and 24h"),
 		number("spec.results.maxBytes", 0, 1048576),
 		number("spec.limits.payloadBytes", 1, 1048576),
 		number("spec.limits.waiting", 1, 100000000),

@@ -14,7 +14,13 @@ var metricTests = []test{{"Metrics", testMetrics}}
 // metric sums the samples of the first replica whose line has all the parts.
 func (g *Target) metric(t *testing.T, parts ...string) float64 {
 	t.Helper()
-	text := newClient(t, g.Replicas[0].Admin, "").must(http.StatusOK, http.MethodGet, "/metrics", nil).body
+	return g.metricOf(t, 0, parts...)
+}
+
+// metricOf is metric of any replica.
+func (g *Target) metricOf(t *testing.T, replica int, parts ...string) float64 {
+	t.Helper()
+	text := newClient(t, g.Replicas[replica].Admin, "").must(http.StatusOK, http.MethodGet, "/metrics", nil).body
 	var sum float64
 lines:
 	for line := range strings.Lines(string(text)) {

@@ -10,7 +10,7 @@ type test struct {
 
 // Run runs what holds for every engine.
 func Run(t *testing.T, start Factory) {
-	run(t, start, hostileTests, sinkTests, liveTests, deliveryTests, attemptTests, followTests, manageTests, roleTests, eventTests, metricTests)
+	run(t, start, hostileTests, sinkTests, liveTests, drainTests, deliveryTests, attemptTests, followTests, manageTests, roleTests, eventTests, metricTests)
 }
 
 // RunShared runs what holds for an engine that several replicas share, and that can be broken and mended without them.
