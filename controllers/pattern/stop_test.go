@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -108,8 +109,21 @@ func TestEndingUntil(t *testing.T) {
 		"somebody broke the note": {[]appsv1.Deployment{stops("yesterday", 60)}, 0},
 		"it began some time ago":  {[]appsv1.Deployment{stops("2026-01-02T03:03:05Z", 60)}, overdueAfter},
 	} {
-		if got := (ending{first: c.first}).until(now); !got.Equal(now.Add(c.want)) {
+		if got := (ending{first: c.first}).until(now, nil); !got.Equal(now.Add(c.want)) {
 			t.Errorf("%s: until %s, want %s", name, got, now.Add(c.want))
+		}
+	}
+	// Jobs bear no note, so that the others do; their pods outlive them.
+	grace := int64(90)
+	pod := corev1.Pod{Spec: corev1.PodSpec{TerminationGracePeriodSeconds: &grace}}
+	job := batchv1.Job{Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: pod.Spec}}}
+	rest := []appsv1.Deployment{stops("2026-01-02T03:04:05Z", 30)}
+	for name, got := range map[string]time.Time{
+		"a Job": (ending{rest: rest, jobs: []batchv1.Job{job}}).until(now, nil),
+		"a pod": (ending{rest: rest}).until(now, []corev1.Pod{pod}),
+	} {
+		if want := now.Add(90*time.Second + overdueAfter); !got.Equal(want) {
+			t.Errorf("%s: until %s, want %s", name, got, want)
 		}
 	}
 }

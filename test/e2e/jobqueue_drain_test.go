@@ -117,6 +117,40 @@ func TestJobQueueDrainsWhenDeleted(t *testing.T) {
 	g.Expect(accepted).To(BeEmpty(), "all have run")
 }
 
+// Where each job has a Kubernetes Job of its own, a suspension and a deletion have those that run end, and be told of.
+func TestJobQueueDrainsItsJobs(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	q := applied(t, queue(newNamespace(t), "renders", v1alpha1.JobsNATS, inJobs(2, "sh", "-c", "sleep 15; cat"), drains(10*time.Minute)))
+	c := counter(t, q)
+	first := submitted(t, c, jobs.Submission{Payload: []byte(`"first"`)})
+	g.Eventually(statusOf(c, first.ID), patience, often).Should(Equal("running"))
+	change(t, q, func(q *v1alpha1.JobQueue) { q.Spec.Suspend = ptr.To(true) })
+	g.Eventually(readyMessage(q, v1alpha1.ReasonSuspended), patience, often).ShouldNot(BeEmpty())
+	change(t, q, func(q *v1alpha1.JobQueue) { q.Spec.Suspend = nil })
+	ready(t, q)
+	got := ended(t, c, first.ID)
+	g.Expect(got.Status).To(Equal(jobs.StatusSucceeded))
+	g.Expect(got.Attempts).To(HaveLen(1), "it ended before the plane did")
+
+	var all []string
+	for range 4 {
+		all = append(all, submitted(t, c, jobs.Submission{Payload: []byte(`"more"`)}).ID)
+	}
+	g.Eventually(statusOf(c, all[0]), patience, often).Should(Equal("running"))
+	g.Expect(admin.Delete(ctx, q)).To(Succeed())
+	succeeded := map[string]bool{}
+	g.Eventually(func() bool {
+		for _, id := range all {
+			if job, err := c.Get(ctx, id); err == nil && job.Status == jobs.StatusSucceeded {
+				succeeded[id] = true
+			}
+		}
+		return gone(q)()
+	}, patience, often).Should(BeTrue())
+	g.Expect(len(succeeded)).To(BeNumerically(">=", 2), "those that waited were begun while it drained")
+}
+
 // A drain that can not come to its end is told, and is over when its time is.
 func TestJobQueueDrainTimesOut(t *testing.T) {
 	t.Parallel()
