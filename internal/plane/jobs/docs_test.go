@@ -110,7 +110,7 @@ func TestDocumentedEndpoints(t *testing.T) {
 	for _, m := range regexp.MustCompile("`((?:GET|POST|DELETE) /v1/[^`?]*)[`?]").FindAllStringSubmatch(docs(t), -1) {
 		documented[m[1]] = true
 	}
-	cfg, _, err := planeconfig.Load(newLocal(t, conformance.Options{}, planeconfig.Engine{Type: "Memory"}).file)
+	cfg, _, err := planeconfig.Load(newLocal(t, conformance.Options{}, planeconfig.Engine{Type: "Memory"}).File)
 	if err != nil {
 		t.Fatal(err)
 	}
