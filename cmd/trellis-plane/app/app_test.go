@@ -1,7 +1,6 @@
 package app
 
 import (
-	"bytes"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -9,10 +8,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
-	"time"
+
+	"github.com/trellis-dev/trellis/internal/enginetest"
+	"github.com/trellis-dev/trellis/internal/plane/contracttest"
 )
 
 // asMain has the test binary be trellis-plane, so that the tests have the real
@@ -27,25 +27,10 @@ func TestMain(m *testing.M) {
 }
 
 // patience is far longer than any step takes, so that a machine that stalls fails none.
-const patience = 2 * time.Minute
+const patience = contracttest.Patience
 
 // output is what a process writes, and may be read meanwhile.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
+type output struct{ enginetest.Output }
 
 // addresses waits for the log to say where a plane serves.
 func (o *output) addresses(t *testing.T) (contract, admin string) {
@@ -64,15 +49,7 @@ func (o *output) addresses(t *testing.T) (contract, admin string) {
 
 func await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("gave up waiting for %s", what)
-		}
-		<-tick.C
-	}
+	contracttest.Eventually(t, what, ok)
 }
 
 func command(t *testing.T, args ...string) (*exec.Cmd, *output) {

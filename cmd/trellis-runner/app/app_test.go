@@ -1,7 +1,6 @@
 package app
 
 import (
-	"bytes"
 	"encoding/json"
 	"io"
 	"net/http/httptest"
@@ -10,11 +9,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
-	"time"
 
+	"github.com/trellis-dev/trellis/internal/enginetest"
+	"github.com/trellis-dev/trellis/internal/plane/contracttest"
 	"github.com/trellis-dev/trellis/pkg/jobs"
 	"github.com/trellis-dev/trellis/pkg/jobs/jobstest"
 )
@@ -30,42 +29,16 @@ func TestMain(m *testing.M) {
 }
 
 // patience is far longer than any step takes, so that a machine that stalls fails none.
-const patience = 2 * time.Minute
+const patience = contracttest.Patience
 
 func await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("gave up waiting for %s", what)
-		}
-		<-tick.C
-	}
-}
-
-// output is what a process writes, and may be read meanwhile.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
+	contracttest.Eventually(t, what, ok)
 }
 
 type process struct {
 	*exec.Cmd
-	stderr  output
+	stderr  enginetest.Output
 	workDir string
 }
 

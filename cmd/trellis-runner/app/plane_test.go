@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/trellis-dev/trellis/internal/plane"
+	"github.com/trellis-dev/trellis/internal/plane/contracttest"
 	planejobs "github.com/trellis-dev/trellis/internal/plane/jobs"
 	"github.com/trellis-dev/trellis/internal/plane/jobs/conformance"
 	"github.com/trellis-dev/trellis/internal/plane/jobs/engines"
@@ -23,53 +23,22 @@ import (
 func realQueue(t *testing.T) (*jobs.Client, string) {
 	t.Helper()
 	dir := t.TempDir()
-	for name, content := range map[string]string{"token": "the-binding-token", "worker": jobstest.Token, "key": "the-signing-key-of-32-characters"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	worker := filepath.Join(dir, "worker")
+	contracttest.Write(t, worker, jobstest.Token)
 	settings := conformance.Configuration()
 	settings.LeaseTTL = planeconfig.Duration(3 * time.Second)
-	text, err := planeconfig.Encode(planeconfig.Config{
-		Kind: "JobQueue", Namespace: "ns", Name: "queue", HTTP: planeconfig.HTTP{Address: "127.0.0.1:0", AdminAddress: "127.0.0.1:0"},
-		Auth: planeconfig.Auth{TokenFile: filepath.Join(dir, "token"), WorkerTokenFile: filepath.Join(dir, "worker"),
-			SigningKeyFile: filepath.Join(dir, "key")},
-		Engine: planeconfig.Engine{Type: "Memory"}, Drain: planeconfig.Drain{Timeout: planeconfig.Duration(patience)}, Jobs: settings,
+	cfg := planeconfig.Config{
+		Kind: "JobQueue", Name: "queue", Auth: planeconfig.Auth{WorkerTokenFile: worker}, Engine: planeconfig.Engine{Type: "Memory"}, Jobs: settings,
+	}
+	local := contracttest.NewLocal(t, dir, cfg, contracttest.Options{}, func(p *plane.Plane) (plane.Service, error) {
+		return planejobs.New(p, planejobs.Options{Engines: engines.All()})
 	})
+	url := local.Start(t).URL
+	client, err := jobs.NewClient(jobs.Options{URL: url, Token: jobs.TokenFile(local.Config.Auth.TokenFile)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := planeconfig.Decode(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := plane.New(cfg, plane.Options{Title: "test", Version: "test", Log: plane.NewLogger(t.Output(), nil, cfg)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	q, err := planejobs.New(p, planejobs.Options{Engines: engines.All()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	contract, admin, err := p.Listen(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- p.Serve(ctx, q, contract, admin) }()
-	url := "http://" + contract.Addr().String()
-	client, err := jobs.NewClient(jobs.Options{URL: url, Token: jobs.TokenFile(filepath.Join(dir, "token"))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		client.CloseIdle()
-		stop()
-		if err := <-ended; err != nil {
-			t.Errorf("the plane ended with %v", err)
-		}
-	})
+	t.Cleanup(client.CloseIdle)
 	await(t, "the plane to serve", func() bool { _, err := client.Stats(t.Context()); return err == nil })
 	return client, url
 }

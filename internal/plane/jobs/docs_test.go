@@ -2,10 +2,7 @@ package jobs_test
 
 import (
 	"go/ast"
-	"go/parser"
-	"go/token"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -14,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/trellis-dev/trellis/internal/plane"
+	"github.com/trellis-dev/trellis/internal/plane/contracttest"
 	"github.com/trellis-dev/trellis/internal/plane/jobs"
 	"github.com/trellis-dev/trellis/internal/plane/jobs/conformance"
 	"github.com/trellis-dev/trellis/internal/plane/jobs/engines"
@@ -42,11 +40,10 @@ func TestDocumentedProblems(t *testing.T) {
 	}
 	made := map[string]bool{}
 	for _, dir := range []string{".", ".."} {
-		eachFile(t, dir, func(n ast.Node) bool {
+		contracttest.EachNode(t, dir, func(n ast.Node) {
 			for _, slug := range slugsOf(n) {
 				made[slug] = true
 			}
-			return true
 		})
 	}
 	if diff := cmp.Diff(made, documented); diff != "" {
@@ -85,24 +82,6 @@ func slugsOf(n ast.Node) []string {
 	return []string{slug}
 }
 
-func eachFile(t *testing.T, dir string, visit func(ast.Node) bool) {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no sources in %s: %v", dir, err)
-	}
-	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") {
-			continue
-		}
-		tree, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ast.Inspect(tree, visit)
-	}
-}
-
 // TestDocumentedEndpoints compares the endpoints that the page names with those that a plane has.
 func TestDocumentedEndpoints(t *testing.T) {
 	t.Parallel()
@@ -110,7 +89,7 @@ func TestDocumentedEndpoints(t *testing.T) {
 	for _, m := range regexp.MustCompile("`((?:GET|POST|DELETE) /v1/[^`?]*)[`?]").FindAllStringSubmatch(docs(t), -1) {
 		documented[m[1]] = true
 	}
-	cfg, _, err := planeconfig.Load(newLocal(t, conformance.Options{}, planeconfig.Engine{Type: "Memory"}).file)
+	cfg, _, err := planeconfig.Load(newLocal(t, conformance.Options{}, planeconfig.Engine{Type: "Memory"}).File)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,9 +12,8 @@ import (
 
 	"github.com/trellis-dev/trellis/internal/enginetest"
 	"github.com/trellis-dev/trellis/internal/plane"
-	"github.com/trellis-dev/trellis/internal/plane/jobs"
+	"github.com/trellis-dev/trellis/internal/plane/contracttest"
 	"github.com/trellis-dev/trellis/internal/plane/jobs/conformance"
-	"github.com/trellis-dev/trellis/internal/plane/jobs/engines"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
@@ -33,7 +32,7 @@ func planeMain(file string) int {
 	if err != nil {
 		return 1
 	}
-	q, err := jobs.New(p, jobs.Options{Engines: engines.All()})
+	q, err := build(p)
 	if err != nil || p.Run(ctx, q) != nil {
 		return 1
 	}
@@ -47,9 +46,9 @@ type process struct {
 }
 
 // startProcess starts a plane at ports of its own, which it keeps over a restart.
-func (l *local) startProcess(t *testing.T) *conformance.Replica {
+func (l *local) startProcess(t *testing.T) *contracttest.Replica {
 	t.Helper()
-	cfg := l.config
+	cfg := l.Config
 	contract, admin := "127.0.0.1:"+strconv.Itoa(enginetest.Port(t, "127.0.0.1")), "127.0.0.1:"+strconv.Itoa(enginetest.Port(t, "127.0.0.1"))
 	cfg.HTTP.Address, cfg.HTTP.AdminAddress = contract, admin
 	text, err := planeconfig.Encode(cfg)
@@ -57,12 +56,12 @@ func (l *local) startProcess(t *testing.T) *conformance.Replica {
 		t.Fatal(err)
 	}
 	p := &process{file: filepath.Join(t.TempDir(), planeconfig.FileName)}
-	write(t, p.file, string(text))
-	r := &conformance.Replica{URL: "http://" + contract, Admin: "http://" + admin}
+	contracttest.Write(t, p.file, string(text))
+	r := &contracttest.Replica{URL: "http://" + contract, Admin: "http://" + admin}
 	r.Start = func(t *testing.T) {
 		t.Helper()
 		p.start(t)
-		awaitReady(t, r)
+		contracttest.AwaitReady(t, r)
 	}
 	r.Kill = func(*testing.T) { _ = p.end(syscall.SIGKILL) }
 	r.Drain = func() error { return p.end(syscall.SIGTERM) }
@@ -95,10 +94,10 @@ func (p *process) end(signal syscall.Signal) error {
 // natsEngine is a NATS that a test breaks and mends.
 type natsEngine struct{ *enginetest.NATSCluster }
 
-// Kill implements conformance.Engine.
+// Kill implements contracttest.Engine.
 func (e natsEngine) Kill(*testing.T) { e.Members[0].Kill() }
 
-// Start implements conformance.Engine.
+// Start implements contracttest.Engine.
 func (e natsEngine) Start(t *testing.T) {
 	t.Helper()
 	e.Members[0].Start()
@@ -107,7 +106,7 @@ func (e natsEngine) Start(t *testing.T) {
 func engineAt(t *testing.T, kind, uri string) planeconfig.Engine {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "uri")
-	write(t, file, uri)
+	contracttest.Write(t, file, uri)
 	return planeconfig.Engine{Type: kind, URIFile: file, Prefix: "trellis:jobs:" + t.Name()}
 }
 
@@ -131,10 +130,10 @@ func ownNATS(t *testing.T, o conformance.Options) *conformance.Target {
 // postgresEngine is a PostgreSQL that a test breaks and mends.
 type postgresEngine struct{ *enginetest.PostgresServer }
 
-// Kill implements conformance.Engine.
+// Kill implements contracttest.Engine.
 func (e postgresEngine) Kill(*testing.T) { e.PostgresServer.Kill() }
 
-// Start implements conformance.Engine.
+// Start implements contracttest.Engine.
 func (e postgresEngine) Start(*testing.T) { e.PostgresServer.Start() }
 
 // ownPostgres is the factory of planes that are processes, on a PostgreSQL of their own.

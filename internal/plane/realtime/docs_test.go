@@ -2,10 +2,8 @@ package realtime
 
 import (
 	"go/ast"
-	"go/parser"
 	"go/token"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -13,6 +11,8 @@ import (
 
 	"github.com/centrifugal/centrifuge"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/trellis-dev/trellis/internal/plane/contracttest"
 )
 
 const docsFile = "../../../docs/patterns/realtimegateway.md"
@@ -30,7 +30,7 @@ func TestDocumentedProblems(t *testing.T) {
 	}
 	made := map[string]int{}
 	for _, dir := range []string{".", ".."} {
-		eachNode(t, dir, func(n ast.Node) {
+		contracttest.EachNode(t, dir, func(n ast.Node) {
 			if status, slug, ok := problemOf(n); ok {
 				made[slug] = status
 			}
@@ -123,7 +123,7 @@ func TestDocumentedCloseCodes(t *testing.T) {
 	for _, d := range []centrifuge.Disconnect{centrifuge.DisconnectExpired, centrifuge.DisconnectSlow, centrifuge.DisconnectInsufficientState, centrifuge.DisconnectStale} {
 		want[int(d.Code)] = true
 	}
-	eachNode(t, ".", func(n ast.Node) {
+	contracttest.EachNode(t, ".", func(n ast.Node) {
 		sel, ok := n.(*ast.SelectorExpr)
 		if !ok || !strings.HasPrefix(sel.Sel.Name, "Disconnect") || sel.Sel.Name == "Disconnect" || silent[sel.Sel.Name] {
 			return
@@ -151,26 +151,4 @@ func readFile(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(data)
-}
-
-// eachNode walks the sources of a folder, tests aside.
-func eachNode(t *testing.T, dir string, visit func(ast.Node)) {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no sources in %s: %v", dir, err)
-	}
-	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") {
-			continue
-		}
-		tree, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ast.Inspect(tree, func(n ast.Node) bool {
-			visit(n)
-			return true
-		})
-	}
 }

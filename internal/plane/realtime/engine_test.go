@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/trellis-dev/trellis/internal/plane"
+	"github.com/trellis-dev/trellis/internal/plane/contracttest"
 	"github.com/trellis-dev/trellis/internal/plane/realtime"
 	"github.com/trellis-dev/trellis/internal/plane/realtime/conformance"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
@@ -18,11 +19,11 @@ import (
 func TestEnginePasswordRotates(t *testing.T) {
 	engine := startRedis(t)
 	uri := filepath.Join(engine.dir, "uri")
-	write(t, uri, fmt.Sprintf("redis://:%s@127.0.0.1:%d", engine.password, engine.port))
+	contracttest.Write(t, uri, fmt.Sprintf("redis://:%s@127.0.0.1:%d", engine.password, engine.port))
 	target := newLocal(t, conformance.Options{}, planeconfig.Engine{Type: "Valkey", URIFile: uri}).target(t, conformance.Options{}, engine)
 
 	const next = "another-password"
-	write(t, uri, fmt.Sprintf("redis://:%s@127.0.0.1:%d", next, engine.port))
+	contracttest.Write(t, uri, fmt.Sprintf("redis://:%s@127.0.0.1:%d", next, engine.port))
 	if out, err := engine.command("CONFIG SET requirepass " + next); err != nil || !strings.Contains(out, "+OK\r\n+OK") {
 		t.Fatalf("change the password: %v %s", err, out)
 	}
@@ -41,7 +42,7 @@ func awaitPublished(t *testing.T, url, room string) {
 	tr := &http.Transport{}
 	defer tr.CloseIdleConnections()
 	client := &http.Client{Transport: tr}
-	await(t, "publishing to room "+room, func() bool {
+	contracttest.Eventually(t, "publishing to room "+room, func() bool {
 		req, err := http.NewRequest(http.MethodPost, url+"/v1/rooms/"+room+"/messages", strings.NewReader(`{"data":1}`))
 		if err != nil {
 			t.Fatal(err)
@@ -62,15 +63,15 @@ func awaitPublished(t *testing.T, url, room string) {
 func TestGatewaysShareAnEngine(t *testing.T) {
 	engine := startRedis(t)
 	uri := filepath.Join(engine.dir, "uri")
-	write(t, uri, fmt.Sprintf("redis://:%s@127.0.0.1:%d", engine.password, engine.port))
+	contracttest.Write(t, uri, fmt.Sprintf("redis://:%s@127.0.0.1:%d", engine.password, engine.port))
 	keys := map[string]bool{}
 	for _, instance := range []string{"one", "two"} {
 		file := filepath.Join(engine.dir, instance)
-		write(t, file, instance+"\n")
+		contracttest.Write(t, file, instance+"\n")
 		cfg := planeconfig.Engine{Type: "Redis", URIFile: uri, CAFile: filepath.Join(engine.dir, "absent"), Prefix: "p:", PrefixFile: file}
 		newLocal(t, conformance.Options{}, cfg).target(t, conformance.Options{}, engine)
 	}
-	await(t, "both to have used the engine", func() bool {
+	contracttest.Eventually(t, "both to have used the engine", func() bool {
 		out, err := engine.command("KEYS p:*")
 		for _, instance := range []string{"one", "two"} {
 			keys[instance] = strings.Contains(out, "p:"+instance+":")
@@ -83,9 +84,9 @@ func TestGatewaysShareAnEngine(t *testing.T) {
 func TestEngineMoves(t *testing.T) {
 	engine := startRedis(t)
 	uri := filepath.Join(engine.dir, "uri")
-	write(t, uri, fmt.Sprintf("redis://:%s@127.0.0.1:%d", engine.password, engine.port))
+	contracttest.Write(t, uri, fmt.Sprintf("redis://:%s@127.0.0.1:%d", engine.password, engine.port))
 	l := newLocal(t, conformance.Options{}, planeconfig.Engine{Type: "Redis", URIFile: uri})
-	p, err := plane.New(l.config, plane.Options{Title: "test", Version: "test"})
+	p, err := plane.New(l.Config, plane.Options{Title: "test", Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +100,7 @@ func TestEngineMoves(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- p.Serve(t.Context(), gw, contract, admin) }()
-	awaitReady(t, &conformance.Replica{Admin: "http://" + admin.Addr().String()})
+	contracttest.AwaitReady(t, &contracttest.Replica{Admin: "http://" + admin.Addr().String()})
 	tr := &http.Transport{}
 	defer tr.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+contract.Addr().String()+"/v1/stream?room=a", nil)
@@ -112,7 +113,7 @@ func TestEngineMoves(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = stream.Body.Close() }()
-	write(t, uri, planeconfig.SentinelScheme+"://127.0.0.1/mymaster")
+	contracttest.Write(t, uri, planeconfig.SentinelScheme+"://127.0.0.1/mymaster")
 	if err := <-ended; err == nil || !strings.Contains(err.Error(), "leads elsewhere") {
 		t.Errorf("the plane ended with: %v", err)
 	}

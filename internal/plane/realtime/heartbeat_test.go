@@ -10,6 +10,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/trellis-dev/trellis/internal/plane/contracttest"
 	"github.com/trellis-dev/trellis/internal/plane/realtime"
 	"github.com/trellis-dev/trellis/internal/plane/realtime/conformance"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
@@ -18,8 +19,8 @@ import (
 func TestHeartbeats(t *testing.T) {
 	l := newLocal(t, conformance.Options{}, planeconfig.Engine{Type: "Memory"})
 	l.prepare = func(gw *realtime.Gateway) { gw.SetHeartbeat(1100 * time.Millisecond) }
-	r := l.start(t)
-	awaitReady(t, r)
+	r := l.Start(t)
+	contracttest.AwaitReady(t, r)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	tr := &http.Transport{}

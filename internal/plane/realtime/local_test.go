@@ -1,11 +1,9 @@
 package realtime_test
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,166 +14,52 @@ import (
 	"time"
 
 	"github.com/trellis-dev/trellis/internal/plane"
+	"github.com/trellis-dev/trellis/internal/plane/contracttest"
 	"github.com/trellis-dev/trellis/internal/plane/realtime"
 	"github.com/trellis-dev/trellis/internal/plane/realtime/conformance"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
 const (
-	bindingToken = "binding-token-of-the-tests"
-	signingKey   = "signing-key-of-the-tests-0123456789"
+	bindingToken = contracttest.BindingToken
 	password     = "password-of-the-tests"
 	// patience is far longer than any step takes, so that a machine that stalls fails none.
-	patience = 2 * time.Minute
+	patience = contracttest.Patience
 )
 
-// local starts planes in this process.
+// local starts planes of a gateway in this process.
 type local struct {
-	dir     string
-	file    string
-	config  planeconfig.Config
+	*contracttest.Local
 	prepare func(*realtime.Gateway)
 }
 
-func newLocal(t *testing.T, o conformance.Options, engine planeconfig.Engine) *local {
+func newLocal(t testing.TB, o conformance.Options, engine planeconfig.Engine) *local {
 	t.Helper()
-	return newLocalIn(t, t.TempDir(), o, engine)
-}
-
-func newLocalIn(t testing.TB, dir string, o conformance.Options, engine planeconfig.Engine) *local {
-	t.Helper()
-	write(t, filepath.Join(dir, "token"), bindingToken+"\n")
-	write(t, filepath.Join(dir, "key"), signingKey)
 	cfg := planeconfig.Config{
-		Kind: "RealtimeGateway", Namespace: "test", Name: "gateway",
-		HTTP:   planeconfig.HTTP{Address: "127.0.0.1:0", AdminAddress: "127.0.0.1:0", MaxBodyBytes: 1 << 20, MaxInFlight: 256},
-		Auth:   planeconfig.Auth{TokenFile: filepath.Join(dir, "token"), SigningKeyFile: filepath.Join(dir, "key")},
-		Engine: engine,
-		Drain:  planeconfig.Drain{Timeout: planeconfig.Duration(patience)},
+		Kind: "RealtimeGateway", Name: "gateway", Engine: engine,
 		Realtime: &planeconfig.Realtime{
 			Protocols: []string{"Polling", "LongPolling", "SSE", "WebSocket"},
 			History:   planeconfig.History{Size: conformance.HistorySize, TTL: planeconfig.Duration(10 * time.Minute)},
 			Limits:    planeconfig.Limits{MessageBytes: conformance.MessageBytes, QueueBytes: 1 << 20, RoomsPerConnection: 100},
 		},
 	}
-	if o.Configure != nil {
-		o.Configure(&cfg)
-	}
-	l := &local{dir: dir, file: filepath.Join(dir, planeconfig.FileName), config: cfg}
-	l.reconfigure(t, func(*planeconfig.Config) {})
+	l := &local{}
+	l.Local = contracttest.NewLocal(t, t.TempDir(), cfg, o, l.build)
 	return l
 }
 
-// reconfigure changes the file that planes read. It is swapped, as the kubelet does.
-func (l *local) reconfigure(t testing.TB, change func(*planeconfig.Config)) {
-	t.Helper()
-	change(&l.config)
-	text, err := planeconfig.Encode(l.config)
-	if err != nil {
-		t.Fatal(err)
+func (l *local) build(p *plane.Plane) (plane.Service, error) {
+	gw, err := realtime.New(p)
+	if err == nil && l.prepare != nil {
+		l.prepare(gw)
 	}
-	write(t, l.file+".new", string(text))
-	if err := os.Rename(l.file+".new", l.file); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func write(t testing.TB, path, content string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	return gw, err
 }
 
 func (l *local) target(t *testing.T, o conformance.Options, engine conformance.Engine) *conformance.Target {
 	t.Helper()
-	target := &conformance.Target{
-		Token: bindingToken, SigningKey: []byte(signingKey),
-		Audience: l.config.Kind + "/" + l.config.Namespace + "/" + l.config.Name,
-		Engine:   engine,
-		Reconfigure: func(t *testing.T, change func(*planeconfig.Config)) {
-			t.Helper()
-			l.reconfigure(t, change)
-		},
-		Dir: l.dir,
-		Add: func(t *testing.T) *conformance.Replica { return l.start(t) },
-	}
-	for range max(1, o.Replicas) {
-		r := l.start(t)
-		awaitReady(t, r)
-		target.Replicas = append(target.Replicas, r)
-	}
-	return target
-}
-
-func (l *local) start(t testing.TB) *conformance.Replica {
-	t.Helper()
-	cfg, _, err := planeconfig.Load(l.file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := plane.New(cfg, plane.Options{Title: "test", Version: "test", ConfigFile: l.file})
-	if err != nil {
-		t.Fatal(err)
-	}
-	gw, err := realtime.New(p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if l.prepare != nil {
-		l.prepare(gw)
-	}
-	contract, admin, err := p.Listen(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- p.Serve(ctx, gw, contract, admin) }()
-	var result error
-	drain := func() error {
-		stop()
-		if err, ok := <-ended; ok {
-			result = err
-			close(ended)
-		}
-		return result
-	}
-	t.Cleanup(func() {
-		if err := drain(); err != nil {
-			t.Errorf("the plane ended with: %v", err)
-		}
-	})
-	return &conformance.Replica{URL: "http://" + contract.Addr().String(), Admin: "http://" + admin.Addr().String(), Drain: drain}
-}
-
-func awaitReady(t testing.TB, r *conformance.Replica) {
-	t.Helper()
-	tr := &http.Transport{DisableKeepAlives: true}
-	client := &http.Client{Transport: tr}
-	await(t, "the plane to be ready", func() bool {
-		resp, err := client.Get(r.Admin + "/readyz")
-		if err != nil {
-			return false
-		}
-		_ = resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
-	})
-}
-
-func await(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-deadline.C:
-			t.Fatalf("gave up waiting: %s", what)
-		case <-tick.C:
-		}
-	}
+	start := func(t *testing.T) *contracttest.Replica { return l.Start(t) }
+	return &conformance.Target{Target: l.Target(t, o, start), Engine: engine}
 }
 
 // memory is the factory of planes that hold the state themselves.
@@ -189,7 +73,7 @@ func redis(t *testing.T, o conformance.Options) *conformance.Target {
 	t.Helper()
 	engine := startRedis(t)
 	uri := filepath.Join(engine.dir, "uri")
-	write(t, uri, fmt.Sprintf("redis://default:%s@127.0.0.1:%d/1", engine.password, engine.port))
+	contracttest.Write(t, uri, fmt.Sprintf("redis://default:%s@127.0.0.1:%d/1", engine.password, engine.port))
 	return newLocal(t, o, planeconfig.Engine{Type: "Redis", URIFile: uri, Prefix: "test"}).target(t, o, engine)
 }
 
@@ -270,7 +154,7 @@ func (s *redisServer) launch(t *testing.T) bool {
 		t.Fatal(err)
 	}
 	alive, answers := true, false
-	await(t, "the engine to answer", func() bool {
+	contracttest.Eventually(t, "the engine to answer", func() bool {
 		out, err := s.command("PING")
 		answers = err == nil && strings.Contains(out, "PONG")
 		var status syscall.WaitStatus

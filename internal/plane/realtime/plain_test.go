@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/trellis-dev/trellis/internal/plane/contracttest"
 	"github.com/trellis-dev/trellis/internal/plane/realtime/conformance"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
@@ -28,8 +29,8 @@ type asked struct {
 func TestPlainAndTypedAnswerAlike(t *testing.T) {
 	t.Parallel()
 	l := newLocal(t, conformance.Options{}, planeconfig.Engine{Type: "Memory"})
-	r := l.start(t)
-	awaitReady(t, r)
+	r := l.Start(t)
+	contracttest.AwaitReady(t, r)
 	tr := &http.Transport{}
 	t.Cleanup(tr.CloseIdleConnections)
 	plain := &speaker{client: &http.Client{Transport: tr}, url: r.URL, room: "by-hand"}
@@ -160,8 +161,8 @@ func (s *speaker) ask(t *testing.T, a asked) string {
 func TestABodyThatBreaksOff(t *testing.T) {
 	t.Parallel()
 	l := newLocal(t, conformance.Options{}, planeconfig.Engine{Type: "Memory"})
-	r := l.start(t)
-	awaitReady(t, r)
+	r := l.Start(t)
+	contracttest.AwaitReady(t, r)
 	answer := func(accept string) string {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(r.URL, "http://"))
 		if err != nil {

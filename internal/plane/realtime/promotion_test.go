@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/trellis-dev/trellis/internal/plane/contracttest"
 	"github.com/trellis-dev/trellis/internal/plane/realtime/conformance"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
@@ -18,7 +19,7 @@ var epochField = regexp.MustCompile(`\be\r\n\$8\r\n(\w{8})\r\n`)
 func TestPromotionRenewsEpochsOnce(t *testing.T) {
 	engine := startRedis(t)
 	uri := filepath.Join(engine.dir, "uri")
-	write(t, uri, fmt.Sprintf("redis://:%s@127.0.0.1:%d", engine.password, engine.port))
+	contracttest.Write(t, uri, fmt.Sprintf("redis://:%s@127.0.0.1:%d", engine.password, engine.port))
 	o := conformance.Options{Replicas: 3}
 	target := newLocal(t, o, planeconfig.Engine{Type: "Redis", URIFile: uri, Prefix: "test"}).target(t, o, engine)
 	rooms := []string{"a", "b", "c"}
@@ -38,16 +39,16 @@ func TestPromotionRenewsEpochsOnce(t *testing.T) {
 			return err == nil && strings.Contains(out, "master_link_status:up")
 		}
 	}
-	await(t, "the other server to follow", follows(other))
+	contracttest.Eventually(t, "the other server to follow", follows(other))
 	mustCommand(t, other, "REPLICAOF NO ONE")
 	mustCommand(t, engine, fmt.Sprintf("REPLICAOF 127.0.0.1 %d", other.port))
-	await(t, "the server to follow", follows(engine))
+	contracttest.Eventually(t, "the server to follow", follows(engine))
 	mustCommand(t, engine, "REPLICAOF NO ONE")
 	for _, kind := range []string{"normal", "pubsub"} {
 		mustCommand(t, engine, "CLIENT KILL TYPE "+kind+" SKIPME yes")
 	}
 	var second map[string]string
-	await(t, "new epochs", func() bool { second = epochs(t, engine, rooms); return second["a"] != first["a"] })
+	contracttest.Eventually(t, "new epochs", func() bool { second = epochs(t, engine, rooms); return second["a"] != first["a"] })
 	for i, room := range rooms {
 		awaitPublished(t, target.Replicas[i].URL, room)
 	}

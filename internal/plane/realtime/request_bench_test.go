@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trellis-dev/trellis/internal/plane/contracttest"
 	"github.com/trellis-dev/trellis/internal/plane/realtime/conformance"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
@@ -19,9 +20,9 @@ import (
 //
 //	go test -run '^$' -bench Request -benchmem -count 6 ./internal/plane/realtime
 func BenchmarkRequest(b *testing.B) {
-	l := newLocalIn(b, b.TempDir(), conformance.Options{}, planeconfig.Engine{Type: "Memory"})
-	r := l.start(b)
-	awaitReady(b, r)
+	l := newLocal(b, conformance.Options{}, planeconfig.Engine{Type: "Memory"})
+	r := l.Start(b)
+	contracttest.AwaitReady(b, r)
 	conn, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", strings.TrimPrefix(r.URL, "http://"))
 	if err != nil {
 		b.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/trellis-dev/trellis/internal/plane/contracttest"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
@@ -36,7 +37,7 @@ func rotateFiles(t *testing.T, s *redisServer) string {
 
 func swap(t *testing.T, path, content string) {
 	t.Helper()
-	write(t, path+".new", content)
+	contracttest.Write(t, path+".new", content)
 	if err := os.Rename(path+".new", path); err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +80,7 @@ func (g *trio) Steady(t *testing.T) {
 	for _, s := range g.sentinels {
 		mustCommand(t, s, "SENTINEL SET "+masterName+" down-after-milliseconds 600000")
 	}
-	await(t, "the members to be together", g.synced)
+	contracttest.Eventually(t, "the members to be together", g.synced)
 }
 
 // Rotate implements conformance.Rotating.

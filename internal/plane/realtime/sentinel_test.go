@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/trellis-dev/trellis/internal/plane/contracttest"
 	"github.com/trellis-dev/trellis/internal/plane/realtime/conformance"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
@@ -28,7 +29,7 @@ func sentinel(t *testing.T, o conformance.Options) *conformance.Target {
 		hosts = append(hosts, fmt.Sprintf("127.0.0.1:%d", s.port))
 	}
 	uri := filepath.Join(engine.servers[0].dir, "uri")
-	write(t, uri, fmt.Sprintf("%s://default:%s@%s/%s/1", planeconfig.SentinelScheme, engine.servers[0].password, strings.Join(hosts, ","), masterName))
+	contracttest.Write(t, uri, fmt.Sprintf("%s://default:%s@%s/%s/1", planeconfig.SentinelScheme, engine.servers[0].password, strings.Join(hosts, ","), masterName))
 	return newLocal(t, o, planeconfig.Engine{Type: "Redis", URIFile: uri, Prefix: "test"}).target(t, o, engine)
 }
 
@@ -51,7 +52,7 @@ func startTrio(t *testing.T) *trio {
 	for range 3 {
 		g.sentinels = append(g.sentinels, g.startSentinel(t))
 	}
-	await(t, "the Sentinels to know all members", func() bool {
+	contracttest.Eventually(t, "the Sentinels to know all members", func() bool {
 		for _, s := range g.sentinels {
 			out, err := s.command("SENTINEL MASTER " + masterName)
 			if err != nil || !strings.Contains(out, "num-slaves\r\n$1\r\n2") || !strings.Contains(out, "num-other-sentinels\r\n$1\r\n2") {
@@ -70,7 +71,7 @@ func (g *trio) startSentinel(t *testing.T) *redisServer {
 	for range 5 {
 		s.port = freePort(t)
 		config := filepath.Join(s.dir, "sentinel.conf")
-		write(t, config, strings.Join([]string{
+		contracttest.Write(t, config, strings.Join([]string{
 			"bind 127.0.0.1", fmt.Sprintf("port %d", s.port), "dir " + s.dir, "loglevel warning",
 			"requirepass " + s.password, "sentinel sentinel-pass " + s.password,
 			fmt.Sprintf("sentinel monitor %s 127.0.0.1 %d 2", masterName, g.servers[0].port),
@@ -117,7 +118,7 @@ func (g *trio) primary() *redisServer {
 func (g *trio) awaitPrimary(t *testing.T) *redisServer {
 	t.Helper()
 	var p *redisServer
-	await(t, "a primary", func() bool { p = g.primary(); return p != nil })
+	contracttest.Eventually(t, "a primary", func() bool { p = g.primary(); return p != nil })
 	return p
 }
 
@@ -132,7 +133,7 @@ func (g *trio) Start(t *testing.T) {
 			s.Start(t)
 		}
 	}
-	await(t, "the members to be together again", g.synced)
+	contracttest.Eventually(t, "the members to be together again", g.synced)
 }
 
 // Wipe implements conformance.Engine; a trio has no use for it.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -15,12 +13,6 @@ import (
 	"github.com/trellis-dev/trellis/test/bench/jobs/load"
 	"github.com/trellis-dev/trellis/test/bench/process"
 )
-
-// token of the binding.
-const token = "binding-token-of-the-benchmark"
-
-// readyTimeout bounds the start of a plane.
-const readyTimeout = 30 * time.Second
 
 // Programs are the files that processes are started from.
 type Programs struct {
@@ -106,38 +98,15 @@ func peerTarget(st store, at place) load.Target {
 }
 
 func (p Programs) startPlane(ctx context.Context, log io.Writer, dir string, st store, at place) (*process.Child, load.Target, error) {
-	addresses, err := freeAddresses(2)
-	if err != nil {
-		return nil, load.Target{}, err
-	}
-	config, err := planeconfig.Encode(planeConfig(dir, addresses[0], addresses[1], st.kind, at.prefix))
-	if err != nil {
-		return nil, load.Target{}, err
-	}
-	for name, content := range map[string]string{
-		"token": token, "workerToken": "worker-" + token, "key": "signing-key-of-the-benchmark-0123456789",
-		"uri": at.uri, "config.json": string(config),
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
-			return nil, load.Target{}, fmt.Errorf("write the plane's files: %w", err)
-		}
-	}
-	child, err := process.Start(log, "plane", p.Server, "-pattern", "job-queue", "-config", filepath.Join(dir, "config.json"))
-	if err != nil {
-		return nil, load.Target{}, err
-	}
-	return child, load.Target{URL: "http://" + addresses[0], Token: token}, awaitReady(ctx, "http://"+addresses[1]+"/readyz")
+	plane := process.Plane{Program: p.Server, Arguments: []string{"-pattern", "job-queue"}, Config: planeConfig(st.kind, at.prefix), URI: at.uri}
+	child, address, err := plane.Start(ctx, log, dir)
+	return child, load.Target{URL: "http://" + address, Token: process.Token}, err
 }
 
-func planeConfig(dir, address, admin, engine, prefix string) planeconfig.Config {
+func planeConfig(engine, prefix string) planeconfig.Config {
 	return planeconfig.Config{
-		Kind: "JobQueue", Namespace: "bench", Name: "queue",
-		HTTP: planeconfig.HTTP{Address: address, AdminAddress: admin, MaxBodyBytes: 1 << 20, MaxInFlight: 1024},
-		Auth: planeconfig.Auth{
-			TokenFile: filepath.Join(dir, "token"), WorkerTokenFile: filepath.Join(dir, "workerToken"), SigningKeyFile: filepath.Join(dir, "key"),
-		},
-		Engine: planeconfig.Engine{Type: engine, URIFile: filepath.Join(dir, "uri"), Prefix: prefix},
-		Drain:  planeconfig.Drain{Timeout: planeconfig.Duration(time.Second)},
+		Kind: "JobQueue", Name: "queue",
+		Engine: planeconfig.Engine{Type: engine, Prefix: prefix},
 		Jobs: &planeconfig.Jobs{
 			Timeout: planeconfig.Duration(10 * time.Minute), LeaseTTL: planeconfig.Duration(30 * time.Second),
 			Retry: planeconfig.JobRetry{
@@ -147,44 +116,5 @@ func planeConfig(dir, address, admin, engine, prefix string) planeconfig.Config 
 			Limits:        planeconfig.JobLimits{PayloadBytes: 64 << 10, ResultBytes: 64 << 10, Waiting: 1_000_000},
 			DeadRetention: planeconfig.Duration(7 * 24 * time.Hour), ResultTTL: planeconfig.Duration(24 * time.Hour),
 		},
-	}
-}
-
-// freeAddresses finds ports on loopback that nobody listens at.
-func freeAddresses(n int) ([]string, error) {
-	var out []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
-		}
-		defer func() { _ = l.Close() }()
-		out = append(out, l.Addr().String())
-	}
-	return out, nil
-}
-
-func awaitReady(ctx context.Context, url string) error {
-	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
-	defer cancel()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return fmt.Errorf("await the plane: %w", err)
-		}
-		if resp, err := client.Do(req); err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("the plane at %s did not become ready: %w", url, ctx.Err())
-		case <-tick.C:
-		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,9 +18,6 @@ import (
 	"github.com/trellis-dev/trellis/test/bench/realtime/load"
 )
 
-// token of the binding; its like is not in the bare server.
-const token = "binding-token-of-the-benchmark"
-
 const (
 	historySize  = 256
 	historyTTL   = 5 * time.Minute
@@ -32,8 +28,8 @@ const (
 	queueBytes = 64 << 20
 	// pageSize is what the plane makes of messageBytes.
 	pageSize = 64
-	// readyTimeout bounds the start of a server.
-	readyTimeout = 20 * time.Second
+	// redisTimeout bounds the start of a Redis.
+	redisTimeout = 20 * time.Second
 )
 
 // Programs are the files that processes are started from.
@@ -83,7 +79,7 @@ func (p Programs) start(ctx context.Context, e *harness.Env, s side, eng engine)
 	stops = append(stops, func() { _ = log.Close() })
 	r = &rig{folder: e.Folder}
 	if s == ours {
-		r.token = token
+		r.token = process.Token
 		r.server, r.address, err = p.startPlane(ctx, log, dir, eng)
 	} else {
 		r.server, r.address, err = p.startBare(ctx, log, eng)
@@ -102,50 +98,27 @@ func (p Programs) start(ctx context.Context, e *harness.Env, s side, eng engine)
 }
 
 func (p Programs) startPlane(ctx context.Context, log io.Writer, dir string, eng engine) (*process.Child, string, error) {
-	addresses, err := freeAddresses(2)
-	if err != nil {
-		return nil, "", err
+	plane := process.Plane{Program: p.Server, Config: planeConfig()}
+	if eng.redis != "" {
+		plane.Config.Engine, plane.URI = planeconfig.Engine{Type: "Redis", Prefix: "bench:"}, "redis://"+eng.redis
 	}
-	config, err := planeconfig.Encode(planeConfig(dir, addresses[0], addresses[1], eng))
-	if err != nil {
-		return nil, "", err
-	}
-	for name, content := range map[string]string{
-		"token": token, "key": "signing-key-of-the-benchmark-0123456789",
-		"uri": "redis://" + eng.redis, "config.json": string(config),
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
-			return nil, "", fmt.Errorf("write the plane's files: %w", err)
-		}
-	}
-	child, err := process.Start(log, "plane", p.Server, "-config", filepath.Join(dir, "config.json"))
-	if err != nil {
-		return nil, "", err
-	}
-	return child, addresses[0], awaitReady(ctx, "http://"+addresses[1]+"/readyz")
+	return plane.Start(ctx, log, dir)
 }
 
-func planeConfig(dir, address, admin string, eng engine) planeconfig.Config {
-	cfg := planeconfig.Config{
-		Kind: "RealtimeGateway", Namespace: "bench", Name: "gateway",
-		HTTP:   planeconfig.HTTP{Address: address, AdminAddress: admin, MaxBodyBytes: 1 << 20, MaxInFlight: 1024},
-		Auth:   planeconfig.Auth{TokenFile: filepath.Join(dir, "token"), SigningKeyFile: filepath.Join(dir, "key")},
+func planeConfig() planeconfig.Config {
+	return planeconfig.Config{
+		Kind: "RealtimeGateway", Name: "gateway",
 		Engine: planeconfig.Engine{Type: "Memory"},
-		Drain:  planeconfig.Drain{Timeout: planeconfig.Duration(time.Second)},
 		Realtime: &planeconfig.Realtime{
 			Protocols: []string{"Polling", "LongPolling", "SSE", "WebSocket"},
 			History:   planeconfig.History{Size: historySize, TTL: planeconfig.Duration(historyTTL)},
 			Limits:    planeconfig.Limits{MessageBytes: messageBytes, QueueBytes: queueBytes, RoomsPerConnection: 32, Connections: 100000},
 		},
 	}
-	if eng.redis != "" {
-		cfg.Engine = planeconfig.Engine{Type: "Redis", URIFile: filepath.Join(dir, "uri"), Prefix: "bench:"}
-	}
-	return cfg
 }
 
 func (p Programs) startBare(ctx context.Context, log io.Writer, eng engine) (*process.Child, string, error) {
-	addresses, err := freeAddresses(1)
+	addresses, err := process.FreeAddresses(1)
 	if err != nil {
 		return nil, "", err
 	}
@@ -159,47 +132,7 @@ func (p Programs) startBare(ctx context.Context, log io.Writer, eng engine) (*pr
 	if err != nil {
 		return nil, "", err
 	}
-	return child, addresses[0], awaitReady(ctx, "http://"+addresses[0]+"/")
-}
-
-// freeAddresses finds ports on loopback that nobody listens at.
-func freeAddresses(n int) ([]string, error) {
-	var out []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
-		}
-		defer func() { _ = l.Close() }()
-		out = append(out, l.Addr().String())
-	}
-	return out, nil
-}
-
-// awaitReady waits for an answer that is no refusal; the bare server knows no
-// health and says 404.
-func awaitReady(ctx context.Context, url string) error {
-	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
-	defer cancel()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return fmt.Errorf("await the server: %w", err)
-		}
-		resp, err := client.Do(req)
-		if err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode < http.StatusInternalServerError {
-				return nil
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("the server at %s did not become ready: %w", url, ctx.Err())
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
+	return child, addresses[0], process.AwaitServing(ctx, "http://"+addresses[0]+"/")
 }
 
 func (r *rig) follow(ctx context.Context, p load.FollowParams) error {
@@ -236,7 +169,7 @@ func startRedis(ctx context.Context) (address string, stop func(), err error) {
 	if err != nil {
 		return "", func() {}, fmt.Errorf("redis-server is needed (`make deps` installs it): %w", err)
 	}
-	addresses, err := freeAddresses(1)
+	addresses, err := process.FreeAddresses(1)
 	if err != nil {
 		return "", func() {}, err
 	}
@@ -246,7 +179,7 @@ func startRedis(ctx context.Context) (address string, stop func(), err error) {
 		return "", func() {}, fmt.Errorf("start redis-server: %w", err)
 	}
 	stop = func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }
-	for deadline := time.Now().Add(readyTimeout); ; {
+	for deadline := time.Now().Add(redisTimeout); ; {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addresses[0])
 		if err == nil {
 			_ = conn.Close()

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -23,7 +24,7 @@ import (
 	"github.com/trellis-dev/trellis/test/integration/framework"
 )
 
-// successor: Engines are deleted, somebody takes their finalizers away, and others of the same names take over what
+// successor: patterns are deleted, somebody takes their finalizers away, and others of the same names take over what
 // was left. The operator still sees the deletion of the former ones, when the data has been the new ones' for long.
 func (s subject) successor(t testing.TB, e example, policy v1alpha1.DeletionPolicy) error {
 	e = e.with(setPolicy(policy))
@@ -34,7 +35,7 @@ func (s subject) successor(t testing.TB, e example, policy v1alpha1.DeletionPoli
 	}
 	ns := framework.NewNamespace(t)
 	var slow atomic.Bool
-	op := s.start(t, ns, drip(behind, &slow, "engines"))
+	op := s.start(t, ns, drip(behind, &slow, watchedOf(e)...))
 	defer op.Stop()
 	if err := e.apply(ns); err != nil {
 		return err
@@ -42,7 +43,10 @@ func (s subject) successor(t testing.TB, e example, policy v1alpha1.DeletionPoli
 	if err := reach(op, ns, func() error { return compareAdopted(ns, want.state) }); err != nil {
 		return err
 	}
-	claims := claimsAlive(ns)
+	claims, err := inheritance(ns, policy)
+	if err != nil {
+		return err
+	}
 	slow.Store(true)
 	if err := replace(e, ns); err != nil {
 		return err
@@ -60,6 +64,39 @@ func (s subject) successor(t testing.TB, e example, policy v1alpha1.DeletionPoli
 		}
 	}
 	return errors.Join(err, op.guard.hit(ns), op.guard.verdict())
+}
+
+// watchedOf are the kinds of the example's patterns and of the Engines that are made for them, as URLs name them.
+func watchedOf(e example) []string {
+	out := []string{"engines"}
+	for _, p := range e.patterns("default") {
+		if kind := strings.ToLower(p.GetKind()) + "s"; !slices.Contains(out, kind) {
+			out = append(out, kind)
+		}
+	}
+	return out
+}
+
+// inheritance are the claims that patterns of the same names take over, when the finalizers of the former ones were
+// taken away. An Engine that is a pattern's own goes with it, by the cluster's hand and not by Trellis's, and with it
+// its claims where the policy says so.
+func inheritance(ns string, policy v1alpha1.DeletionPolicy) (map[string]types.UID, error) {
+	out := claimsAlive(ns)
+	patterns, err := framework.Patterns(ctx, ns)
+	if err != nil || policy == v1alpha1.DeletionRetain {
+		return out, err
+	}
+	for _, p := range patterns {
+		if metav1.GetControllerOf(p) == nil {
+			continue
+		}
+		for _, i := range p.GetPatternStatus().DeletionImpact {
+			if i.Kind == "PersistentVolumeClaim" {
+				delete(out, i.Name)
+			}
+		}
+	}
+	return out, nil
 }
 
 // replace deletes the example's patterns by force, and makes them again at once.
@@ -100,24 +137,11 @@ func claimsAlive(ns string) map[string]types.UID {
 }
 
 func TestASuccessorKeepsItsData(t *testing.T) {
-	for _, e := range some(t, "engine-redis") {
-		if !onlyEngines(e) {
-			continue
-		}
+	for _, e := range some(t, "engine-redis", "jobqueue-dedicated", "jobqueue-gateway") {
 		for _, policy := range []v1alpha1.DeletionPolicy{v1alpha1.DeletionRetain, v1alpha1.DeletionDelete} {
 			check(t, fmt.Sprintf("%s,%s", e.name, policy), func(t *testing.T) error { return trellis.successor(t, e, policy) })
 		}
 	}
-}
-
-func onlyEngines(e example) bool {
-	patterns := e.patterns("default")
-	for _, p := range patterns {
-		if p.GetKind() != "Engine" {
-			return false
-		}
-	}
-	return len(patterns) > 0
 }
 
 // credulous plants an operator that, to learn what is to be deleted, asks who remembers the former object of a name.
@@ -157,6 +181,8 @@ func credulous() transport {
 
 func TestAnOperatorThatDeletesForASuccessorIsCaught(t *testing.T) {
 	t.Parallel()
-	e := sample(t, "engine-redis")
-	caught(t, flawed(credulous()).successor(t, e, v1alpha1.DeletionDelete), "which was the new object's, was dropped")
+	for _, name := range []string{"engine-redis", "jobqueue-gateway"} {
+		err := flawed(credulous()).successor(t, sample(t, name), v1alpha1.DeletionDelete)
+		caught(t, err, "which was the new object's, was dropped")
+	}
 }

@@ -1,33 +1,18 @@
 package conformance
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
 	"testing"
-	"time"
 
+	"github.com/trellis-dev/trellis/internal/plane/contracttest"
 	"github.com/trellis-dev/trellis/pkg/jobs"
 )
 
-// patience is how long a test waits for a condition before it fails: far longer
-// than any takes, so that a machine that stalls fails none.
-const patience = 2 * time.Minute
-
-// Problem is a problem document.
-type Problem struct {
-	Type   string `json:"type"`
-	Title  string `json:"title"`
-	Status int    `json:"status"`
-	Detail string `json:"detail"`
-}
-
-// Slug is the last segment of the problem's type.
-func (p Problem) Slug() string { return p.Type[strings.LastIndexByte(p.Type, '/')+1:] }
+// patience is how long a test waits for a condition before it fails.
+const patience = contracttest.Patience
 
 // client speaks to one replica with one token.
 type client struct {
@@ -38,9 +23,7 @@ type client struct {
 }
 
 func newClient(t *testing.T, base, token string) *client {
-	tr := &http.Transport{MaxIdleConnsPerHost: 32}
-	t.Cleanup(tr.CloseIdleConnections)
-	return &client{t: t, base: base, token: token, http: &http.Client{Transport: tr}}
+	return &client{t: t, base: base, token: token, http: contracttest.NewHTTP(t)}
 }
 
 func (g *Target) client(t *testing.T) *client { return newClient(t, g.URL(), g.Token) }
@@ -53,47 +36,16 @@ type reply struct {
 	body   []byte
 }
 
-func (r reply) problem(t *testing.T) Problem {
+func (r reply) problem(t *testing.T) contracttest.Problem {
 	t.Helper()
-	var p Problem
-	if err := json.Unmarshal(r.body, &p); err != nil {
-		t.Fatalf("status %d, not a problem document: %s", r.status, r.body)
-	}
-	if got := r.header.Get("Content-Type"); got != "application/problem+json" {
-		t.Errorf("Content-Type of the problem is %q", got)
-	}
-	if p.Status != r.status || p.Title == "" || p.Detail == "" || !strings.HasPrefix(p.Type, "https://") {
-		t.Errorf("the problem document is not complete, or not of status %d: %s", r.status, r.body)
-	}
-	return p
+	return contracttest.ReadProblem(t, r.status, r.header, r.body)
 }
 
 // do sends a request; body may be nil. headers are name, value, name, value…
 func (c *client) do(ctx context.Context, method, path string, body []byte, headers ...string) (reply, error) {
-	var reader io.Reader
-	if body != nil {
-		reader = bytes.NewReader(body)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, reader)
-	if err != nil {
-		return reply{}, err
-	}
-	if c.token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.token)
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	for i := 0; i+1 < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return reply{}, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	data, err := io.ReadAll(resp.Body)
-	return reply{status: resp.StatusCode, header: resp.Header, body: data}, err
+	r := contracttest.Request{Method: method, URL: c.base + path, Token: c.token, Body: body, Headers: headers}
+	status, header, data, err := r.Send(ctx, c.http)
+	return reply{status: status, header: header, body: data}, err
 }
 
 // must is do, and fails the test unless the status is want.
@@ -111,21 +63,11 @@ func (c *client) must(want int, method, path string, body []byte, headers ...str
 	return r
 }
 
-func encode(v any) []byte {
-	out, err := json.Marshal(v)
-	if err != nil {
-		panic(err)
-	}
-	return out
-}
+func encode(v any) []byte { return contracttest.Encode(v) }
 
 func decode[T any](t *testing.T, data []byte) T {
 	t.Helper()
-	var v T
-	if err := json.Unmarshal(data, &v); err != nil {
-		t.Fatalf("decode %s: %v", data, err)
-	}
-	return v
+	return contracttest.Decode[T](t, data)
 }
 
 // submit submits a job and fails the test unless it is accepted.
@@ -235,23 +177,9 @@ func (c *client) mint(subject string, rights ...string) string {
 	return decode[struct{ Token string }](c.t, r.body).Token
 }
 
-// eventually waits until ok, looking again at short intervals.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-deadline.C:
-			t.Fatalf("gave up waiting: %s", what)
-		case <-tick.C:
-		}
-	}
+	contracttest.Eventually(t, what, ok)
 }
 
-// soon bounds what is to be over before long.
-func soon(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, patience)
-}
+func soon(ctx context.Context) (context.Context, context.CancelFunc) { return contracttest.Soon(ctx) }

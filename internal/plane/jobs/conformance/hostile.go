@@ -1,17 +1,13 @@
 package conformance
 
 import (
-	"bufio"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
+	"github.com/trellis-dev/trellis/internal/plane/contracttest"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 	"github.com/trellis-dev/trellis/pkg/jobs"
 )
@@ -105,42 +101,16 @@ func testBadRequests(t *testing.T, start Factory) {
 	}
 }
 
-// wire is a connection on which a test writes what no client library would.
-type wire struct {
-	net.Conn
-	r *bufio.Reader
-}
-
-func (g *Target) wire(t *testing.T) *wire {
-	t.Helper()
-	u, err := url.Parse(g.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := net.Dial("tcp", u.Host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = conn.SetDeadline(time.Now().Add(2 * patience))
-	t.Cleanup(func() { _ = conn.Close() })
-	return &wire{Conn: conn, r: bufio.NewReader(conn)}
-}
-
-// request is a request line and headers, with the binding's token.
-func (g *Target) request(line string, headers ...string) string {
-	return line + "\r\nHost: x\r\nAuthorization: Bearer " + g.Token + "\r\n" + strings.Join(append(headers, ""), "\r\n") + "\r\n"
-}
-
 func testBadBytes(t *testing.T, start Factory) {
 	target := start(t, Options{})
 	post := func(headers ...string) string {
-		return target.request("POST /v1/jobs HTTP/1.1", append(headers, "Content-Type: application/json")...)
+		return target.Request("POST /v1/jobs HTTP/1.1", append(headers, "Content-Type: application/json")...)
 	}
 	chunk := fmt.Sprintf("%x\r\n%s\r\n", 64<<10, strings.Repeat(" ", 64<<10))
-	for name, c := range map[string]struct{ send, want string }{
+	target.Answers(t, contracttest.Exchanges{
 		"too many bytes of headers": {post("X-Big: " + strings.Repeat("x", 64<<10)), " 431 "},
-		"a path of 64 KiB":          {target.request("GET /v1/jobs/" + strings.Repeat("a", 64<<10) + " HTTP/1.1"), " 431 "},
-		"a huge Last-Event-ID":      {target.request("GET /v1/jobs/0198a9e4-0000-7000-8000-000000000000/events HTTP/1.1", "Last-Event-ID: "+strings.Repeat("9", 20<<10)), " 400 "},
+		"a path of 64 KiB":          {target.Request("GET /v1/jobs/" + strings.Repeat("a", 64<<10) + " HTTP/1.1"), " 431 "},
+		"a huge Last-Event-ID":      {target.Request("GET /v1/jobs/0198a9e4-0000-7000-8000-000000000000/events HTTP/1.1", "Last-Event-ID: "+strings.Repeat("9", 20<<10)), " 400 "},
 		"a huge key":                {post("Idempotency-Key: "+strings.Repeat("k", 20<<10), "Content-Length: 2") + "{}", " 400 "},
 		"two lengths":               {post("Content-Length: 1", "Content-Length: 2") + "{}", " 400 "},
 		"a length beyond the limit": {post("Content-Length: 9999999999"), " 413 "},
@@ -148,15 +118,7 @@ func testBadBytes(t *testing.T, start Factory) {
 		"a bad chunk":               {post("Transfer-Encoding: chunked") + "zz\r\n", " 400 "},
 		"chunks without an end":     {post("Transfer-Encoding: chunked") + strings.Repeat(chunk, 40), " 413 "},
 		"a body that breaks off":    {post("Content-Length: 2", "Expect: nonsense") + "{}", " 417 "},
-	} {
-		w := target.wire(t)
-		// The server may answer, and close, before all of it is sent.
-		_, _ = io.Copy(w, strings.NewReader(c.send))
-		line, err := w.r.ReadString('\n')
-		if err != nil || !strings.Contains(line, c.want) {
-			t.Errorf("%s: answered %q, %v; want%s", name, line, err, c.want)
-		}
-	}
+	})
 	if got := target.client(t).list(); len(got.Jobs) != 0 {
 		t.Errorf("something was accepted: %d jobs", len(got.Jobs))
 	}
@@ -165,26 +127,11 @@ func testBadBytes(t *testing.T, start Factory) {
 // testSlowRequests begins requests that never come to their end.
 func testSlowRequests(t *testing.T, start Factory) {
 	target := start(t, Options{})
-	var waiting sync.WaitGroup
-	for name, c := range map[string]struct{ send, want string }{
+	target.Unfinished(t, contracttest.Exchanges{
 		"headers without an end": {"GET / HTTP/1.1\r\nHost: x\r\nX-A: b\r\n", ""},
-		"half of a job":          {target.request("POST /v1/jobs HTTP/1.1", "Content-Type: application/json", "Content-Length: 100") + `{"pa`, " 408 "},
-		"half of a lease":        {target.request("POST /v1/jobs:lease HTTP/1.1", "Content-Type: application/json", "Content-Length: 100") + `{"wo`, " 408 "},
-	} {
-		w := target.wire(t)
-		if _, err := io.WriteString(w, c.send); err != nil {
-			t.Fatal(err)
-		}
-		waiting.Go(func() {
-			got, err := io.ReadAll(w.r)
-			if err != nil || !strings.Contains(string(got), c.want) {
-				t.Errorf("%s: answered %q, %v; want%s and the end of the connection", name, got, err, c.want)
-			}
-		})
-	}
-	// Nobody else waits for them.
-	target.client(t).submit(jobs.Submission{})
-	waiting.Wait()
+		"half of a job":          {target.Request("POST /v1/jobs HTTP/1.1", "Content-Type: application/json", "Content-Length: 100") + `{"pa`, " 408 "},
+		"half of a lease":        {target.Request("POST /v1/jobs:lease HTTP/1.1", "Content-Type: application/json", "Content-Length: 100") + `{"wo`, " 408 "},
+	}, func() { target.client(t).submit(jobs.Submission{}) })
 }
 
 func testLimits(t *testing.T, start Factory) {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trellis-dev/trellis/internal/plane/contracttest"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 	"github.com/trellis-dev/trellis/pkg/jobs"
 )
@@ -265,7 +266,7 @@ func testWaitersElsewhere(t *testing.T, start Factory) {
 	leases := make(chan jobs.Lease, 1)
 	go func() { leases <- there.leaseOne() }()
 	eventually(t, "the worker to wait", func() bool {
-		return (&Target{Replicas: target.Replicas[1:]}).metric(t, "trellis_plane_connections{", `protocol="lease"`) == 1
+		return (&Target{Target: contracttest.Target{Replicas: target.Replicas[1:]}}).metric(t, "trellis_plane_connections{", `protocol="lease"`) == 1
 	})
 	a := here.submit(jobs.Submission{})
 	l := <-leases

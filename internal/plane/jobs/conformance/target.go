@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trellis-dev/trellis/internal/plane/contracttest"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
@@ -11,44 +12,15 @@ import (
 type Factory func(t *testing.T, o Options) *Target
 
 // Options of a target.
-type Options struct {
-	// Replicas to start; 0 is 1.
-	Replicas int
-	// Configure changes the configuration before it is used.
-	Configure func(*planeconfig.Config)
-}
+type Options = contracttest.Options
 
 // Target is a running queue.
 type Target struct {
-	Replicas []*Replica
-	// Token is the binding token, WorkerToken that of the queue's own workers, SigningKey the key of client tokens, and
-	// Audience what those are for.
-	Token, WorkerToken string
-	SigningKey         []byte
-	Audience           string
+	contracttest.Target
+	// WorkerToken is that of the queue's own workers.
+	WorkerToken string
 	// Engine breaks and mends the engine; nil where it lives in the plane.
-	Engine Engine
-	// Reconfigure changes the configuration of planes that run.
-	Reconfigure func(t *testing.T, change func(*planeconfig.Config))
-	// Add starts one more replica, and does not wait until it is ready.
-	Add func(t *testing.T) *Replica
-}
-
-// Replica is one plane.
-type Replica struct {
-	URL, Admin string
-	// Drain ends the replica as SIGTERM does, and waits until it is gone.
-	Drain func() error
-	// Kill ends it as SIGKILL does, and Start has it come back at the same address; nil where it is no process of its own.
-	Kill, Start func(t *testing.T)
-}
-
-// Engine is the process behind the queue.
-type Engine interface {
-	// Kill ends it without warning.
-	Kill(t *testing.T)
-	// Start brings it back with what it had stored.
-	Start(t *testing.T)
+	Engine contracttest.Engine
 }
 
 // Limits of the suite's configuration, unless a test changes them.
@@ -73,9 +45,6 @@ func Configuration() *planeconfig.Jobs {
 		DeadRetention: planeconfig.Duration(time.Hour), ResultTTL: planeconfig.Duration(time.Hour),
 	}
 }
-
-// URL is the address of the first replica.
-func (g *Target) URL() string { return g.Replicas[0].URL }
 
 func jobsSection(change func(*planeconfig.Jobs)) func(*planeconfig.Config) {
 	return func(c *planeconfig.Config) { change(c.Jobs) }

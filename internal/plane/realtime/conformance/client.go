@@ -1,21 +1,19 @@
 package conformance
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/trellis-dev/trellis/internal/plane/contracttest"
 )
 
-// patience is how long a test waits for a condition before it fails: far longer
-// than any takes, so that a machine that stalls fails none.
-const patience = 2 * time.Minute
+// patience is how long a test waits for a condition before it fails.
+const patience = contracttest.Patience
 
 // Message is a message as a client reads it.
 type Message struct {
@@ -44,17 +42,6 @@ type Published struct {
 	Results  []Published `json:"results"`
 }
 
-// Problem is a problem document.
-type Problem struct {
-	Type   string `json:"type"`
-	Title  string `json:"title"`
-	Status int    `json:"status"`
-	Detail string `json:"detail"`
-}
-
-// Slug is the last segment of the problem's type.
-func (p Problem) Slug() string { return p.Type[strings.LastIndexByte(p.Type, '/')+1:] }
-
 // client speaks to one replica with one token.
 type client struct {
 	t     *testing.T
@@ -64,9 +51,7 @@ type client struct {
 }
 
 func newClient(t *testing.T, base, token string) *client {
-	tr := &http.Transport{MaxIdleConnsPerHost: 8}
-	t.Cleanup(tr.CloseIdleConnections)
-	return &client{t: t, base: base, token: token, http: &http.Client{Transport: tr}}
+	return &client{t: t, base: base, token: token, http: contracttest.NewHTTP(t)}
 }
 
 func (g *Target) client(t *testing.T) *client { return newClient(t, g.URL(), g.Token) }
@@ -81,47 +66,16 @@ type reply struct {
 	body   []byte
 }
 
-func (r reply) problem(t *testing.T) Problem {
+func (r reply) problem(t *testing.T) contracttest.Problem {
 	t.Helper()
-	var p Problem
-	if err := json.Unmarshal(r.body, &p); err != nil {
-		t.Fatalf("status %d, not a problem document: %s", r.status, r.body)
-	}
-	if got := r.header.Get("Content-Type"); got != "application/problem+json" {
-		t.Errorf("Content-Type of the problem is %q", got)
-	}
-	if p.Status != r.status || p.Title == "" || p.Detail == "" || !strings.HasPrefix(p.Type, "https://") {
-		t.Errorf("the problem document is not complete, or not of status %d: %s", r.status, r.body)
-	}
-	return p
+	return contracttest.ReadProblem(t, r.status, r.header, r.body)
 }
 
 // do sends a request; body may be nil. headers are name, value, name, value…
 func (c *client) do(ctx context.Context, method, path string, body []byte, headers ...string) (reply, error) {
-	var reader io.Reader
-	if body != nil {
-		reader = bytes.NewReader(body)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, reader)
-	if err != nil {
-		return reply{}, err
-	}
-	if c.token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.token)
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	for i := 0; i+1 < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return reply{}, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	data, err := io.ReadAll(resp.Body)
-	return reply{status: resp.StatusCode, header: resp.Header, body: data}, err
+	r := contracttest.Request{Method: method, URL: c.base + path, Token: c.token, Body: body, Headers: headers}
+	status, header, data, err := r.Send(ctx, c.http)
+	return reply{status: status, header: header, body: data}, err
 }
 
 // try is do for other goroutines than the test's: where there is no answer, its
@@ -202,25 +156,10 @@ func (c *client) mint(subject, rights string, rooms ...string) string {
 
 func decode[T any](t *testing.T, data []byte) T {
 	t.Helper()
-	var v T
-	if err := json.Unmarshal(data, &v); err != nil {
-		t.Fatalf("decode %s: %v", data, err)
-	}
-	return v
+	return contracttest.Decode[T](t, data)
 }
 
-// eventually waits until ok, looking again at short intervals.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-deadline.C:
-			t.Fatalf("gave up waiting: %s", what)
-		case <-tick.C:
-		}
-	}
+	contracttest.Eventually(t, what, ok)
 }

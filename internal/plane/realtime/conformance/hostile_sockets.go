@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/trellis-dev/trellis/internal/plane/contracttest"
 )
 
 // frame is a WebSocket frame: its first byte, and the payload, masked with zeros.
@@ -29,14 +31,14 @@ const (
 )
 
 // handshake upgrades, and asks for compression.
-func (g *Target) handshake(t *testing.T, path string) *wire {
+func (g *Target) handshake(t *testing.T, path string) *contracttest.Wire {
 	t.Helper()
-	w := g.wire(t)
-	if _, err := io.WriteString(w, g.request("GET "+path+" HTTP/1.1", "Connection: Upgrade", "Upgrade: websocket",
+	w := g.Wire(t)
+	if _, err := io.WriteString(w, g.Request("GET "+path+" HTTP/1.1", "Connection: Upgrade", "Upgrade: websocket",
 		"Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Extensions: permessage-deflate")); err != nil {
 		t.Fatal(err)
 	}
-	resp, err := http.ReadResponse(w.r, nil)
+	resp, err := http.ReadResponse(w.Reader, nil)
 	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatalf("%s: %v %+v", path, err, resp)
 	}
@@ -49,27 +51,27 @@ func (g *Target) handshake(t *testing.T, path string) *wire {
 
 // closed reads frames until the connection ends, and returns the close code, or
 // 0 where there was none.
-func (w *wire) closed() int {
+func closed(w *contracttest.Wire) int {
 	for {
 		var head [2]byte
-		if _, err := io.ReadFull(w.r, head[:]); err != nil {
+		if _, err := io.ReadFull(w.Reader, head[:]); err != nil {
 			return 0
 		}
 		size := int64(head[1] & 0x7f)
 		switch size {
 		case 126:
 			var n uint16
-			if binary.Read(w.r, binary.BigEndian, &n) != nil {
+			if binary.Read(w.Reader, binary.BigEndian, &n) != nil {
 				return 0
 			}
 			size = int64(n)
 		case 127:
-			if binary.Read(w.r, binary.BigEndian, &size) != nil {
+			if binary.Read(w.Reader, binary.BigEndian, &size) != nil {
 				return 0
 			}
 		}
 		payload := make([]byte, size)
-		if _, err := io.ReadFull(w.r, payload); err != nil {
+		if _, err := io.ReadFull(w.Reader, payload); err != nil {
 			return 0
 		}
 		if head[0] == closeFrame && size >= 2 {
@@ -108,7 +110,7 @@ func testBadSockets(t *testing.T, start Factory) {
 			for _, path := range []string{"/v1/ws", "/connection/websocket"} {
 				w := target.handshake(t, path)
 				_, _ = io.WriteString(w, c.send)
-				got := w.closed()
+				got := closed(w)
 				found := false
 				for _, code := range c.codes {
 					found = found || got == code
@@ -125,7 +127,7 @@ func testBadSockets(t *testing.T, start Factory) {
 		_, _ = io.WriteString(w, strings.Repeat(frame(pingFrame, "x"), 20000)+frame(closeFrame, "\x03\xe8"))
 	}()
 	target.client(t).publish("a", "1")
-	if code := w.closed(); code != 1000 && code != 0 {
+	if code := closed(w); code != 1000 && code != 0 {
 		t.Errorf("after a flood of pings: closed with %d", code)
 	}
 	eventually(t, "all sockets to be gone", func() bool {

@@ -1,58 +1,29 @@
 package conformance
 
 import (
-	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"strings"
-	"sync"
 	"testing"
-	"time"
+
+	"github.com/trellis-dev/trellis/internal/plane/contracttest"
 )
-
-// wire is a connection on which a test writes what no client library would.
-type wire struct {
-	net.Conn
-	r *bufio.Reader
-}
-
-func (g *Target) wire(t *testing.T) *wire {
-	t.Helper()
-	u, err := url.Parse(g.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := net.Dial("tcp", u.Host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = conn.SetDeadline(time.Now().Add(2 * patience))
-	t.Cleanup(func() { _ = conn.Close() })
-	return &wire{Conn: conn, r: bufio.NewReader(conn)}
-}
-
-// request is a request line and headers, with the binding's token.
-func (g *Target) request(line string, headers ...string) string {
-	return line + "\r\nHost: x\r\nAuthorization: Bearer " + g.Token + "\r\n" + strings.Join(append(headers, ""), "\r\n") + "\r\n"
-}
 
 // testBadBytes speaks HTTP by hand, where a client library would not.
 func testBadBytes(t *testing.T, start Factory) {
 	target := start(t, Options{})
 	post := func(headers ...string) string {
-		return target.request("POST /v1/rooms/a/messages HTTP/1.1", append(headers, "Content-Type: application/json")...)
+		return target.Request("POST /v1/rooms/a/messages HTTP/1.1", append(headers, "Content-Type: application/json")...)
 	}
-	get := func(headers ...string) string { return target.request("GET /v1/rooms/a/messages HTTP/1.1", headers...) }
+	get := func(headers ...string) string { return target.Request("GET /v1/rooms/a/messages HTTP/1.1", headers...) }
 	chunk := fmt.Sprintf("%x\r\n%s\r\n", 64<<10, strings.Repeat(" ", 64<<10))
-	for name, c := range map[string]struct{ send, want string }{
+	target.Answers(t, contracttest.Exchanges{
 		"too many bytes of headers": {get("X-Big: " + strings.Repeat("x", 64<<10)), " 431 "},
 		"too many headers":          {get(strings.Split(strings.Repeat("X-A: b,", 10000), ",")[:10000]...), " 431 "},
-		"a path of 64 KiB":          {target.request("GET /v1/rooms/" + strings.Repeat("a", 64<<10) + " HTTP/1.1"), " 431 "},
-		"a method of 64 KiB":        {target.request(strings.Repeat("G", 64<<10) + " / HTTP/1.1"), " 431 "},
-		"a huge Last-Event-ID":      {target.request("GET /v1/stream?room=a HTTP/1.1", "Last-Event-ID: a="+strings.Repeat("9", 20<<10)), " 400 "},
+		"a path of 64 KiB":          {target.Request("GET /v1/rooms/" + strings.Repeat("a", 64<<10) + " HTTP/1.1"), " 431 "},
+		"a method of 64 KiB":        {target.Request(strings.Repeat("G", 64<<10) + " / HTTP/1.1"), " 431 "},
+		"a huge Last-Event-ID":      {target.Request("GET /v1/stream?room=a HTTP/1.1", "Last-Event-ID: a="+strings.Repeat("9", 20<<10)), " 400 "},
 		"no host":                   {"GET / HTTP/1.1\r\n\r\n", " 400 "},
 		"two hosts":                 {get("Host: y"), " 400 "},
 		"a bad version":             {"GET / HTTP/9.9\r\nHost: x\r\n\r\n", " 505 "},
@@ -71,24 +42,14 @@ func testBadBytes(t *testing.T, start Factory) {
 		"chunks without an end":     {post("Transfer-Encoding: chunked") + strings.Repeat(chunk, 40), " 413 "},
 		"a compressed body":         {post("Content-Encoding: gzip", "Content-Length: 2") + "\x1f\x8b", " 415 "},
 		"an absolute path":          {"GET http://evil/v1/rooms/a/messages HTTP/1.1\r\nHost: x\r\n\r\n", " 401 "},
-		"a path without a slash":    {target.request("GET v1/rooms HTTP/1.1"), " 400 "},
-		"an asterisk":               {target.request("OPTIONS * HTTP/1.1"), " 200 "},
-		"a proxy's method":          {target.request("CONNECT evil:443 HTTP/1.1"), " 404 "},
+		"a path without a slash":    {target.Request("GET v1/rooms HTTP/1.1"), " 400 "},
+		"an asterisk":               {target.Request("OPTIONS * HTTP/1.1"), " 200 "},
+		"a proxy's method":          {target.Request("CONNECT evil:443 HTTP/1.1"), " 404 "},
 		"a token of 20 KiB":         {"GET /v1/rooms/a/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + strings.Repeat("a.", 10<<10) + "\r\n\r\n", " 401 "},
 		"an upgrade to HTTP/2":      {get("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"), " 200 "},
 		"HTTP/2 from the start":     {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", " 401 "},
 		"raw bytes":                 {"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", " 400 "},
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := target.wire(t)
-			// The server may answer, and close, before all of it is sent.
-			_, _ = io.Copy(w, strings.NewReader(c.send))
-			line, err := w.r.ReadString('\n')
-			if err != nil || !strings.Contains(line, c.want) {
-				t.Errorf("answered %q, %v; want%s", line, err, c.want)
-			}
-		})
-	}
+	})
 	if page := target.client(t).poll("a"); len(page.Messages) != 0 {
 		t.Errorf("something was published: %s", page.Messages[0].Data)
 	}
@@ -97,42 +58,27 @@ func testBadBytes(t *testing.T, start Factory) {
 // testSlowRequests begins requests that never come to their end.
 func testSlowRequests(t *testing.T, start Factory) {
 	target := start(t, Options{})
-	var waiting sync.WaitGroup
-	for name, c := range map[string]struct{ send, want string }{
+	target.Unfinished(t, contracttest.Exchanges{
 		"half of a request line": {"GET /v1/roo", ""},
 		"headers without an end": {"GET / HTTP/1.1\r\nHost: x\r\nX-A: b\r\n", ""},
-		"half of a body":         {target.request("POST /v1/rooms/a/messages HTTP/1.1", "Content-Type: application/json", "Content-Length: 100") + `{"da`, " 408 "},
-		"half of a chunk":        {target.request("POST /v1/events HTTP/1.1", "Content-Type: application/cloudevents+json", "Transfer-Encoding: chunked") + "ff\r\n{", " 408 "},
-	} {
-		w := target.wire(t)
-		if _, err := io.WriteString(w, c.send); err != nil {
-			t.Fatal(err)
-		}
-		waiting.Go(func() {
-			got, err := io.ReadAll(w.r)
-			if err != nil || !strings.Contains(string(got), c.want) {
-				t.Errorf("%s: answered %q, %v; want%s and the end of the connection", name, got, err, c.want)
-			}
-		})
-	}
-	// Nobody else waits for them.
-	target.client(t).publish("b", "1")
-	waiting.Wait()
+		"half of a body":         {target.Request("POST /v1/rooms/a/messages HTTP/1.1", "Content-Type: application/json", "Content-Length: 100") + `{"da`, " 408 "},
+		"half of a chunk":        {target.Request("POST /v1/events HTTP/1.1", "Content-Type: application/cloudevents+json", "Transfer-Encoding: chunked") + "ff\r\n{", " 408 "},
+	}, func() { target.client(t).publish("b", "1") })
 }
 
 // testPipelines sends many requests before the first is answered.
 func testPipelines(t *testing.T, start Factory) {
 	target := start(t, Options{})
-	w := target.wire(t)
+	w := target.Wire(t)
 	const n = 300
 	sent := make(chan error, 1)
 	go func() {
-		one := target.request("POST /v1/rooms/a/messages HTTP/1.1", "Content-Type: application/json", "Content-Length: 10") + `{"data":1}`
+		one := target.Request("POST /v1/rooms/a/messages HTTP/1.1", "Content-Type: application/json", "Content-Length: 10") + `{"data":1}`
 		_, err := io.WriteString(w, strings.Repeat(one, n))
 		sent <- err
 	}()
 	for i := range n {
-		resp, err := http.ReadResponse(w.r, nil)
+		resp, err := http.ReadResponse(w.Reader, nil)
 		if err != nil {
 			t.Fatalf("answer %d: %v", i, err)
 		}
@@ -155,18 +101,18 @@ func testOdd(t *testing.T, start Factory) {
 	c := target.client(t)
 	for name, room := range map[string]struct{ send, want string }{
 		// JSON leaves it open; here the last one counts, as in most parsers.
-		"a member twice": {target.request("POST /v1/rooms/a/messages HTTP/1.1", "Content-Type: application/json", "Content-Length: 19") + `{"data":1,"data":2}`, "2"},
-		"chunks and a length": {target.request("POST /v1/rooms/b/messages HTTP/1.1", "Content-Type: application/json", "Content-Length: 3", "Transfer-Encoding: chunked") +
+		"a member twice": {target.Request("POST /v1/rooms/a/messages HTTP/1.1", "Content-Type: application/json", "Content-Length: 19") + `{"data":1,"data":2}`, "2"},
+		"chunks and a length": {target.Request("POST /v1/rooms/b/messages HTTP/1.1", "Content-Type: application/json", "Content-Length: 3", "Transfer-Encoding: chunked") +
 			"a\r\n" + `{"data":2}` + "\r\n0\r\n\r\n", "2"},
-		"trailers":    {target.request("POST /v1/rooms/c/messages HTTP/1.1", "Content-Type: application/json", "Transfer-Encoding: chunked", "Trailer: X-A") + "a\r\n" + `{"data":2}` + "\r\n0\r\nX-A: b\r\n\r\n", "2"},
-		"HTTP/1.0":    {target.request("POST /v1/rooms/d/messages HTTP/1.0", "Content-Type: application/json", "Content-Length: 10") + `{"data":2}`, "2"},
-		"white space": {target.request("POST /v1/rooms/e/messages HTTP/1.1", "Content-Type: application/json", "Content-Length: 1010") + strings.Repeat(" ", 1000) + `{"data":2}`, "2"},
+		"trailers":    {target.Request("POST /v1/rooms/c/messages HTTP/1.1", "Content-Type: application/json", "Transfer-Encoding: chunked", "Trailer: X-A") + "a\r\n" + `{"data":2}` + "\r\n0\r\nX-A: b\r\n\r\n", "2"},
+		"HTTP/1.0":    {target.Request("POST /v1/rooms/d/messages HTTP/1.0", "Content-Type: application/json", "Content-Length: 10") + `{"data":2}`, "2"},
+		"white space": {target.Request("POST /v1/rooms/e/messages HTTP/1.1", "Content-Type: application/json", "Content-Length: 1010") + strings.Repeat(" ", 1000) + `{"data":2}`, "2"},
 	} {
-		w := target.wire(t)
+		w := target.Wire(t)
 		if _, err := io.WriteString(w, room.send); err != nil {
 			t.Fatal(err)
 		}
-		resp, err := http.ReadResponse(w.r, nil)
+		resp, err := http.ReadResponse(w.Reader, nil)
 		if err != nil || resp.StatusCode != http.StatusCreated {
 			t.Fatalf("%s: %v %+v", name, err, resp)
 		}

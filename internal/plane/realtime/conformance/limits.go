@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"strconv"
 	"strings"
@@ -195,92 +194,4 @@ func testRate(t *testing.T, start Factory) {
 	}
 	ann.must(http.StatusBadRequest, http.MethodPost, messagesPath("a"), []byte(`{"messages":[`+repeat(`{"data":1}`, 6)+`]}`))
 	c.publishN("a", 1, 100)
-}
-
-// testSDKLimits holds the Centrifuge protocol to the same limits, in its words.
-func testSDKLimits(t *testing.T, start Factory) {
-	c := start(t, Options{Configure: limits(func(l *planeconfig.Limits) { l.RoomsPerConnection, l.PublishPerSecond = 2, 3 })}).client(t)
-	ann := c.with(c.mint("ann", "subscribe,publish", "*"))
-	ctx, cancel := soon(context.Background())
-	defer cancel()
-	s, _, err := ann.openSDK(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.close()
-	code := func(command map[string]any) int {
-		t.Helper()
-		command["id"] = 2
-		if err := s.send(ctx, command); err != nil {
-			t.Fatal(err)
-		}
-		for {
-			r, err := s.next(ctx)
-			if err != nil {
-				t.Fatal(err)
-			}
-			switch {
-			case r.Push != nil:
-			case r.Error != nil:
-				return r.Error.Code
-			default:
-				return 0
-			}
-		}
-	}
-	subscribe := func(room string) map[string]any { return map[string]any{"subscribe": map[string]any{"channel": room}} }
-	publish := func(data any) map[string]any {
-		return map[string]any{"publish": map[string]any{"channel": "a", "data": data}}
-	}
-	for _, step := range []struct {
-		what    string
-		command map[string]any
-		want    int
-	}{
-		{"a room", subscribe("a"), 0},
-		{"a second", subscribe("b"), 0},
-		{"one too many", subscribe("c"), 106},
-		{"to leave one", map[string]any{"unsubscribe": map[string]any{"channel": "a"}}, 0},
-		{"its place", subscribe("c"), 0},
-		{"a name that is none", subscribe("a/b"), 103},
-		{"a message", publish(1), 0},
-		{"a large one", publish(strings.Repeat("x", MessageBytes)), http.StatusRequestEntityTooLarge},
-	} {
-		if got := code(step.command); got != step.want {
-			t.Errorf("%s is answered with code %d, want %d", step.what, got, step.want)
-		}
-	}
-	// In one frame, so that they come together, however slow the machine is.
-	one, err := json.Marshal(publish(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	const many = 50
-	if err := s.ws.Write(ctx, websocket.MessageText, []byte(strings.Repeat(`{"id":2,`+string(one[1:])+"\n", many))); err != nil {
-		t.Fatal(err)
-	}
-	refused := 0
-	for answers := 0; answers < many; {
-		r, err := s.next(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if r.Push == nil {
-			answers++
-		}
-		if r.Error != nil && r.Error.Code != 111 {
-			t.Errorf("a message beyond the rate is answered with code %d, want 111", r.Error.Code)
-		}
-		if r.Error != nil {
-			refused++
-		}
-	}
-	if refused == 0 {
-		t.Errorf("%d messages at once were not too many", many)
-	}
-	// The server may end the connection, and the write fail, before all of it is sent.
-	_ = s.send(ctx, publish(strings.Repeat("x", 3*MessageBytes)))
-	if got := s.closeCode(ctx); got != 1009 {
-		t.Errorf("a frame beyond the limit ended the connection with %d, want 1009", got)
-	}
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/trellis-dev/trellis/internal/plane/contracttest"
 )
 
 // serverEvent is one event of a stream; a comment has only its text.
@@ -111,13 +113,13 @@ func (s *eventStream) nextNamed() (serverEvent, error) {
 // socketFrame is a frame of the socket protocol.
 type socketFrame struct {
 	Message
-	ID       uint64  `json:"id"`
-	Type     string  `json:"type"`
-	Since    string  `json:"since"`
-	Reason   string  `json:"reason"`
-	AfterMs  int     `json:"afterMs"`
-	Replayed bool    `json:"replayed"`
-	Problem  Problem `json:"problem"`
+	ID       uint64               `json:"id"`
+	Type     string               `json:"type"`
+	Since    string               `json:"since"`
+	Reason   string               `json:"reason"`
+	AfterMs  int                  `json:"afterMs"`
+	Replayed bool                 `json:"replayed"`
+	Problem  contracttest.Problem `json:"problem"`
 	raw      string
 }
 
@@ -296,9 +298,7 @@ func (s *sdk) subscribe(ctx context.Context, room, since string) error {
 }
 
 // soon is a context for one step of a test.
-func soon(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, patience)
-}
+func soon(ctx context.Context) (context.Context, context.CancelFunc) { return contracttest.Soon(ctx) }
 
 // pace is how often a polling client asks.
 const pace = 5 * time.Millisecond
