@@ -132,6 +132,8 @@ func (r *Reconciler) setup(mgr manager.Manager, o Options) error {
 		For(r.kind.newObject(), builder.WithPredicates(predicate.Or(specOrMarks(), held()))).
 		Watches(&v1alpha1.PatternClass{}, handler.EnqueueRequestsFromMapFunc(r.everyObject), builder.WithPredicates(specOrMarks())).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.bySecret), builder.WithPredicates(notOurs())).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.byReceiverSecret), builder.WithPredicates(predicate.Not(notOurs()))).
+		Watches(&v1alpha1.SinkGrant{}, handler.EnqueueRequestsFromMapFunc(r.byGrant), builder.WithPredicates(specOrMarks())).
 		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(r.byLabels), builder.WithPredicates(specOrMarks())).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(r.byLabels), builder.WithPredicates(troubleChanges())).
 		WithOptions(controller.Options{MaxConcurrentReconciles: o.Concurrency, SkipNameValidation: &o.SkipNameValidation})
@@ -144,7 +146,7 @@ func (r *Reconciler) setup(mgr manager.Manager, o Options) error {
 	for _, k := range r.kinds {
 		b = b.Watches(k.newObject(), r.wakeNext())
 		if _, ok := k.receiver(ReceiverKey{}); ok {
-			b = b.Watches(k.newObject(), handler.EnqueueRequestsFromMapFunc(r.senders(k)), builder.WithPredicates(comesOrGoes()))
+			b = b.Watches(k.newObject(), handler.EnqueueRequestsFromMapFunc(r.senders(k)), builder.WithPredicates(sendsElsewhere()))
 		}
 		if k.name() != r.kind.name() {
 			b = b.Watches(k.newObject(), handler.EnqueueRequestsFromMapFunc(r.related))
