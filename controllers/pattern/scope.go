@@ -43,6 +43,9 @@ type scope struct {
 	// growth of the claims, nil where they are as planned.
 	growth *Verdict
 
+	// sinks is what was found of them.
+	sinks sinksSeen
+
 	// wordless is true while the first words about an object wait.
 	wordless bool
 

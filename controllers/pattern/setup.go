@@ -41,6 +41,8 @@ type Options struct {
 	Clock clock.PassiveClock
 	// Loads reads the load of pods; their metrics by default.
 	Loads scaling.Reader
+	// Sinks asks pods how their sinks are; by their metrics by default.
+	Sinks scaling.LabelledReader
 	// ScalingInterval between two looks at the load; 15s by default.
 	ScalingInterval time.Duration
 	// Registry of metrics.
@@ -75,6 +77,9 @@ func (g *Registration) Setup(mgr manager.Manager, o Options) error {
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
+	if o.Sinks == nil {
+		o.Sinks = scaling.NewLabelledReader(planeconfig.PortAdmin)
+	}
 	m, err := newMetrics(o.Registry)
 	if err != nil {
 		return fmt.Errorf("register metrics: %w", err)
@@ -94,7 +99,7 @@ func (g *Registration) Setup(mgr manager.Manager, o Options) error {
 			kind: k, kinds: g.kinds,
 			client: mgr.GetClient(), live: mgr.GetAPIReader(), scheme: mgr.GetScheme(),
 			events: mgr.GetEventRecorder("trellis"), clock: o.Clock,
-			secrets: secrets, metrics: m, clusterDomain: o.ClusterDomain, queue: waiting,
+			secrets: secrets, sinkReader: o.Sinks, metrics: m, clusterDomain: o.ClusterDomain, queue: waiting,
 			autoscaler: scaler, tell: make(chan event.GenericEvent), written: newWritten(),
 		}
 		if err := r.setup(mgr, o); err != nil {

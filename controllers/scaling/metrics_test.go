@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const someMetrics = `# TYPE trellis_plane_info gauge
@@ -80,4 +82,25 @@ func readFrom(t *testing.T, server string, always bool) (float64, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	return NewMetricsReader(n).Read(ctx, host, Gauge{Name: "trellis_plane_connections", Always: always})
+}
+
+func TestReadBy(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, someMetrics) }))
+	defer server.Close()
+	u, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.Atoi(u.Port())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := NewLabelledReader(port).ReadBy(t.Context(), u.Hostname(), "protocol", "trellis_plane_connections", "trellis_plane_info", "nothing")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]map[string]float64{"trellis_plane_connections": {"SSE": 7, "WebSocket": 35}, "trellis_plane_info": {}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("gauges (-want +got):\n%s", diff)
+	}
 }
