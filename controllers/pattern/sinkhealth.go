@@ -60,7 +60,7 @@ func (r *Reconciler) probeSinks(ctx context.Context, s *scope) error {
 			said, err := r.sinkReader.ReadBy(ctx, p.Status.PodIP, planeconfig.LabelSink, planeconfig.MetricSinkBacklogAge, planeconfig.MetricSinkDeadLetters)
 			if err != nil {
 				// It is asked again; the others say what they know.
-				return nil //nolint:nilerr // see above
+				return nil
 			}
 			mu.Lock()
 			defer mu.Unlock()

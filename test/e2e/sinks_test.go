@@ -109,7 +109,7 @@ func TestSinksThatLeadRound(t *testing.T) {
 	second := queue(ns, "second", v1alpha1.JobsNATS, pulled)
 	g.Expect(admin.Create(ctx, second)).To(Succeed())
 	first := ready(t, applied(t, queue(ns, "first", v1alpha1.JobsNATS, pulled, to("second"))))
-	ready(t, second)
+	second = ready(t, second)
 	change(t, second, to("first"))
 	g.Eventually(reasonOf(second, v1alpha1.ConditionAccepted), patience, often).Should(Equal(v1alpha1.ReasonSinkCycle))
 	g.Expect(reasonOf(first, v1alpha1.ConditionAccepted)()).To(Equal(v1alpha1.ReasonAccepted))

@@ -114,7 +114,7 @@ func TestASinkInAnotherNamespaceNeedsAGrant(t *testing.T) {
 	g.Expect(framework.Admin.Create(ctx, one)).To(Succeed())
 	g.Eventually(reload(q), patience).Should(beReady())
 	token := secretKey(g, other, "chat-rtg-binding")
-	copy := func() string {
+	copyOf := func() string {
 		s, err := get(&corev1.Secret{}, ns, copied)
 		if err != nil {
 			return ""
@@ -122,7 +122,7 @@ func TestASinkInAnotherNamespaceNeedsAGrant(t *testing.T) {
 		return string(s.Data["token"])
 	}
 	first := token("token")
-	g.Expect(copy()).To(Equal(first))
+	g.Expect(copyOf()).To(Equal(first))
 	config, err := get(&corev1.ConfigMap{}, ns, "reports-jq")
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(config.Data[planeconfig.FileName]).To(And(ContainSubstring(reload(gw)().Status.Address.URL), Not(ContainSubstring(first))))
@@ -130,22 +130,22 @@ func TestASinkInAnotherNamespaceNeedsAGrant(t *testing.T) {
 	// The copy follows a rotation.
 	annotate(g, gw, v1alpha1.AnnotationRotateCredentials, "1")
 	g.Eventually(func() string { return token("token") }, patience).ShouldNot(Equal(first))
-	g.Eventually(copy, patience).Should(Equal(token("token")))
+	g.Eventually(copyOf, patience).Should(Equal(token("token")))
 	settled(g, op)
 
 	// Without the grant the token is taken away, though the spec is refused for something else too.
 	changed(g, reload(q)(), func(q *v1alpha1.JobQueue) { q.Spec.Sinks[0].Filter = "1" })
 	g.Eventually(reload(q), patience).Should(haveCondition(v1alpha1.ConditionAccepted, metav1.ConditionFalse, v1alpha1.ReasonSpecInvalid))
-	g.Expect(copy()).NotTo(BeEmpty())
+	g.Expect(copyOf()).NotTo(BeEmpty())
 	g.Expect(framework.Admin.Delete(ctx, one)).To(Succeed())
 	g.Eventually(reload(q), patience).Should(refused)
-	g.Eventually(copy, patience).Should(BeEmpty())
+	g.Eventually(copyOf, patience).Should(BeEmpty())
 	changed(g, reload(q)(), func(q *v1alpha1.JobQueue) { q.Spec.Sinks[0].Filter = "" })
 	g.Expect(framework.Admin.Create(ctx, grant())).To(Succeed())
 	g.Eventually(reload(q), patience).Should(beReady())
-	g.Expect(copy()).To(Equal(token("token")))
+	g.Expect(copyOf()).To(Equal(token("token")))
 	changed(g, reload(q)(), func(q *v1alpha1.JobQueue) { q.Spec.Sinks = nil })
-	g.Eventually(copy, patience).Should(BeEmpty())
+	g.Eventually(copyOf, patience).Should(BeEmpty())
 }
 
 func TestAFilterThatIsNoneIsRefused(t *testing.T) {

@@ -94,7 +94,9 @@ func testSinks(t *testing.T, start Factory) {
 		}
 		return 0
 	})
-	c := start(t, Options{Configure: sinkTo(r, func(s *planeconfig.Sink) { s.Subject = "'room.' + event.data.?metadata.?team.orValue('none') + '.' + event.data.id" })}).client(t)
+	c := start(t, Options{Configure: sinkTo(r, func(s *planeconfig.Sink) {
+		s.Subject = "'room.' + event.data.?metadata.?team.orValue('none') + '.' + event.data.id"
+	})}).client(t)
 	good := c.submit(jobs.Submission{Metadata: map[string]string{"team": "a b"}}, "Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
 	l := c.leaseOne()
 	c.heartbeat(l, &jobs.Progress{Percent: 5})
