@@ -47,6 +47,10 @@ const (
 	ReasonReferenceNotFound = "ReferenceNotFound"
 	// ReasonReferenceInvalid surfaces when an object that the spec names can not be used.
 	ReasonReferenceInvalid = "ReferenceInvalid"
+	// ReasonReferenceNotPermitted surfaces when a sink is in another namespace and no SinkGrant there allows it.
+	ReasonReferenceNotPermitted = "ReferenceNotPermitted"
+	// ReasonSinkCycle surfaces when the sinks of patterns lead round; the message names the way.
+	ReasonSinkCycle = "SinkCycle"
 	// ReasonNameConflict surfaces when an object of the plan exists and is not Trellis's.
 	ReasonNameConflict = "NameConflict"
 	// ReasonSpecInvalid surfaces when the spec says what can not be carried out and the schema could not refuse.
@@ -97,6 +101,20 @@ const (
 	ReasonWorkersFailing = "WorkersFailing"
 	// ReasonWorkersRolling surfaces while workers are replaced.
 	ReasonWorkersRolling = "WorkersRolling"
+)
+
+// SinksReady says whether the receivers of an object's events take them, as the pods that send say. It is absent without
+// sinks, and does not hold Ready back: the object serves.
+const (
+	ConditionSinksReady = "SinksReady"
+	// ReasonSinksReady surfaces when what there is to send is taken.
+	ReasonSinksReady = "SinksReady"
+	// ReasonSinksPending surfaces, with the status Unknown, until a pod was asked.
+	ReasonSinksPending = "Pending"
+	// ReasonSinkBacklog surfaces when events wait for longer than five minutes as their receiver does not take them.
+	ReasonSinkBacklog = "SinkBacklog"
+	// ReasonSinkDeadLetters surfaces when events were given up within the last hour.
+	ReasonSinkDeadLetters = "SinkDeadLetters"
 )
 
 // Exposed says whether the Ingress, the HTTPRoute or the load balancer of an object that has one is

@@ -62,65 +62,6 @@ type PatternSpec struct {
 	PodTemplate *PodTemplate `json:"podTemplate,omitempty"`
 }
 
-// Sink is one receiver of events.
-//
-// +kubebuilder:validation:XValidation:rule="has(self.ref) != has(self.url)",message="a sink needs exactly one of ref and url"
-type Sink struct {
-	// name of the sink, unique in its list, lower case letters, digits and '-', 63 characters at most.
-	// +required
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="a sink's name is lower case letters, digits and '-', 63 characters at most"
-	Name string `json:"name,omitempty"`
-
-	// ref names a pattern of the same namespace whose status.address receives the events.
-	// +optional
-	Ref *SinkReference `json:"ref,omitempty"`
-
-	// url receives the events, http or https, without a user and a password, 2048 characters at most.
-	// +optional
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]+://[^/?#]*@')",message="url must hold no user and no password, as everybody who may read this object or the pods' configuration would see them: have the receiver admit the namespace, or put a proxy before it that adds them"
-	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['http', 'https']",message="url must be an absolute http or https URL"
-	URL string `json:"url,omitempty"`
-
-	// types of the events that are sent: accepted, started, progress, succeeded, failed, dead. Default: all.
-	// +optional
-	// +listType=set
-	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=6
-	Types []SinkEventType `json:"types,omitempty"`
-
-	// subject of the events, in which ${id} and ${metadata.<key>} stand for those of what the event is about, 256
-	// characters at most. A RealtimeGateway takes the subject for the room. Default: ${id}.
-	// +optional
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([^$]|[$][{](id|metadata[.][^{}]{1,63})[}])*$')",message="a subject is a text in which ${id} and ${metadata.<key>} alone may follow a $"
-	Subject string `json:"subject,omitempty"`
-}
-
-// SinkEventType is what an event tells of a job.
-//
-// +kubebuilder:validation:Enum=accepted;started;progress;succeeded;failed;dead
-type SinkEventType string
-
-// SinkReference names a pattern.
-type SinkReference struct {
-	// kind of the pattern, e.g. RealtimeGateway, 63 characters at most.
-	// +required
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=63
-	Kind string `json:"kind,omitempty"`
-
-	// name of the pattern, 63 characters at most.
-	// +required
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=63
-	Name string `json:"name,omitempty"`
-}
-
 // PodTemplate overrides what a class and a plan say about pods. What makes a
 // pod restricted (its security context) can not be overridden.
 type PodTemplate struct {
@@ -242,7 +183,7 @@ const (
 // PatternStatus is the part of the status that all kinds share.
 type PatternStatus struct {
 	// conditions say how this object is: Ready, Accepted, EngineReady, PlaneReady and, while they
-	// hold, WorkersReady, Reconciling, Stalled, UpdateAvailable, ScalingActive, ScalingLimited and Exposed.
+	// hold, WorkersReady, SinksReady, Reconciling, Stalled, UpdateAvailable, ScalingActive, ScalingLimited and Exposed.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

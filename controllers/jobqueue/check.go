@@ -22,11 +22,6 @@ func check(q *v1alpha1.JobQueue) error {
 			return err
 		}
 	}
-	for i, s := range q.Spec.Sinks {
-		if s.Ref != nil && s.Ref.Kind == Kind && s.Ref.Name == q.Name {
-			return pattern.Invalid("spec.sinks[%d] is the queue itself, so that each event would be a job with events of its own: name another pattern", i)
-		}
-	}
 	return nil
 }
 

@@ -44,7 +44,7 @@ func jobsConfig(q *v1alpha1.JobQueue, in pattern.Inputs) *planeconfig.Jobs {
 			ResultBytes:  int64(ptr.Deref(s.Results.MaxBytes, 0)),
 			Waiting:      int64(s.Limits.Waiting),
 		},
-		Sinks:  sinksConfig(q, in),
+		Sinks:  planes.Sinks(s.Sinks, in, eventTypes),
 		Paused: ptr.Deref(s.Paused, false),
 	}
 	for _, p := range s.Priorities {

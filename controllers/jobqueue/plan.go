@@ -111,8 +111,8 @@ func plane(q *v1alpha1.JobQueue, in pattern.Inputs, fixed string) planes.Plane {
 	if isSuspended(q) {
 		p.Replicas = 0
 	}
-	if volume, some := sinkTokens(q, in); some {
-		p.Mounts = append(p.Mounts, planes.Mount{Dir: sinksDir, Volume: volume})
+	if mount, some := planes.SinkMount(q.Spec.Sinks, in); some {
+		p.Mounts = append(p.Mounts, mount)
 	}
 	return p
 }

@@ -229,9 +229,6 @@ func TestWhatThePlanRefuses(t *testing.T) {
 					Payload: &v1alpha1.JSON{Raw: []byte(`"` + strings.Repeat("x", 600<<10) + `"`)}})
 			}
 		}, "shorten the payloads"},
-		"itself": {func(s *spec) {
-			s.Sinks = []v1alpha1.Sink{{Name: "a", Ref: &v1alpha1.SinkReference{Kind: Kind, Name: "reports"}}}
-		}, "spec.sinks[0] is the queue itself"},
 	} {
 		_, err := plan(makeQueue(c.mutate), inputs())
 		if err == nil || !strings.Contains(err.Error(), c.want) {

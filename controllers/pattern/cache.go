@@ -33,6 +33,7 @@ func NewScheme() (*runtime.Scheme, error) {
 func (g *Registration) CacheOptions() cache.Options {
 	by := map[client.Object]cache.ByObject{
 		&v1alpha1.PatternClass{}: {Label: labels.Everything()},
+		&v1alpha1.SinkGrant{}:    {Label: labels.Everything()},
 		&corev1.Secret{}:         {Label: labels.SelectorFromSet(labels.Set{v1alpha1.LabelWatch: "true"})},
 	}
 	by[&corev1.Pod{}] = cache.ByObject{Transform: slimPod}

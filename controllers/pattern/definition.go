@@ -91,6 +91,10 @@ type Receiver struct {
 	URL string
 	// BindingSecret whose key token it wants as a bearer token.
 	BindingSecret string
+	// Copied is true of a receiver in another namespace: BindingSecret is a Secret of the sender's then, which the
+	// pipeline makes, with Token, for as long as there is one.
+	Copied bool
+	Token  []byte
 }
 
 // EngineNeed says which Engine a pattern uses.
@@ -252,7 +256,9 @@ func (d Definition[T]) name() string                { return d.Kind }
 func (d Definition[T]) newObject() v1alpha1.Pattern { return d.New() }
 
 func (d Definition[T]) needs(obj v1alpha1.Pattern, class *v1alpha1.PatternClass) Needs {
-	return d.Needs(obj.(T), class)
+	n := d.Needs(obj.(T), class)
+	n.Secrets = append(n.Secrets, sinkSecrets(obj.GetPatternSpec().Sinks)...)
+	return n
 }
 
 func (d Definition[T]) plan(obj v1alpha1.Pattern, in Inputs) (Plan, error) {

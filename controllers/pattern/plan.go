@@ -9,12 +9,13 @@ import (
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 )
 
-// compose is the plan of a kind with the Engine that it uses, where Trellis makes that.
+// compose is the plan of a kind with the Engine that it uses, where Trellis makes that, and the tokens of its sinks.
 func compose(k kind, obj v1alpha1.Pattern, in Inputs) (Plan, error) {
 	p, err := k.plan(obj, in)
 	if err != nil {
 		return Plan{}, fmt.Errorf("plan %s: %w", k.name(), err)
 	}
+	p.Children = append(sinkTokens(k, obj, in), p.Children...)
 	if in.Engine != nil && !in.Engine.Given {
 		p.Children = append([]Child{engineChild(k, obj, in)}, p.Children...)
 	}
@@ -92,8 +93,11 @@ func preview(k kind, obj v1alpha1.Pattern, p Preview) (Plan, error) {
 	if p.Kinds != nil {
 		kinds = p.Kinds.kinds
 	}
-	var err error
-	if in.Sinks, err = receivers(kinds, obj, p.ClusterDomain); err != nil {
+	err := checkSinks(obj.GetPatternSpec().Sinks)
+	if err != nil {
+		return Plan{}, fmt.Errorf("%s: %w", v1alpha1.ReasonSpecInvalid, err)
+	}
+	if in.Sinks, err = receivers(kinds, k, obj, p.ClusterDomain); err != nil {
 		return Plan{}, fmt.Errorf("%s: %w", v1alpha1.ReasonReferenceInvalid, err)
 	}
 	if needs.Engine != nil {

@@ -3,7 +3,7 @@ package pattern
 // What the pipeline reads and writes. Secrets of users are read by name; the
 // cache lists only those that bear its label, which RBAC can not express.
 
-// +kubebuilder:rbac:groups=patterns.trellis.dev,resources=patternclasses,verbs=get;list;watch
+// +kubebuilder:rbac:groups=patterns.trellis.dev,resources=patternclasses;sinkgrants,verbs=get;list;watch
 // +kubebuilder:rbac:groups=patterns.trellis.dev,resources=engines,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=patterns.trellis.dev,resources=realtimegateways;jobqueues,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=patterns.trellis.dev,resources=engines/status;realtimegateways/status;jobqueues/status,verbs=patch

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/controllers/scaling"
 )
 
 // Finalizer of every object, so that a deletion can keep data.
@@ -46,7 +47,9 @@ type Reconciler struct {
 	events  events.EventRecorder
 	clock   clock.PassiveClock
 	secrets *secretReader
-	metrics *metrics
+	// sinkReader asks pods how their sinks are.
+	sinkReader scaling.LabelledReader
+	metrics    *metrics
 	// clusterDomain ends the DNS names of Services.
 	clusterDomain string
 	routes        *routeWatch
@@ -160,6 +163,9 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 		}
 	}
 	s.health = r.kind.observe(s.obj, seen)
+	if err := r.probeSinks(ctx, s); err != nil {
+		return err
+	}
 	if err := r.explain(ctx, s); err != nil {
 		return err
 	}

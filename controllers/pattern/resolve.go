@@ -17,10 +17,10 @@ import (
 func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
 	s.inputs.ClusterDomain = r.clusterDomain
 	steps := []func(context.Context, *scope) error{
-		r.resolveClass, r.resolveAPIs, r.resolveSecrets, r.resolveSource, r.resolveSinks, r.resolveEngine, r.resolveConsumers,
+		r.resolveGrants, r.resolveClass, r.resolveAPIs, r.resolveSecrets, r.resolveSource, r.resolveSinks, r.resolveEngine, r.resolveConsumers,
 	}
 	for _, step := range steps {
-		if err := step(ctx, s); err != nil || !s.accepted.OK {
+		if err := step(ctx, s); err != nil || s.refused() {
 			return err
 		}
 	}

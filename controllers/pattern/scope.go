@@ -45,6 +45,9 @@ type scope struct {
 	// growth of the claims, nil where they are as planned.
 	growth *Verdict
 
+	// sinks is what was found of them.
+	sinks sinksSeen
+
 	// wordless is true while the first words about an object wait.
 	wordless bool
 
@@ -70,12 +73,14 @@ func (s *scope) refuse(reason, message string, stalled bool) {
 	s.accepted = Verdict{Reason: reason, Message: message, Stalled: stalled}
 }
 
+// refused is true where a phase has refused the object; before the class is known, it is neither that nor accepted.
+func (s *scope) refused() bool { return !s.accepted.OK && s.accepted.Reason != "" }
+
 // conclusive is true when the phases came to a verdict.
 func (s *scope) conclusive() bool {
 	if s.wordless {
 		return false
 	}
-	refused := !s.accepted.OK && s.accepted.Reason != ""
 	failed := s.applied != nil && !s.applied.OK
-	return s.deleting != nil || refused || failed || s.observed
+	return s.deleting != nil || s.refused() || failed || s.observed
 }

@@ -42,6 +42,8 @@ type Options struct {
 	Clock clock.PassiveClock
 	// Loads reads the load of pods; their metrics by default.
 	Loads scaling.Reader
+	// Sinks asks pods how their sinks are; by their metrics by default.
+	Sinks scaling.LabelledReader
 	// ScalingInterval between two looks at the load; 15s by default.
 	ScalingInterval time.Duration
 	// Registry of metrics.
@@ -76,6 +78,9 @@ func (g *Registration) Setup(mgr manager.Manager, o Options) error {
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
+	if o.Sinks == nil {
+		o.Sinks = scaling.NewLabelledReader(planeconfig.PortAdmin)
+	}
 	m, err := newMetrics(o.Registry)
 	if err != nil {
 		return fmt.Errorf("register metrics: %w", err)
@@ -95,7 +100,7 @@ func (g *Registration) Setup(mgr manager.Manager, o Options) error {
 			kind: k, kinds: g.kinds,
 			client: mgr.GetClient(), live: mgr.GetAPIReader(), scheme: mgr.GetScheme(),
 			events: mgr.GetEventRecorder("trellis"), clock: o.Clock,
-			secrets: secrets, metrics: m, clusterDomain: o.ClusterDomain, queue: waiting,
+			secrets: secrets, sinkReader: o.Sinks, metrics: m, clusterDomain: o.ClusterDomain, queue: waiting,
 			autoscaler: scaler, tell: make(chan event.GenericEvent), written: newWritten(),
 		}
 		if err := r.setup(mgr, o); err != nil {
@@ -133,6 +138,8 @@ func (r *Reconciler) setup(mgr manager.Manager, o Options) error {
 		For(r.kind.newObject(), builder.WithPredicates(predicate.Or(specOrMarks(), held()))).
 		Watches(&v1alpha1.PatternClass{}, handler.EnqueueRequestsFromMapFunc(r.everyObject), builder.WithPredicates(specOrMarks())).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.bySecret), builder.WithPredicates(notOurs())).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.byReceiverSecret), builder.WithPredicates(predicate.Not(notOurs()))).
+		Watches(&v1alpha1.SinkGrant{}, handler.EnqueueRequestsFromMapFunc(r.byGrant), builder.WithPredicates(specOrMarks())).
 		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(r.byLabels), builder.WithPredicates(specOrMarks())).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(r.byLabels), builder.WithPredicates(predicate.Or(troubleChanges(), r.stopped()))).
 		WithOptions(controller.Options{MaxConcurrentReconciles: o.Concurrency, SkipNameValidation: &o.SkipNameValidation})
@@ -146,7 +153,7 @@ func (r *Reconciler) setup(mgr manager.Manager, o Options) error {
 	for _, k := range r.kinds {
 		b = b.Watches(k.newObject(), r.wakeNext())
 		if _, ok := k.receiver(ReceiverKey{}); ok {
-			b = b.Watches(k.newObject(), handler.EnqueueRequestsFromMapFunc(r.senders(k)), builder.WithPredicates(comesOrGoes()))
+			b = b.Watches(k.newObject(), handler.EnqueueRequestsFromMapFunc(r.senders(k)), builder.WithPredicates(sendsElsewhere()))
 		}
 		if k.name() != r.kind.name() {
 			b = b.Watches(k.newObject(), handler.EnqueueRequestsFromMapFunc(r.related))

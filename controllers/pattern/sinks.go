@@ -1,23 +1,25 @@
 package pattern
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/controllers/specs"
+	"github.com/trellis-dev/trellis/internal/eventcel"
 )
 
 // receivers says where the events of an object's sinks go that are patterns. It looks nothing up.
-func receivers(kinds []kind, obj v1alpha1.Pattern, clusterDomain string) (map[string]Receiver, error) {
+func receivers(kinds []kind, of kind, obj v1alpha1.Pattern, clusterDomain string) (map[string]Receiver, error) {
 	var out map[string]Receiver
 	for i, s := range obj.GetPatternSpec().Sinks {
 		if s.Ref == nil {
@@ -26,7 +28,7 @@ func receivers(kinds []kind, obj v1alpha1.Pattern, clusterDomain string) (map[st
 		k, r := kindNamed(kinds, s.Ref.Kind), Receiver{}
 		takes := false
 		if k != nil {
-			r, takes = k.receiver(ReceiverKey{Namespace: obj.GetNamespace(), Name: s.Ref.Name, ClusterDomain: clusterDomain})
+			r, takes = k.receiver(ReceiverKey{Namespace: sinkNamespace(obj, s.Ref), Name: s.Ref.Name, ClusterDomain: clusterDomain})
 		}
 		if !takes {
 			return nil, fmt.Errorf("%s is %q, which takes no events: choose one of %s, or set url",
@@ -35,12 +37,26 @@ func receivers(kinds []kind, obj v1alpha1.Pattern, clusterDomain string) (map[st
 		if out == nil {
 			out = map[string]Receiver{}
 		}
+		if abroad(obj, s.Ref) {
+			// A pod mounts no Secret of another namespace: it gets a copy.
+			r.BindingSecret, r.Copied = sinkTokenName(of.name(), obj, s.Name), true
+		}
 		out[s.Name] = r
 	}
 	return out, nil
 }
 
 func sinkField(i int) string { return fmt.Sprintf("spec.sinks[%d].ref", i) }
+
+// sinkNamespace is that of the pattern which a sink of obj names.
+func sinkNamespace(obj v1alpha1.Pattern, ref *v1alpha1.SinkReference) string {
+	return cmp.Or(ref.Namespace, obj.GetNamespace())
+}
+
+// abroad is true where that is another than the object's own.
+func abroad(obj v1alpha1.Pattern, ref *v1alpha1.SinkReference) bool {
+	return sinkNamespace(obj, ref) != obj.GetNamespace()
+}
 
 func kindNamed(kinds []kind, name string) kind {
 	i := slices.IndexFunc(kinds, func(k kind) bool { return k.name() == name })
@@ -62,22 +78,76 @@ func receiving(kinds []kind) []string {
 	return out
 }
 
-// resolveSinks asks that the patterns exist that are to take events. One that is made later is noticed and, should
-// that be missed, looked for again.
+// checkSinks compiles what is CEL in them.
+func checkSinks(sinks []v1alpha1.Sink) error {
+	for i, s := range sinks {
+		mapping := s.Mapping
+		if mapping == nil {
+			mapping = &v1alpha1.SinkMapping{}
+		}
+		for _, c := range []struct {
+			field, text string
+			compile     func(string) error
+		}{
+			{"filter", s.Filter, compiles(eventcel.CompileFilter)},
+			{"mapping.subject", mapping.Subject, compiles(eventcel.CompileSubject)},
+			{"mapping.data", mapping.Data, compiles(eventcel.CompileContent)},
+		} {
+			if c.text == "" {
+				continue
+			}
+			if err := c.compile(c.text); err != nil {
+				return Invalid("spec.sinks[%d].%s is no CEL that can be used: %w", i, c.field, err)
+			}
+		}
+	}
+	return nil
+}
+
+func compiles[T any](f func(string) (T, error)) func(string) error {
+	return func(text string) error {
+		_, err := f(text)
+		return err
+	}
+}
+
+// sinkSecrets are those that sinks name.
+func sinkSecrets(sinks []v1alpha1.Sink) []SecretNeed {
+	var out []SecretNeed
+	for i, s := range sinks {
+		if t := s.TokenSecret; t != nil {
+			out = append(out, SecretNeed{Name: t.Name, Key: t.Key, Field: fmt.Sprintf("spec.sinks[%d].tokenSecret", i)})
+		}
+		if c := s.CACertificates; c != nil && c.Kind == v1alpha1.CertificatesSecret {
+			out = append(out, SecretNeed{Name: c.Name, Key: c.Key, Field: fmt.Sprintf("spec.sinks[%d].caCertificates", i)})
+		}
+	}
+	return out
+}
+
+// resolveSinks asks that the patterns exist that are to take events, and that none of these come back. One that is made
+// later is noticed and, should that be missed, looked for again.
 func (r *Reconciler) resolveSinks(ctx context.Context, s *scope) error {
-	all, err := receivers(r.kinds, s.obj, r.clusterDomain)
+	sinks := s.obj.GetPatternSpec().Sinks
+	if err := checkSinks(sinks); err != nil {
+		s.refuse(v1alpha1.ReasonSpecInvalid, err.Error(), true)
+		return nil
+	}
+	all, err := receivers(r.kinds, r.kind, s.obj, r.clusterDomain)
 	if err != nil {
 		s.refuse(v1alpha1.ReasonReferenceInvalid, err.Error(), true)
 		return nil
 	}
-	for i, sink := range s.obj.GetPatternSpec().Sinks {
+	for i, sink := range sinks {
 		if sink.Ref == nil {
 			continue
 		}
-		err := r.client.Get(ctx, client.ObjectKey{Namespace: s.obj.GetNamespace(), Name: sink.Ref.Name}, kindNamed(r.kinds, sink.Ref.Kind).newObject())
+		key := client.ObjectKey{Namespace: sinkNamespace(s.obj, sink.Ref), Name: sink.Ref.Name}
+		err := r.client.Get(ctx, key, kindNamed(r.kinds, sink.Ref.Kind).newObject())
 		if apierrors.IsNotFound(err) {
 			s.refuse(v1alpha1.ReasonReferenceNotFound, fmt.Sprintf(
-				"%s %q, which %s names, does not exist: create it, or remove the sink", sink.Ref.Kind, sink.Ref.Name, sinkField(i)), false)
+				"%s %q, which %s names, does not exist%s: create it, or remove the sink",
+				sink.Ref.Kind, sink.Ref.Name, sinkField(i), inNamespace(s.obj, sink.Ref)), false)
 			s.again = lookAgain
 			return nil
 		}
@@ -85,27 +155,57 @@ func (r *Reconciler) resolveSinks(ctx context.Context, s *scope) error {
 			return fmt.Errorf("get the %s of %s: %w", sink.Ref.Kind, sinkField(i), err)
 		}
 	}
+	if err := r.refuseCycle(ctx, s); err != nil || s.accepted.Reason == v1alpha1.ReasonSinkCycle {
+		return err
+	}
 	s.inputs.Sinks = all
+	return r.copyTokens(ctx, s)
+}
+
+// inNamespace is empty for the object's own.
+func inNamespace(obj v1alpha1.Pattern, ref *v1alpha1.SinkReference) string {
+	if !abroad(obj, ref) {
+		return ""
+	}
+	return fmt.Sprintf(" in namespace %q", ref.Namespace)
+}
+
+// copyTokens reads those of the receivers in other namespaces. One that has none yet gets it soon, and is noticed then.
+func (r *Reconciler) copyTokens(ctx context.Context, s *scope) error {
+	for _, sink := range s.obj.GetPatternSpec().Sinks {
+		to := s.inputs.Sinks[sink.Name]
+		if !to.Copied {
+			continue
+		}
+		own, _ := kindNamed(r.kinds, sink.Ref.Kind).receiver(ReceiverKey{Name: sink.Ref.Name})
+		var secret corev1.Secret
+		err := r.client.Get(ctx, client.ObjectKey{Namespace: sink.Ref.Namespace, Name: own.BindingSecret}, &secret)
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("get the token of sink %s: %w", sink.Name, err)
+		}
+		to.Token = secret.Data["token"]
+		s.inputs.Sinks[sink.Name] = to
+	}
 	return nil
 }
 
-// senders maps a pattern that comes or goes to those of this kind that send their events to it.
-func (r *Reconciler) senders(k kind) func(context.Context, client.Object) []reconcile.Request {
-	return func(ctx context.Context, to client.Object) []reconcile.Request {
-		return r.requests(ctx, to.GetNamespace(), func(p v1alpha1.Pattern) bool {
-			return slices.ContainsFunc(p.GetPatternSpec().Sinks, func(s v1alpha1.Sink) bool {
-				return s.Ref != nil && s.Ref.Kind == k.name() && s.Ref.Name == to.GetName()
-			})
-		})
+// sinkTokens are the copies of the tokens of receivers in other namespaces, one Secret each, so that one can be taken away.
+func sinkTokens(k kind, obj v1alpha1.Pattern, in Inputs) []Child {
+	var out []Child
+	for _, name := range slices.Sorted(maps.Keys(in.Sinks)) {
+		to := in.Sinks[name]
+		if !to.Copied || len(to.Token) == 0 {
+			continue
+		}
+		o := specs.Owner{Kind: k.name(), Namespace: obj.GetNamespace(), Name: obj.GetName(), Base: obj.GetName(), Component: "plane"}
+		out = append(out, Child{Object: specs.Secret(o, to.BindingSecret, corev1.SecretTypeOpaque, map[string]string{"token": string(to.Token)})})
 	}
+	return out
 }
 
-// comesOrGoes passes no change of what stays.
-func comesOrGoes() predicate.Predicate {
-	return predicate.Funcs{
-		UpdateFunc:  func(event.UpdateEvent) bool { return false },
-		GenericFunc: func(event.GenericEvent) bool { return false },
-	}
+// sinkTokenName is the name of such a copy.
+func sinkTokenName(kind string, obj v1alpha1.Pattern, sink string) string {
+	return fmt.Sprintf("%s-%s-sink-%s", obj.GetName(), strings.ToLower(kind), sink)
 }
 
 // invalidSpec is what a plan refuses that the schema could not.

@@ -49,6 +49,13 @@ const (
 	planeInfo = "trellis_plane_info"
 )
 
+// LabelledReader reads gauges of one pod by the value of a label.
+type LabelledReader interface {
+	// ReadBy returns the values of each gauge by those of the label, at the pod with the given address. A gauge that the pod
+	// does not tell is left out.
+	ReadBy(ctx context.Context, address, label string, gauges ...string) (map[string]map[string]float64, error)
+}
+
 // metricsReader reads what a pod tells Prometheus: what is scaled by is then what its owner sees, and
 // planes of every version have it.
 type metricsReader struct {
@@ -57,7 +64,12 @@ type metricsReader struct {
 }
 
 // NewMetricsReader reads /metrics at a port of the pods.
-func NewMetricsReader(port int) Reader {
+func NewMetricsReader(port int) Reader { return newReader(port) }
+
+// NewLabelledReader reads /metrics at a port of the pods.
+func NewLabelledReader(port int) LabelledReader { return newReader(port) }
+
+func newReader(port int) metricsReader {
 	return metricsReader{port: port, client: &http.Client{
 		Timeout: readTimeout,
 		// Pods are reached without a proxy, and no connection is left open between two reads.
@@ -69,31 +81,68 @@ func NewMetricsReader(port int) Reader {
 }
 
 // Read implements Reader.
-func (m metricsReader) Read(ctx context.Context, address string, gauge Gauge) (sum float64, err error) {
+func (m metricsReader) Read(ctx context.Context, address string, gauge Gauge) (float64, error) {
+	families, err := m.families(ctx, address)
+	if err != nil {
+		return 0, err
+	}
+	return sumOf(families, gauge)
+}
+
+// ReadBy implements LabelledReader.
+func (m metricsReader) ReadBy(ctx context.Context, address, label string, gauges ...string) (map[string]map[string]float64, error) {
+	families, err := m.families(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]map[string]float64{}
+	for _, name := range gauges {
+		family := families[name]
+		if family == nil {
+			continue
+		}
+		out[name] = map[string]float64{}
+		for _, one := range family.GetMetric() {
+			for _, l := range one.GetLabel() {
+				if l.GetName() == label {
+					out[name][l.GetValue()] += one.GetGauge().GetValue()
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+// families of a pod's metrics, by their names.
+func (m metricsReader) families(ctx context.Context, address string) (_ map[string]*dto.MetricFamily, err error) {
 	url := "http://" + net.JoinHostPort(address, strconv.Itoa(m.port)) + "/metrics"
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return 0, fmt.Errorf("read metrics: %w", err)
+		return nil, fmt.Errorf("read metrics: %w", err)
 	}
 	req.Header.Set("Accept", string(expfmt.NewFormat(expfmt.TypeTextPlain)))
 	resp, err := m.client.Do(req)
 	if err != nil {
-		return 0, fmt.Errorf("read metrics: %w", err)
+		return nil, fmt.Errorf("read metrics: %w", err)
 	}
 	defer func() { err = errors.Join(err, resp.Body.Close()) }()
 	if resp.StatusCode != http.StatusOK {
-		return 0, fmt.Errorf("read metrics: %s", resp.Status)
+		return nil, fmt.Errorf("read metrics: %s", resp.Status)
 	}
-	return sumOf(io.LimitReader(resp.Body, maxMetrics), gauge)
+	return familiesOf(io.LimitReader(resp.Body, maxMetrics))
 }
 
-// sumOf a gauge over all its labels. A plane that has not counted anything yet may not name it.
-func sumOf(text io.Reader, gauge Gauge) (float64, error) {
+func familiesOf(text io.Reader) (map[string]*dto.MetricFamily, error) {
 	parser := expfmt.NewTextParser(model.LegacyValidation)
 	families, err := parser.TextToMetricFamilies(text)
 	if err != nil {
-		return 0, fmt.Errorf("read metrics: %w", err)
+		return nil, fmt.Errorf("read metrics: %w", err)
 	}
+	return families, nil
+}
+
+// sumOf a gauge over all its labels. A plane that has not counted anything yet may not name it.
+func sumOf(families map[string]*dto.MetricFamily, gauge Gauge) (float64, error) {
 	family := families[gauge.Name]
 	switch {
 	case family == nil && gauge.Always:

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const someMetrics = `# TYPE trellis_plane_info gauge
@@ -65,11 +67,15 @@ func TestRead(t *testing.T) {
 
 func TestReadOneOfItsLabels(t *testing.T) {
 	gauge := Gauge{Name: "trellis_plane_connections", Label: "protocol", Value: "SSE", Always: true}
-	if got, err := sumOf(strings.NewReader(someMetrics), gauge); got != 7 || err != nil {
+	families, err := familiesOf(strings.NewReader(someMetrics))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := sumOf(families, gauge); got != 7 || err != nil {
 		t.Errorf("%v, %v, want 7", got, err)
 	}
 	gauge.Value = "carrier pigeon"
-	if got, err := sumOf(strings.NewReader(someMetrics), gauge); err == nil || !strings.Contains(err.Error(), `no trellis_plane_connections with protocol="carrier pigeon"`) {
+	if got, err := sumOf(families, gauge); err == nil || !strings.Contains(err.Error(), `no trellis_plane_connections with protocol="carrier pigeon"`) {
 		t.Errorf("%v, %v of a label that nobody tells", got, err)
 	}
 }
@@ -91,4 +97,25 @@ func readFrom(t *testing.T, server string, always bool) (float64, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	return NewMetricsReader(n).Read(ctx, host, Gauge{Name: "trellis_plane_connections", Always: always})
+}
+
+func TestReadBy(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, someMetrics) }))
+	defer server.Close()
+	u, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.Atoi(u.Port())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := NewLabelledReader(port).ReadBy(t.Context(), u.Hostname(), "protocol", "trellis_plane_connections", "trellis_plane_info", "nothing")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]map[string]float64{"trellis_plane_connections": {"SSE": 7, "WebSocket": 35}, "trellis_plane_info": {}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("gauges (-want +got):\n%s", diff)
+	}
 }

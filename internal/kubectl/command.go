@@ -11,6 +11,6 @@ func Command(version string) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(planCommand(), orphansCommand())
+	root.AddCommand(planCommand(), orphansCommand(), treeCommand())
 	return root
 }

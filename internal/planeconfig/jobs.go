@@ -110,18 +110,3 @@ type JobSchedule struct {
 	OrderingKey string            `json:"orderingKey,omitempty"`
 	Metadata    map[string]string `json:"metadata,omitempty"`
 }
-
-// Sink receives CloudEvents, in binary mode by POST.
-type Sink struct {
-	Name string `json:"name"`
-	URL  string `json:"url"`
-	// TokenFile, when set, holds the bearer token that the receiver wants.
-	TokenFile string `json:"tokenFile,omitempty"`
-	// CAFile, when set, holds PEM certificates that the receiver's certificate is checked against.
-	CAFile string `json:"caFile,omitempty"`
-	// Types of events that are sent; empty for all.
-	Types []string `json:"types,omitempty"`
-	// Subject, when set, is the subject of every event; the job's id by default. ${id} and ${metadata.<key>}
-	// in it stand for the job's.
-	Subject string `json:"subject,omitempty"`
-}

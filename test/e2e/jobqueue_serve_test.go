@@ -101,7 +101,7 @@ func TestJobQueueTellsRoom(t *testing.T) {
 		func(q *v1alpha1.JobQueue) {
 			q.Spec.Sinks = []v1alpha1.Sink{{
 				Name: "screens", Ref: &v1alpha1.SinkReference{Kind: "RealtimeGateway", Name: "screens"},
-				Types: []v1alpha1.SinkEventType{"started", "progress", "succeeded"}, Subject: "export-${metadata.user}",
+				Types: []v1alpha1.SinkEventType{"started", "progress", "succeeded"}, Mapping: &v1alpha1.SinkMapping{Subject: "'export-' + event.data.metadata.user"},
 			}}
 		}))
 	d := open(t, ready(t, gw))

@@ -4,15 +4,19 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/cloudevents/sdk-go/v2/types"
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/trellis-dev/trellis/internal/plane"
+	"github.com/trellis-dev/trellis/internal/plane/sinks"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 	"github.com/trellis-dev/trellis/pkg/jobs"
 )
@@ -107,6 +111,9 @@ func submissionOf(at string, e *event.Event) (jobs.Submission, *plane.Problem) {
 			return s, plane.InvalidEvent(at+"."+name, "must be a string")
 		}
 	}
+	if problem := countHops(at, e, s.Metadata); problem != nil {
+		return s, problem
+	}
 	data, media := e.Data(), e.DataContentType()
 	switch {
 	case len(data) == 0:
@@ -118,6 +125,25 @@ func submissionOf(at string, e *event.Event) (jobs.Submission, *plane.Problem) {
 		s.PayloadBase64, s.ContentType = data, media
 	}
 	return s, nil
+}
+
+// countHops keeps how many sinks an event has come through with the job that it becomes.
+func countHops(at string, e *event.Event, metadata map[string]string) *plane.Problem {
+	value, sent := e.Extensions()[sinks.AttributeHops]
+	if !sent {
+		return nil
+	}
+	n, err := types.ToInteger(value)
+	if err != nil || n < 0 {
+		return plane.InvalidEvent(at+"."+sinks.AttributeHops, "must be how many sinks the event has come through, a number")
+	}
+	if n > sinks.MaxHops {
+		return plane.InvalidEvent(at+"."+sinks.AttributeHops, fmt.Sprintf("is %d, and %d sinks are the most: they lead round, remove one of them", n, sinks.MaxHops))
+	}
+	if n > 0 {
+		metadata[metadataHops] = strconv.Itoa(int(n))
+	}
+	return nil
 }
 
 // isJSON reports whether data is JSON by its media type, and by itself.

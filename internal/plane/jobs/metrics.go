@@ -26,8 +26,7 @@ type metrics struct {
 	expired                             *prometheus.CounterVec
 	wait, run                           prometheus.Histogram
 
-	sent, sendFailures, givenUp *prometheus.CounterVec
-	fired                       *prometheus.CounterVec
+	fired *prometheus.CounterVec
 }
 
 // seconds are the buckets of waits and runs.
@@ -51,26 +50,23 @@ func newMetrics(m *plane.Metrics) *metrics {
 		return h
 	}
 	return &metrics{
-		Metrics:      m,
-		backlog:      gauges(planeconfig.MetricBacklog, "Jobs that are due and those that run, of the whole queue."),
-		oldest:       gauges("trellis_jobs_oldest_age_seconds", "How long the oldest job has been due, of the whole queue."),
-		depth:        gauges(planeconfig.MetricDepth, "Jobs by status, of the whole queue.", planeconfig.LabelStatus),
-		waiting:      gauges("trellis_jobs_waiting", "Jobs that wait, by priority, of the whole queue.", "priority"),
-		paused:       gauges(planeconfig.MetricPaused, "1 while no jobs are handed out.").WithLabelValues(),
-		draining:     gauges(planeconfig.MetricDraining, "1 when this replica accepts no new jobs, as the queue is being deleted, and the gauges know of all that it accepted.").WithLabelValues(),
-		accepted:     counter("trellis_jobs_accepted_total", "Jobs that this replica accepted."),
-		attempts:     counter("trellis_jobs_started_total", "Attempts that this replica handed out."),
-		completed:    counter("trellis_jobs_completed_total", "Jobs that succeeded by a completion that this replica took."),
-		dead:         counter("trellis_jobs_dead_total", "Jobs that failed for good, as this replica found."),
-		failures:     counters("trellis_jobs_failed_total", "Attempts that failed, by what became of the job.", "status"),
-		refused:      counters("trellis_jobs_refused_total", "Submissions that were refused by the queue's state.", "reason"),
-		expired:      counters("trellis_jobs_leases_ended_total", "Attempts that were ended because nothing was heard of them (lost), or that took too long (timeout).", "outcome"),
-		wait:         histogram("trellis_jobs_wait_seconds", "From when a job was due to its first start."),
-		run:          histogram("trellis_jobs_run_seconds", "From the start of the last attempt to its completion."),
-		sent:         counters("trellis_jobs_sink_events_total", "Events that a sink has taken.", "sink"),
-		sendFailures: counters("trellis_jobs_sink_failures_total", "Attempts to send an event that failed.", "sink"),
-		givenUp:      counters("trellis_jobs_sink_given_up_total", "Events that were given up: the sink refuses them, or did not take them for a day.", "sink"),
-		fired:        counters("trellis_jobs_schedule_fired_total", "Times of a schedule that this replica brought about, by what was done.", "schedule", "result"),
+		Metrics:   m,
+		backlog:   gauges(planeconfig.MetricBacklog, "Jobs that are due and those that run, of the whole queue."),
+		oldest:    gauges("trellis_jobs_oldest_age_seconds", "How long the oldest job has been due, of the whole queue."),
+		depth:     gauges(planeconfig.MetricDepth, "Jobs by status, of the whole queue.", planeconfig.LabelStatus),
+		waiting:   gauges("trellis_jobs_waiting", "Jobs that wait, by priority, of the whole queue.", "priority"),
+		paused:    gauges(planeconfig.MetricPaused, "1 while no jobs are handed out.").WithLabelValues(),
+		draining:  gauges(planeconfig.MetricDraining, "1 when this replica accepts no new jobs, as the queue is being deleted, and the gauges know of all that it accepted.").WithLabelValues(),
+		accepted:  counter("trellis_jobs_accepted_total", "Jobs that this replica accepted."),
+		attempts:  counter("trellis_jobs_started_total", "Attempts that this replica handed out."),
+		completed: counter("trellis_jobs_completed_total", "Jobs that succeeded by a completion that this replica took."),
+		dead:      counter("trellis_jobs_dead_total", "Jobs that failed for good, as this replica found."),
+		failures:  counters("trellis_jobs_failed_total", "Attempts that failed, by what became of the job.", "status"),
+		refused:   counters("trellis_jobs_refused_total", "Submissions that were refused by the queue's state.", "reason"),
+		expired:   counters("trellis_jobs_leases_ended_total", "Attempts that were ended because nothing was heard of them (lost), or that took too long (timeout).", "outcome"),
+		wait:      histogram("trellis_jobs_wait_seconds", "From when a job was due to its first start."),
+		run:       histogram("trellis_jobs_run_seconds", "From the start of the last attempt to its completion."),
+		fired:     counters("trellis_jobs_schedule_fired_total", "Times of a schedule that this replica brought about, by what was done.", "schedule", "result"),
 	}
 }
 

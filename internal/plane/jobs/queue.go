@@ -12,6 +12,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/trellis-dev/trellis/internal/plane"
+	"github.com/trellis-dev/trellis/internal/plane/sinks"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
@@ -26,10 +27,10 @@ type Queue struct {
 
 	// live is what of the configuration changes while the plane runs.
 	live atomic.Pointer[live]
-	// reloaded tells the scheduler and the sinks that live changed.
+	// reloaded tells the scheduler that live changed.
 	reloaded broadcast
-	// changed tells the sinks that some job changed.
-	changed broadcast
+	// delivery sends the events of jobs.
+	delivery *sinks.Delivery
 
 	watchers  *watchers
 	looks     *looks
@@ -82,6 +83,8 @@ func New(p *plane.Plane, o Options) (*Queue, error) {
 	if err != nil {
 		return nil, err
 	}
+	q.delivery = q.newDelivery()
+	q.delivery.Reconfigure(l.cfg.Sinks)
 	q.watchers = newWatchers()
 	q.looks = newLooks(q.read)
 	q.sweeper.nudge = make(chan struct{}, 1)
@@ -111,6 +114,7 @@ func (q *Queue) reload(c planeconfig.Config) {
 	q.live.Store(l)
 	q.store.Reconfigure(l.settings)
 	q.reloaded.tell()
+	q.delivery.Reconfigure(l.cfg.Sinks)
 	q.desk.due()
 }
 
@@ -144,7 +148,7 @@ func (q *Queue) Run(ctx context.Context) error {
 		}
 	})
 	for _, part := range []func(context.Context){
-		q.follow, q.submits.run, q.completes.run, q.desk.run, q.sweep, q.sample, q.sinks, q.schedules,
+		q.follow, q.submits.run, q.completes.run, q.desk.run, q.sweep, q.sample, q.delivery.Run, q.schedules,
 	} {
 		work.Go(func() { part(ctx) })
 	}
@@ -165,7 +169,7 @@ func (q *Queue) follow(ctx context.Context) {
 		} else {
 			q.watchers.tell(c.ID)
 		}
-		q.changed.tell()
+		q.delivery.Wake()
 		if c.Due || c.Missed {
 			q.desk.due()
 		}

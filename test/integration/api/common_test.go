@@ -70,11 +70,13 @@ func sinkRows() []row {
 	const (
 		exactlyOne = "a sink needs exactly one of ref and url"
 		absolute   = "url must be an absolute http or https URL"
-		secretive  = "url must hold no user and no password, as everybody who may read this object or the pods' configuration would see them: have the receiver admit the namespace, or put a proxy before it that adds them"
+		secretive  = "url must hold no user and no password, as everybody who may read this object or the pods' configuration would see them: name a Secret with a bearer token in tokenSecret"
 		naming     = "a sink's name is lower case letters, digits and '-', 63 characters at most"
 		types      = "spec.sinks[0].types"
-		subject    = "spec.sinks[0].subject"
-		template   = "a subject is a text in which ${id} and ${metadata.<key>} alone may follow a $"
+		namespaced = "namespace must be the name of a namespace: lower case letters, digits and '-', 63 characters at most"
+		filledIn   = "a pattern's address and token are filled in by Trellis: set tokenSecret and caCertificates with url only"
+		token      = "spec.sinks[0].tokenSecret"
+		ca         = "spec.sinks[0].caCertificates"
 	)
 	rows := slices.Concat(
 		many("spec.sinks", 16, named("url", "http://example.com"), true),
@@ -84,7 +86,12 @@ func sinkRows() []row {
 		text("spec.sinks[1].ref.name", 1, 63, letters),
 		text("spec.sinks[0].url", 1, 2048, after("https://example.com/"), ruleOf("spec.sinks[0].url", "", absolute)),
 		choice(types+"[0]", "accepted", "started", "progress", "succeeded", "failed", "dead"),
-		text(subject, 1, 256, letters),
+		text("spec.sinks[0].filter", 1, 2048, letters),
+		text("spec.sinks[0].mapping.subject", 1, 1024, letters),
+		text("spec.sinks[0].mapping.data", 1, 4096, letters),
+		text(token+".name", 1, 253, letters), text(token+".key", 1, 253, letters), required(token+".name", token+".key"),
+		text(ca+".name", 1, 253, letters), text(ca+".key", 1, 253, letters), required(ca+".name"), choice(ca+".kind", "ConfigMap", "Secret"),
+		text("spec.sinks[1].ref.namespace", 1, 63, letters, ruleOf("spec.sinks[1].ref.namespace", "", namespaced)),
 		[]row{
 			refused("a sink of a name that is no part of a path", set("spec.sinks[0].name", "../a"), ruleOf("spec.sinks[0].name", "../a", naming)),
 			refused("a sink with neither", set("spec.sinks[0].url", nil), rule("spec.sinks[0]", exactlyOne)),
@@ -96,19 +103,19 @@ func sinkRows() []row {
 			some(types),
 			refused("a type twice", set(types, []any{"dead", "dead"}), duplicate(types, "dead")),
 			crowded(types, 6, "dead", `"dead"`),
-			allowed("a subject with what stands for something", set(subject, "room-${id}-${metadata.user name}")),
+			refused("a mapping of nothing", set("spec.sinks[0].mapping", map[string]any{}), rule("spec.sinks[0].mapping", "a mapping needs a subject, data, or both")),
+			refused("another namespace that is none", set("spec.sinks[1].ref.namespace", "*"), ruleOf("spec.sinks[1].ref.namespace", "*", namespaced)),
+			refused("a token for a pattern", set("spec.sinks[1].tokenSecret", map[string]any{"name": "a", "key": "b"}), rule("spec.sinks[1]", filledIn)),
+			refused("certificates for a pattern", set("spec.sinks[1].caCertificates", map[string]any{"name": "a"}), rule("spec.sinks[1]", filledIn)),
 		},
 	)
-	for _, bad := range []string{"${name}", "$id", "${metadata.}", "a$"} {
-		rows = append(rows, refused("subject "+bad, set(subject, bad), ruleOf(subject, bad, template)))
-	}
 	return rows
 }
 
 // sinksBase is a list of sinks, which some kinds refuse as a whole.
 const sinksBase = `
   sinks:
-  - {name: a, url: "http://example.com"}
+  - {name: a, url: "http://example.com", tokenSecret: {name: a, key: b}, caCertificates: {name: a}}
   - {name: b, ref: {kind: RealtimeGateway, name: rooms}}
 `
 

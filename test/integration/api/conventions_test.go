@@ -102,6 +102,7 @@ func TestKindsFollowTheConventions(t *testing.T) {
 			Columns: []string{"Ready", "Reason", "Type", "Version", "Age"}},
 		"RealtimeGateway": {Short: []string{"rtg"}, Categories: []string{"patterns", "trellis"}, Status: true, Scale: true,
 			Columns: []string{"Ready", "Reason", "Engine", "URL", "Age"}},
+		"SinkGrant": {Short: []string{"sgrant"}, Categories: []string{"trellis"}, Columns: []string{"From", "To", "Age"}},
 		"JobQueue": {Short: []string{"jq"}, Categories: []string{"patterns", "trellis"}, Status: true, Scale: true,
 			Columns: []string{"Ready", "Reason", "Engine", "Workers", "URL", "Age"}},
 	}

@@ -4,6 +4,7 @@ package framework
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -49,6 +50,8 @@ type OperatorOptions struct {
 	// the pods of these tests do not run.
 	Loads        scaling.Reader
 	LoadInterval time.Duration
+	// Sinks is what pods are said to tell of their sinks; nothing by default.
+	Sinks scaling.LabelledReader
 	// Transport wraps what carries its calls, e.g. to break some.
 	Transport func(http.RoundTripper) http.RoundTripper
 	// LeaseNamespace holds the lease by which several operators agree on a leader; empty for an
@@ -78,12 +81,22 @@ func StartOperator(t testing.TB, o OperatorOptions) *Operator {
 	return op
 }
 
+// mute pods tell nothing.
+type mute struct{}
+
+func (mute) ReadBy(context.Context, string, string, ...string) (map[string]map[string]float64, error) {
+	return nil, errors.New("the pods of these tests do not run")
+}
+
 func (op *Operator) manager(o OperatorOptions) (manager.Manager, error) {
 	if o.Kinds == nil {
 		o.Kinds = controllers.Kinds()
 	}
 	if o.Loads == nil {
 		o.LoadInterval = time.Hour
+	}
+	if o.Sinks == nil {
+		o.Sinks = mute{}
 	}
 	cfg := rest.CopyConfig(Config)
 	cfg.ContentType = "application/json"
@@ -107,7 +120,7 @@ func (op *Operator) manager(o OperatorOptions) (manager.Manager, error) {
 		return nil, fmt.Errorf("make a manager: %w", err)
 	}
 	return mgr, o.Kinds.Setup(mgr, pattern.Options{
-		Registry: prometheus.NewRegistry(), SkipNameValidation: true, Loads: o.Loads, ScalingInterval: o.LoadInterval,
+		Registry: prometheus.NewRegistry(), SkipNameValidation: true, Loads: o.Loads, ScalingInterval: o.LoadInterval, Sinks: o.Sinks,
 	})
 }
 

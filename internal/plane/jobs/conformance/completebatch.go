@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/trellis-dev/trellis/internal/plane/contracttest"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 	"github.com/trellis-dev/trellis/pkg/jobs"
 )
@@ -29,7 +30,7 @@ func (c *client) completeAll(want int, batch ...jobs.Completion) (got []string) 
 			c.t.Errorf("result %d is of %s, want %s", i, one.ID, batch[i].ID)
 		}
 		if one.Problem != nil {
-			got = append(got, fmt.Sprint(one.Problem.Status, " ", Problem{Type: one.Problem.Type}.Slug()))
+			got = append(got, fmt.Sprint(one.Problem.Status, " ", contracttest.Problem{Type: one.Problem.Type}.Slug()))
 			continue
 		}
 		got = append(got, string(one.Status))

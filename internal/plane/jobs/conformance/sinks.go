@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/trellis-dev/trellis/internal/plane/sinks"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 	"github.com/trellis-dev/trellis/pkg/jobs"
 )
@@ -18,6 +19,8 @@ import (
 var sinkTests = []test{
 	{"SinksGetEveryEventInOrder", testSinks},
 	{"SinksRefuseAndAreSlow", testSinkRefuses},
+	{"SinksFilterAndMap", testSinkFilters},
+	{"SinksThatLeadRoundEnd", testSinkHops},
 }
 
 // receiver is a sink that remembers what it took.
@@ -30,6 +33,8 @@ type receiver struct {
 	taken  map[string][]string
 	ids    map[string]int
 	header map[string]http.Header
+	// hops of each event.
+	hops []string
 }
 
 func newReceiver(t *testing.T, answer func(n int, r *http.Request) int) *receiver {
@@ -60,6 +65,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if r.ids[id]++; r.ids[id] == 1 {
 		r.taken[job.ID] = append(r.taken[job.ID], req.Header.Get("Ce-Type"))
 		r.header[req.Header.Get("Ce-Type")] = req.Header
+		r.hops = append(r.hops, req.Header.Get("Ce-Trellishops"))
 	}
 	w.WriteHeader(http.StatusNoContent)
 }
@@ -88,7 +94,9 @@ func testSinks(t *testing.T, start Factory) {
 		}
 		return 0
 	})
-	c := start(t, Options{Configure: sinkTo(r, func(s *planeconfig.Sink) { s.Subject = "room.${metadata.team}.${id}" })}).client(t)
+	c := start(t, Options{Configure: sinkTo(r, func(s *planeconfig.Sink) {
+		s.Subject = "'room.' + event.data.?metadata.?team.orValue('none') + '.' + event.data.id"
+	})}).client(t)
 	good := c.submit(jobs.Submission{Metadata: map[string]string{"team": "a b"}}, "Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
 	l := c.leaseOne()
 	c.heartbeat(l, &jobs.Progress{Percent: 5})
@@ -136,7 +144,56 @@ func testSinkRefuses(t *testing.T, start Factory) {
 			t.Errorf("events (-want +got):\n%s", diff)
 		}
 	}
-	if got := target.metric(t, "trellis_jobs_sink_given_up_total"); got != 20 {
+	if got := target.metric(t, "trellis_sink_dead_letters_total"); got != 20 {
 		t.Errorf("%v events were given up, want 20", got)
+	}
+}
+
+// testSinkFilters has one event in two wanted, another shape of it sent, and one that no expression fits given up.
+func testSinkFilters(t *testing.T, start Factory) {
+	r := newReceiver(t, func(int, *http.Request) int { return 0 })
+	target := start(t, Options{Configure: sinkTo(r, func(s *planeconfig.Sink) {
+		s.Types = []string{jobs.EventAccepted}
+		s.Filter = "event.data.metadata.n != '1'"
+		s.Data = "{'id': event.data.id, 'status': event.data.status, 'metadata': {'was': event.data.metadata.n}}"
+	})})
+	c := target.client(t)
+	first := c.submit(jobs.Submission{Metadata: map[string]string{"n": "0"}})
+	other := c.submit(jobs.Submission{Metadata: map[string]string{"n": "1"}})
+	c.submit(jobs.Submission{})
+	last := c.submit(jobs.Submission{Metadata: map[string]string{"n": "2"}})
+	for _, id := range []string{first.ID, last.ID} {
+		eventually(t, "the event of "+id, func() bool { return len(r.of(id)) == 1 })
+	}
+	eventually(t, "a dead letter", func() bool { return target.metric(t, "trellis_sink_dead_letters_total") == 1 })
+	eventually(t, "an event that is not wanted", func() bool { return target.metric(t, "trellis_sink_filtered_total") == 1 })
+	if got := r.of(other.ID); len(got) != 0 {
+		t.Errorf("%v was sent all the same", got)
+	}
+	if got := target.metric(t, planeconfig.MetricSinkDeadLetters); got != 1 {
+		t.Errorf("%v dead letters of late, want 1", got)
+	}
+}
+
+// testSinkHops: what a job tells counts the sinks that its event came through, and what came through too many goes nowhere.
+func testSinkHops(t *testing.T, start Factory) {
+	r := newReceiver(t, func(int, *http.Request) int { return 0 })
+	target := start(t, Options{Configure: sinkTo(r, func(s *planeconfig.Sink) { s.Types = []string{jobs.EventAccepted} })})
+	c := target.client(t)
+	for i, hops := range []int{0, sinks.MaxHops - 1, sinks.MaxHops, sinks.MaxHops + 1} {
+		want := http.StatusNoContent
+		if hops > sinks.MaxHops {
+			want = http.StatusBadRequest
+		}
+		c.must(want, http.MethodPost, planeconfig.EventsPath, []byte(`{}`), "Ce-Specversion", "1.0", "Ce-Id", fmt.Sprint(i), "Ce-Source", "/test", "Ce-Type", "t",
+			"Ce-"+sinks.AttributeHops, fmt.Sprint(hops))
+	}
+	eventually(t, "a dead letter", func() bool { return target.metric(t, "trellis_sink_dead_letters_total") == 1 })
+	eventually(t, "the others", func() bool { return target.metric(t, "trellis_sink_events_total") == 2 })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	slices.Sort(r.hops)
+	if diff := cmp.Diff([]string{"1", fmt.Sprint(sinks.MaxHops)}, r.hops); diff != "" {
+		t.Errorf("hops (-want +got):\n%s", diff)
 	}
 }
