@@ -30,6 +30,15 @@ const (
 	KeyAdopt = "adopt"
 )
 
+// Folders of the volume of a store that Trellis runs, which the plane's subcommand s3-folders makes.
+const (
+	S3ObjectsFolder = "objects"
+	// S3VersionsFolder has what is no longer the newest version of an object.
+	S3VersionsFolder = "versions"
+	S3MetadataFolder = "metadata"
+	S3AccountsFolder = "accounts"
+)
+
 const (
 	// S3Form is what an endpoint looks like, for messages.
 	S3Form = "https://s3.eu-central-1.amazonaws.com or http://minio.example:9000"
