@@ -3,7 +3,6 @@ package engine
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -95,6 +94,7 @@ func TestS3KeepsWhatItAcknowledged(t *testing.T) {
 			read := func(key, version string) string {
 				o, err := c.GetObject(ctx, "bucket", key, minio.GetObjectOptions{VersionID: version})
 				must(err)
+				defer func() { _ = o.Close() }()
 				text, err := io.ReadAll(o)
 				must(err)
 				info, err := o.Stat()
@@ -122,40 +122,6 @@ func TestS3KeepsWhatItAcknowledged(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestS3StopWaitsForAnUpload that is on its way.
-func TestS3StopWaitsForAnUpload(t *testing.T) {
-	t.Parallel()
-	store := s3Member(t)
-	c := s3Client(t, store)
-	if err := c.MakeBucket(t.Context(), "bucket", minio.MakeBucketOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	uploaded, stopped := make(chan error, 1), make(chan struct{})
-	reader, writer := io.Pipe()
-	half := bytes.Repeat([]byte("x"), 1<<20)
-	go func() {
-		_, err := c.PutObject(t.Context(), "bucket", "slow", reader, int64(2*len(half)), minio.PutObjectOptions{DisableMultipart: true})
-		// Who writes on is not kept waiting.
-		_ = reader.CloseWithError(io.ErrClosedPipe)
-		uploaded <- err
-	}()
-	if _, err := writer.Write(half); err != nil {
-		t.Fatal(err)
-	}
-	go func() { store.Stop(); close(stopped) }()
-	eventually(t, "the store says that it is stopping", func() error {
-		if !strings.Contains(store.Log(), "shutting down") {
-			return fmt.Errorf("it says:\n%s", store.Log())
-		}
-		return nil
-	})
-	_, err := writer.Write(half)
-	if err := errors.Join(err, <-uploaded); err != nil {
-		t.Errorf("the upload was cut: %v", err)
-	}
-	<-stopped
 }
 
 // TestS3Probe is the command of the readiness probe: it fails when the volume is lost, of which a server that answers
