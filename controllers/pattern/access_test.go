@@ -30,6 +30,11 @@ func TestAccessTo(t *testing.T) {
 			"nats://c-nats-eng-pods.apps.svc.cluster.local:4222",
 			map[string]string{"engine": "rooms-rtg-account", "engine-admin": "c-nats-eng-binding"},
 		},
+		"an account of S3": {
+			EngineInput{Type: v1alpha1.EngineS3, Name: "c-s3", BindingSecret: "c-s3-eng-binding"},
+			"http://c-s3-eng.apps.svc.cluster.local:7070",
+			map[string]string{"engine": "rooms-rtg-account", "engine-admin": "c-s3-eng-binding"},
+		},
 		"an engine of others": {
 			EngineInput{Type: v1alpha1.EnginePostgreSQL, Name: "c-pgsql", BindingSecret: "c-pgsql-eng-binding", External: true},
 			"", map[string]string{"engine": "c-pgsql-eng-binding"},

@@ -135,6 +135,7 @@ func TestEngineInput(t *testing.T) {
 func TestEngineNames(t *testing.T) {
 	for typ, want := range map[v1alpha1.EngineType]string{
 		v1alpha1.EngineNATS: "c-nats", v1alpha1.EnginePostgreSQL: "c-pgsql", v1alpha1.EngineRedis: "c-redis",
+		v1alpha1.EngineS3: "c-s3",
 	} {
 		if got := (EngineNeed{Type: typ}).EngineName(makeGateway("rooms").obj(), makeClass("c").obj()); got != want {
 			t.Errorf("the shared engine of type %s is %s, want %s", typ, got, want)

@@ -18,17 +18,19 @@ func engineTables() []table {
 
 func engineRows() []row {
 	const odd = "replicas must be 1, 3 or 5: a fail-over needs the majority of an odd number"
+	const oneStore = "an S3 that is run here is one server, which can not replicate: set replicas to 1, or use external with a store that is replicated"
 	return slices.Concat(
 		required("spec", "spec.type"),
 		text("spec.provisioned.image", 1, 512, letters),
 		sizeRows("spec.provisioned.storage.size"),
 		text("spec.provisioned.storage.storageClassName", 1, 253, letters),
 		[]row{
-			refused("an unknown type", set("spec.type", "Memory"), `spec.type: Unsupported value: "Memory": supported values: "NATS", "PostgreSQL", "Redis"`),
+			refused("an unknown type", set("spec.type", "Memory"), `spec.type: Unsupported value: "Memory": supported values: "NATS", "PostgreSQL", "Redis", "S3"`),
 			allowed("one replica", set("spec.provisioned.replicas", int64(1))),
 			allowed("five replicas", set("spec.provisioned.replicas", int64(5))),
 			refused("two replicas", set("spec.provisioned.replicas", int64(2)), rule("spec", odd)),
 			allowed("a PostgreSQL of two", patch(`spec: {type: PostgreSQL, provisioned: {replicas: 2}}`)),
+			refused("three replicas of S3", patch(`spec: {type: S3, provisioned: {replicas: 3}}`), rule("spec", oneStore)),
 			refused("two replicas of NATS", patch(`spec: {type: NATS, provisioned: {replicas: 2}}`), rule("spec", odd)),
 			refused("no replica", set("spec.provisioned.replicas", int64(0)), rule("spec", odd),
 				"spec.provisioned.replicas: Invalid value: 0: spec.provisioned.replicas in body should be greater than or equal to 1"),

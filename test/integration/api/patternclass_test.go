@@ -36,7 +36,7 @@ func classRows() []row {
 		choice("spec.updatePolicy", "Manual", "Automatic"),
 		number("spec.limits.maxReplicas", 1, 1000),
 		sizeRows("spec.limits.maxStorage"),
-		choice("spec.limits.allowedEngines[0]", "Memory", "NATS", "PostgreSQL", "Redis"),
+		choice("spec.limits.allowedEngines[0]", "Memory", "NATS", "PostgreSQL", "Redis", "S3"),
 		[]row{
 			refused("a version that is no tag", set("spec.plane.version", "v1 beta"), ruleOf("spec.plane.version", "v1 beta", tagAlone)),
 			some("spec.limits.allowedEngines"),
@@ -66,7 +66,7 @@ func classEngineRows() []row {
 		text("spec.engines[0].storage.storageClassName", 1, 253, letters),
 		[]row{
 			refused("a policy for the playground unknown", set("spec.plane.playground", "Disabled"), `spec.plane.playground: Unsupported value: "Disabled": supported values: "Allowed", "Enabled", "Forbidden"`),
-			refused("an unknown engine", set("spec.engines[0].type", "Memory"), `spec.engines[0].type: Unsupported value: "Memory": supported values: "NATS", "PostgreSQL", "Redis"`),
+			refused("an unknown engine", set("spec.engines[0].type", "Memory"), `spec.engines[0].type: Unsupported value: "Memory": supported values: "NATS", "PostgreSQL", "Redis", "S3"`),
 			refused("an engine twice", patch(`spec: {engines: [{type: Redis, image: a}, {type: Redis, image: a}]}`),
 				`spec.engines[1]: Duplicate value: {"type":"Redis"}`),
 			refused("external and image", with(`image: a, external: `+ref), rule("spec.engines[0]", external)),

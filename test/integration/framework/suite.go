@@ -132,6 +132,7 @@ func Engines() []v1alpha1.EngineClass {
 		{Type: v1alpha1.EngineNATS, Image: "docker.io/library/nats:2.15"},
 		{Type: v1alpha1.EnginePostgreSQL, Image: "docker.io/library/postgres:17"},
 		{Type: v1alpha1.EngineRedis, Image: "docker.io/valkey/valkey:8.1"},
+		{Type: v1alpha1.EngineS3, Image: "docker.io/versity/versitygw:v1.8.0"},
 	}
 }
 
