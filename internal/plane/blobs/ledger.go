@@ -113,6 +113,8 @@ type Entry struct {
 	PartSize  int64
 	// UploadID of the store; empty until it was asked for one.
 	UploadID string
+	// URLsUntil is when the last request that was signed for its upload is refused, whatever became of the file.
+	URLsUntil time.Time
 	// MovingTo is the key that it is being copied to.
 	MovingTo    string
 	TraceParent string
