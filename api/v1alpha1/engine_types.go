@@ -11,13 +11,14 @@ import (
 // +kubebuilder:validation:XValidation:rule="has(self.external) == has(oldSelf.external)",message="an Engine can not change between provisioned and external: create another Engine and point your patterns at it"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.provisioned) || !has(oldSelf.provisioned.storage) || (has(self.provisioned) && has(self.provisioned.storage))",message="storage can grow and not be taken away: set it as it was, or larger"
 // +kubebuilder:validation:XValidation:rule="self.type == 'PostgreSQL' || !has(self.provisioned) || !has(self.provisioned.replicas) || self.provisioned.replicas in [1, 3, 5]",message="replicas must be 1, 3 or 5: a fail-over needs the majority of an odd number"
+// +kubebuilder:validation:XValidation:rule="self.type != 'S3' || !has(self.provisioned) || !has(self.provisioned.replicas) || self.provisioned.replicas == 1",message="an S3 that is run here is one server, which can not replicate: set replicas to 1, or use external with a store that is replicated"
 // +kubebuilder:validation:XValidation:rule="self.type == 'PostgreSQL' || !has(self.provisioned) || !has(self.provisioned.replicas) || !has(oldSelf.provisioned) || !has(oldSelf.provisioned.replicas) || self.provisioned.replicas >= oldSelf.provisioned.replicas",message="replicas can not be lowered, as the primary may be on any of them: create another Engine and point your patterns at it"
 // +kubebuilder:validation:XValidation:rule="self.type != 'NATS' || !has(self.provisioned) || !has(self.provisioned.replicas) || !has(oldSelf.provisioned) || !has(oldSelf.provisioned.replicas) || oldSelf.provisioned.replicas != 1 || self.provisioned.replicas == 1",message="a NATS of one can not become a cluster, which could not take over its data: create another Engine and point your patterns at it"
 // +kubebuilder:validation:XValidation:rule="!has(self.sinks) || size(self.sinks) == 0",message="an Engine sends no events: remove sinks"
 type EngineSpec struct {
 	PatternSpec `json:",inline"`
 
-	// type of the engine: NATS (with JetStream), PostgreSQL, or Redis (Redis or Valkey). It can not be changed.
+	// type of the engine: NATS (with JetStream), PostgreSQL, Redis (Redis or Valkey), or S3. It can not be changed.
 	// +required
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="type can not be changed: create another Engine and point your patterns at it"
 	Type EngineType `json:"type,omitempty"`
@@ -42,7 +43,7 @@ type ProvisionedEngine struct {
 
 	// replicas of the engine, 1 to 7. Of NATS and Redis 1, or 3 or 5 with automatic fail-over, of which 1 or 2
 	// may be lost at once; they can be raised, of NATS from 3 to 5 alone, and not lowered. Of PostgreSQL the primary and its read
-	// replicas. Default: the class's.
+	// replicas. Of S3 1: the server can not replicate. Default: the class's.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=7
@@ -67,6 +68,10 @@ type ExternalEngine struct {
 	// redis+sentinel://user:password@host:26379,host2:26379/mymaster/0,
 	// postgres://user:password@host:5432/database?sslmode=verify-full or
 	// tls://user:password@host:4222 of NATS, whose credentials may be in the key user.creds instead.
+	// Of S3, uri is the endpoint without a bucket, e.g. https://s3.eu-central-1.amazonaws.com or
+	// http://minio.example:9000, and the keys accessKeyID and secretAccessKey are the credentials; optional are
+	// region (default: us-east-1) and pathStyle, "true" for https://host/bucket or "false" for
+	// https://bucket.host (default: false for hosts of amazonaws.com, else true).
 	// The optional key ca.crt holds PEM certificates.
 	// +required
 	SecretRef SecretReference `json:"secretRef,omitzero"`

@@ -8,7 +8,7 @@ import (
 
 // EngineType is a kind of engine.
 //
-// +kubebuilder:validation:Enum=NATS;PostgreSQL;Redis
+// +kubebuilder:validation:Enum=NATS;PostgreSQL;Redis;S3
 type EngineType string
 
 const (
@@ -18,6 +18,8 @@ const (
 	EnginePostgreSQL EngineType = "PostgreSQL"
 	// EngineRedis is Redis or Valkey.
 	EngineRedis EngineType = "Redis"
+	// EngineS3 is a store of objects that speaks S3.
+	EngineS3 EngineType = "S3"
 )
 
 // UpdatePolicy says when a new operator may change running pods.
@@ -71,8 +73,9 @@ type PatternClassSpec struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.external) || (!has(self.image) && !has(self.replicas) && !has(self.storage) && !has(self.resources))",message="an external engine is not run by Trellis: remove image, replicas, storage and resources, or remove external"
 // +kubebuilder:validation:XValidation:rule="has(self.external) || has(self.image)",message="set image to have this engine run in the pattern's namespace, or external to point at one that runs elsewhere"
 // +kubebuilder:validation:XValidation:rule="self.type == 'PostgreSQL' || !has(self.replicas) || self.replicas in [1, 3, 5]",message="replicas must be 1, 3 or 5: a fail-over needs the majority of an odd number"
+// +kubebuilder:validation:XValidation:rule="self.type != 'S3' || !has(self.replicas) || self.replicas == 1",message="an S3 that is run here is one server, which can not replicate: set replicas to 1, or external to a store that is replicated"
 type EngineClass struct {
-	// type of the engine: NATS, PostgreSQL or Redis.
+	// type of the engine: NATS, PostgreSQL, Redis or S3.
 	// +required
 	Type EngineType `json:"type,omitempty"`
 
@@ -83,7 +86,7 @@ type EngineClass struct {
 	Image string `json:"image,omitempty"`
 
 	// replicas of the engine, 1 to 7: of NATS and Redis 1, or 3 or 5 with automatic fail-over; of PostgreSQL the
-	// primary and its read replicas. Engines of NATS and Redis that run are given more, and never fewer. Default: 1.
+	// primary and its read replicas; of S3 1. Engines of NATS and Redis that run are given more, and never fewer. Default: 1.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=7
@@ -120,7 +123,8 @@ type Storage struct {
 
 // ClassExternalEngine points at an engine by a Secret of any namespace.
 type ClassExternalEngine struct {
-	// secretRef names the Secret whose key uri is the engine's connection URI.
+	// secretRef names the Secret whose key uri is the engine's connection URI; its keys are those of an Engine's
+	// external.secretRef.
 	// +required
 	SecretRef NamespacedSecretReference `json:"secretRef,omitzero"`
 }
@@ -201,7 +205,7 @@ type ClassLimits struct {
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=8
-	// +kubebuilder:validation:items:Enum=Memory;NATS;PostgreSQL;Redis
+	// +kubebuilder:validation:items:Enum=Memory;NATS;PostgreSQL;Redis;S3
 	// +kubebuilder:validation:items:MaxLength=63
 	AllowedEngines []string `json:"allowedEngines,omitempty"`
 }

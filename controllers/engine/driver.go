@@ -29,6 +29,7 @@ var drivers = map[v1alpha1.EngineType]Driver{
 	v1alpha1.EngineNATS:       natsDriver{},
 	v1alpha1.EnginePostgreSQL: postgresDriver{},
 	v1alpha1.EngineRedis:      redisDriver{},
+	v1alpha1.EngineS3:         s3Driver{},
 }
 
 // Request is what a provisioned engine is planned from: the Engine's own

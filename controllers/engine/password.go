@@ -47,8 +47,11 @@ func memberMounts() []corev1.VolumeMount {
 
 // rotatable is true when every member would take up a new password while it runs.
 func rotatable(e *v1alpha1.Engine, in pattern.Inputs, alive []client.Object) pattern.Verdict {
-	if e.Spec.Type == v1alpha1.EngineNATS {
+	switch e.Spec.Type {
+	case v1alpha1.EngineNATS:
 		return natsRotatable(external(e, classEntry(in.Class, e.Spec.Type)))
+	case v1alpha1.EngineS3:
+		return s3Rotatable(external(e, classEntry(in.Class, e.Spec.Type)))
 	}
 	if external(e, classEntry(in.Class, e.Spec.Type)) {
 		return pattern.Verdict{Reason: v1alpha1.ReasonRotatedElsewhere, Message: "the credentials of this engine are its owner's, and are not rotated here: " +

@@ -35,8 +35,11 @@ type account struct {
 // AccessTo the engine of in, for the pods of o. Where Trellis runs the engine, and the type knows accounts,
 // the pattern has one of its own there, with a password of its own, which an init container makes sure of:
 // what is of other patterns is then out of its reach. An engine of others is used by its binding.
-func AccessTo(o specs.Owner, in Inputs) Access {
-	a, ok := accountOf(o, in)
+func AccessTo(o specs.Owner, in Inputs) Access { return AccessToBucket(o, in, Bucket{}) }
+
+// AccessToBucket is AccessTo where the engine is of type S3 and the pattern has a say in its bucket.
+func AccessToBucket(o specs.Owner, in Inputs, b Bucket) Access {
+	a, ok := accountOf(o, in, b)
 	if !ok {
 		return Access{volumes: []corev1.Volume{specs.SecretVolume("engine", in.Engine.BindingSecret)}}
 	}
@@ -59,7 +62,7 @@ func AccessTo(o specs.Owner, in Inputs) Access {
 func AccountSecretName(base string) string { return base + "-account" }
 
 // accountOf is false where there is none to be had.
-func accountOf(o specs.Owner, in Inputs) (account, bool) {
+func accountOf(o specs.Owner, in Inputs, b Bucket) (account, bool) {
 	if in.Engine.External {
 		return account{}, false
 	}
@@ -82,6 +85,8 @@ func accountOf(o specs.Owner, in Inputs) (account, bool) {
 			// instance has a pattern that is made anew under the policy Delete not find what the one before left.
 			generate: map[string]Generator{"password": {Bytes: 24}, "instance": {Bytes: 6}},
 		}, true
+	case v1alpha1.EngineS3:
+		return s3Account(o, in, b), true
 	default:
 		return account{}, false
 	}

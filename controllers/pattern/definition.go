@@ -162,8 +162,9 @@ type Child struct {
 
 // Generator says how a secret value is made.
 type Generator struct {
-	// Bytes of randomness; the value is its unpadded base64url text.
+	// Bytes of randomness; the value is its unpadded base64url text or, with Hex, its hexadecimal one.
 	Bytes int
+	Hex   bool
 	// Previous is the key that keeps the value before when the credentials are rotated, until they are
 	// the next time. Without it, the value is never made anew. In the Secret's other values ${Previous} is
 	// that value too or, before the first rotation, the one of now.

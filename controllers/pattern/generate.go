@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -83,6 +84,9 @@ func generated(key string, g Generator, old *corev1.Secret, rotate bool) (value,
 	random := make([]byte, g.Bytes)
 	if _, err := rand.Read(random); err != nil {
 		return "", "", fmt.Errorf("generate %s: %w", key, err)
+	}
+	if g.Hex {
+		return hex.EncodeToString(random), before, nil
 	}
 	return base64.RawURLEncoding.EncodeToString(random), before, nil
 }

@@ -54,6 +54,7 @@ func newRoot(stderr io.Writer) *cobra.Command {
 	}
 	root.AddCommand(accountCommand(stderr, level))
 	root.AddCommand(natsConfigCommand())
+	root.AddCommand(s3FoldersCommand())
 	root.AddCommand(patternCommand(stderr, level, pattern{
 		use: "realtime-gateway", kind: "RealtimeGateway", title: "Realtime gateway",
 		short:   "Serve a RealtimeGateway: rooms over polling, Server-Sent Events and WebSocket",

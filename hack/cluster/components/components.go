@@ -44,6 +44,7 @@ const (
 	etcd       = "go.etcd.io/etcd/server/v3"
 	coredns    = "github.com/coredns/coredns"
 	natsServer = "github.com/nats-io/nats-server/v2"
+	versitygw  = "github.com/versity/versitygw"
 )
 
 // All lists every executable, those first that integration tests need too.
@@ -68,6 +69,7 @@ func All() []Recipe {
 			Tags: []string{"seccomp", "netgo", "osusergo"}, LinkVars: []string{"main.version={version}"}},
 		{Name: "coredns", Folder: "coredns", Module: coredns, Package: "."},
 		{Name: "nats-server", Folder: "nats-server", Module: natsServer, Package: natsServer},
+		{Name: "versitygw", Folder: "versitygw", Module: versitygw, Package: versitygw + "/cmd/versitygw", LinkVars: []string{"main.Version=v{version}"}},
 		{Name: "pause", Folder: "pause", CSource: "pause.c", CVersion: "3.10"},
 	}
 }

@@ -44,6 +44,7 @@ type maker func(ctx context.Context, log *slog.Logger, admin, account files) err
 var makers = map[string]maker{
 	"NATS":       natsAccount,
 	"PostgreSQL": postgresAccount,
+	"S3":         s3Account,
 }
 
 // Ensure makes the account, or repairs it, trying again until the engine is there. An error says what kept the last
@@ -77,11 +78,12 @@ func Ensure(ctx context.Context, r Request) error {
 func attempt(ctx context.Context, r Request, ensure maker) error {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	admin, err := readFiles(r.Admin, "uri", "previousPassword", "ca.crt", planeconfig.KeyOperatorSeed, planeconfig.KeySystemSeed)
+	admin, err := readFiles(r.Admin, append(planeconfig.S3Keys(), "previousPassword", planeconfig.KeyOperatorSeed, planeconfig.KeySystemSeed)...)
 	if err != nil {
 		return fmt.Errorf("read the engine's binding: %w", err)
 	}
-	account, err := readFiles(r.Account, "username", "password", "database", "uri", planeconfig.KeySeed)
+	account, err := readFiles(r.Account, append(planeconfig.S3Keys(), "username", "password", "database", planeconfig.KeySeed,
+		planeconfig.KeyObjectLock, planeconfig.KeyAdopt)...)
 	if err != nil {
 		return fmt.Errorf("read the account: %w", err)
 	}
@@ -102,6 +104,15 @@ func readFiles(dir string, names ...string) (files, error) {
 		out[name] = string(bytes.TrimSpace(content))
 	}
 	return out, nil
+}
+
+// data is the Secret that the files are of.
+func (f files) data() map[string][]byte {
+	out := map[string][]byte{}
+	for name, content := range f {
+		out[name] = []byte(content)
+	}
+	return out
 }
 
 // need returns an error that names the first key which is empty.

@@ -45,6 +45,11 @@ func Catalogue() []Spec {
 			Executables: map[string]string{"nats-server": "/nats-server"},
 		},
 		{
+			// The public image has its program there; its Alpine is not used.
+			Settings:    Settings{Name: "docker.io/versity/versitygw:v1.8.0", Entrypoint: []string{"/usr/local/bin/versitygw"}, User: Identity{"versitygw", 1000}},
+			Executables: map[string]string{"versitygw": "/usr/local/bin/versitygw"},
+		},
+		{
 			Settings: Settings{Name: "docker.io/library/postgres:17", Cmd: []string{"postgres"}, WorkingDir: "/",
 				Env: postgresPath, User: Identity{"postgres", 999}},
 			Suite:    engineSuite,

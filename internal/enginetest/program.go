@@ -13,29 +13,40 @@ import (
 	"testing"
 )
 
-// natsPackage is built at the version that the embedded cluster has too.
-const natsPackage = "github.com/nats-io/nats-server/v2"
+// engineProgram is built in a module of its own, at the version that the embedded cluster has too.
+type engineProgram struct {
+	// folder of hack/cluster/components with its module files, and the main package.
+	folder, mainPackage string
+}
 
-var natsProgram = sync.OnceValues(buildNATS)
+var (
+	natsProgram = sync.OnceValues(engineProgram{"nats-server", "github.com/nats-io/nats-server/v2"}.build)
+	s3Program   = sync.OnceValues(engineProgram{"versitygw", "github.com/versity/versitygw/cmd/versitygw"}.build)
+)
 
 // NATSProgram is the path of a nats-server. It is built at the first use, which takes the better part of a
 // minute, and kept in the user's cache, as the tools are.
-func NATSProgram(t testing.TB) string {
+func NATSProgram(t testing.TB) string { t.Helper(); return built(t, "nats-server", natsProgram) }
+
+// S3Program is the path of a versitygw, built and kept likewise.
+func S3Program(t testing.TB) string { t.Helper(); return built(t, "versitygw", s3Program) }
+
+func built(t testing.TB, name string, build func() (string, error)) string {
 	t.Helper()
-	path, err := natsProgram()
+	path, err := build()
 	if err != nil {
-		t.Fatalf("building nats-server: %v", err)
+		t.Fatalf("building %s: %v", name, err)
 	}
 	return path
 }
 
-func buildNATS() (string, error) {
+func (p engineProgram) build() (string, error) {
 	out, err := exec.Command("go", "env", "GOMOD").Output()
 	if err != nil {
 		return "", err
 	}
 	root := filepath.Dir(strings.TrimSpace(string(out)))
-	recipe := filepath.Join(root, "hack", "cluster", "components", "nats-server")
+	recipe := filepath.Join(root, "hack", "cluster", "components", p.folder)
 	mod, err := os.ReadFile(filepath.Join(recipe, "module.mod"))
 	if err != nil {
 		return "", err
@@ -49,7 +60,7 @@ func buildNATS() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	program := filepath.Join(cache, "engines", "nats-server-"+hex.EncodeToString(hash[:6]))
+	program := filepath.Join(cache, "engines", p.folder+"-"+hex.EncodeToString(hash[:6]))
 	if err := os.MkdirAll(filepath.Dir(program), 0o755); err != nil {
 		return "", err
 	}
@@ -62,7 +73,7 @@ func buildNATS() (string, error) {
 	if _, err := os.Stat(program); err == nil {
 		return program, nil
 	}
-	return program, compile(mod, sum, program)
+	return program, p.compile(mod, sum, program)
 }
 
 // cacheFolder is where hack/tools/build.sh keeps what it built too.
@@ -87,8 +98,8 @@ func lock(path string) (unlock func(), err error) {
 }
 
 // compile is done in a module of its own, so that the tree's does not require a server.
-func compile(mod, sum []byte, program string) error {
-	dir, err := os.MkdirTemp("", "nats-server-")
+func (p engineProgram) compile(mod, sum []byte, program string) error {
+	dir, err := os.MkdirTemp("", p.folder+"-")
 	if err != nil {
 		return err
 	}
@@ -99,7 +110,7 @@ func compile(mod, sum []byte, program string) error {
 		}
 	}
 	part := program + ".part"
-	cmd := exec.Command("go", "build", "-o", part, "-ldflags=-s -w", natsPackage)
+	cmd := exec.Command("go", "build", "-o", part, "-ldflags=-s -w", p.mainPackage)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=readonly", "GOWORK=off", "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -1,0 +1,200 @@
+package account
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/cors"
+	"github.com/minio/minio-go/v7/pkg/lifecycle"
+	"github.com/minio/minio-go/v7/pkg/notification"
+	"github.com/minio/minio-go/v7/pkg/signer"
+	"github.com/minio/minio-go/v7/pkg/sse"
+	"github.com/minio/minio-go/v7/pkg/tags"
+
+	"github.com/trellis-dev/trellis/internal/enginetest"
+	"github.com/trellis-dev/trellis/internal/planeconfig"
+)
+
+func testClient(t *testing.T) *http.Client {
+	t.Helper()
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+// answered is nil for the expected status, and else the store's refusal.
+func answered(resp *http.Response, err error, want int) error {
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode == want {
+		return nil
+	}
+	text, err := io.ReadAll(resp.Body)
+	refusal := s3Refusal{Code: resp.Status}
+	_ = xml.Unmarshal(text, &refusal)
+	return errors.Join(refusal, err)
+}
+
+func preflight(t *testing.T, target, origin string, want int) error {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodOptions, target, nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Origin", origin)
+	req.Header.Set("Access-Control-Request-Method", http.MethodPut)
+	resp, err := testClient(t).Do(req)
+	return answered(resp, err, want)
+}
+
+// putRaw is for what the client has no method for.
+func putRaw(t *testing.T, s planeconfig.S3, target, body string, header ...string) error {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, s.Endpoint.String()+target, strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	hash := sha256.Sum256([]byte(body))
+	req.Header.Set("X-Amz-Content-Sha256", hex.EncodeToString(hash[:]))
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := testClient(t).Do(signer.SignV4(*req, s.AccessKeyID, s.SecretAccessKey, "", s.Region))
+	return answered(resp, err, http.StatusOK)
+}
+
+// postTooMuch is nil when a form is taken within its bounds and refused above them.
+func postTooMuch(t *testing.T, c *minio.Client, bucket string) error {
+	t.Helper()
+	policy := minio.NewPostPolicy()
+	if err := errors.Join(policy.SetBucket(bucket), policy.SetKey("posted"), policy.SetExpires(time.Now().Add(time.Hour)),
+		policy.SetContentLengthRange(1, 4)); err != nil {
+		return err
+	}
+	target, form, err := c.PresignedPostPolicy(t.Context(), policy)
+	if err != nil {
+		return err
+	}
+	post := func(text string, want int) error {
+		var body bytes.Buffer
+		w := multipart.NewWriter(&body)
+		for name, value := range form {
+			if err := w.WriteField(name, value); err != nil {
+				return err
+			}
+		}
+		file, err := w.CreateFormFile("file", "f")
+		if err != nil {
+			return err
+		}
+		if _, err := io.WriteString(file, text); err != nil {
+			return err
+		}
+		if err := w.Close(); err != nil {
+			return err
+		}
+		resp, err := testClient(t).Post(target.String(), w.FormDataContentType(), &body)
+		return answered(resp, err, want)
+	}
+	return errors.Join(post("text", http.StatusNoContent), post("longer text", http.StatusBadRequest))
+}
+
+// refusedBy is nil where the store refused with this code.
+func refusedBy(err error, code string) error {
+	if minio.ToErrorResponse(err).Code == code || codeOf(err) == code {
+		return nil
+	}
+	return fmt.Errorf("want %s, got %w", code, err)
+}
+
+// ownersPolicy allows the owner too: where there is a policy, nothing else counts.
+const ownersPolicy = `{"Version":"2012-10-17","Statement":[
+	{"Effect":"Allow","Principal":"alice","Action":"s3:*","Resource":["arn:aws:s3:::alice-1","arn:aws:s3:::alice-1/*"]},
+	{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::alice-1/public/*"}]}`
+
+// TestS3Features has what is said of the store that Trellis runs be what it does, for the owner of a bucket.
+func TestS3Features(t *testing.T) {
+	t.Parallel()
+	store := enginetest.S3(t)
+	consumer := s3Consumer(t, store, "alice", "secret-of-alice", "alice-1", planeconfig.KeyObjectLock, "true")
+	if err := ensureS3(t, s3Binding(t, store), consumer); err != nil {
+		t.Fatal(err)
+	}
+	c, ctx := s3As(t, consumer), t.Context()
+	const bucket = "alice-1"
+	if err := s3Put(ctx, c, bucket, "there", "text"); err != nil {
+		t.Fatal(err)
+	}
+	rules := lifecycle.NewConfiguration()
+	rules.Rules = []lifecycle.Rule{{ID: "a", Status: "Enabled", Expiration: lifecycle.Expiration{Days: 1}, RuleFilter: lifecycle.Filter{Prefix: "a/"}}}
+	queue := notification.Configuration{}
+	queue.AddQueue(notification.NewConfig(notification.NewArn("aws", "sqs", "us-east-1", "1", "q")))
+	labels, err := tags.NewTags(map[string]string{"a": "b"}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	untilTomorrow, governance := time.Now().Add(24*time.Hour), minio.Governance
+	onlyNew := minio.PutObjectOptions{}
+	onlyNew.SetMatchETagExcept("*")
+	tries := map[planeconfig.S3Feature]func() error{
+		planeconfig.S3Lifecycle:     func() error { return c.SetBucketLifecycle(ctx, bucket, rules) },
+		planeconfig.S3Notifications: func() error { return c.SetBucketNotification(ctx, bucket, queue) },
+		planeconfig.S3CORS: func() error {
+			err := c.SetBucketCors(ctx, bucket, cors.NewConfig([]cors.Rule{{AllowedMethod: []string{"PUT"}, AllowedOrigin: []string{"https://example.com"}}}))
+			return errors.Join(err, preflight(t, store.URI+"/"+bucket+"/x", "https://example.com", http.StatusOK),
+				preflight(t, store.URI+"/"+bucket+"/x", "https://example.org", http.StatusForbidden))
+		},
+		planeconfig.S3Versioning: func() error { return c.EnableVersioning(ctx, bucket) },
+		planeconfig.S3ObjectLock: func() error {
+			return c.PutObjectRetention(ctx, bucket, "there", minio.PutObjectRetentionOptions{Mode: &governance, RetainUntilDate: &untilTomorrow})
+		},
+		planeconfig.S3Checksums: func() error {
+			wrong := putRaw(t, mustS3(t, consumer), "/"+bucket+"/sum", "text", "X-Amz-Checksum-Crc32", "AAAAAA==")
+			right := putRaw(t, mustS3(t, consumer), "/"+bucket+"/sum", "text", "X-Amz-Checksum-Crc32", "O4unxw==")
+			return errors.Join(refusedBy(wrong, "BadDigest"), right)
+		},
+		planeconfig.S3PostPolicy: func() error { return postTooMuch(t, c, bucket) },
+		planeconfig.S3ConditionalPut: func() error {
+			_, err := c.PutObject(ctx, bucket, "there", strings.NewReader("text"), 4, onlyNew)
+			return refusedBy(err, "PreconditionFailed")
+		},
+		planeconfig.S3Tagging:    func() error { return c.PutObjectTagging(ctx, bucket, "there", labels, minio.PutObjectTaggingOptions{}) },
+		planeconfig.S3Encryption: func() error { return c.SetBucketEncryption(ctx, bucket, sse.NewConfigurationSSES3()) },
+		planeconfig.S3PublicAccessBlock: func() error {
+			return putRaw(t, mustS3(t, consumer), "/"+bucket+"?publicAccessBlock=",
+				`<PublicAccessBlockConfiguration><BlockPublicAcls>true</BlockPublicAcls></PublicAccessBlockConfiguration>`)
+		},
+		planeconfig.S3BucketPolicy: func() error {
+			return c.SetBucketPolicy(ctx, bucket, ownersPolicy)
+		},
+	}
+	got := planeconfig.S3Features{}
+	for feature, try := range tries {
+		err := try()
+		switch code := minio.ToErrorResponse(err).Code; {
+		case err == nil:
+			got[feature] = planeconfig.S3Native
+		case code == "NotImplemented" || codeOf(err) == "NotImplemented":
+			got[feature] = planeconfig.S3Absent
+		default:
+			t.Errorf("%s: %v", feature, err)
+		}
+	}
+	if diff := cmp.Diff(planeconfig.ProvisionedS3Features(), got); diff != "" {
+		t.Error(diff)
+	}
+}
