@@ -64,8 +64,9 @@ type Ledger interface {
 	// Postpone has a task be due again later.
 	Postpone(ctx context.Context, t Task, until time.Time) error
 
-	// Keys the ledger knows that are after after and at most until, in the order of their bytes; an empty until is no bound.
-	Keys(ctx context.Context, after, until string, limit int) ([]KeyEntry, error)
+	// Keys the ledger knows that begin with prefix, are after after and at most until, in the order of their bytes; an empty
+	// until is no bound.
+	Keys(ctx context.Context, prefix, after, until string, limit int) ([]KeyEntry, error)
 
 	// Stats counts files and bytes by status.
 	Stats(ctx context.Context) (Stats, error)

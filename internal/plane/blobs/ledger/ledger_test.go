@@ -121,7 +121,7 @@ func aLife(t *testing.T, connect func(plane.LedgerSettings) *ledger.Ledger) {
 	}
 	keys := []plane.KeyEntry{{Key: n.Key, File: n.ID, Status: blobs.StatusDeleted, Collecting: true, Since: later}}
 	for _, want := range [][]plane.KeyEntry{keys, nil} {
-		if got, err := l.Keys(t.Context(), "", "", 10); err != nil || len(got) != len(want) || len(want) > 0 && !cmp.Equal(want, got) {
+		if got, err := l.Keys(t.Context(), "", "", "", 10); err != nil || len(got) != len(want) || len(want) > 0 && !cmp.Equal(want, got) {
 			t.Errorf("keys are %v, %v, want %v", got, err, want)
 		}
 		if err := l.Collected(t.Context(), n.Key); err != nil {
@@ -260,7 +260,7 @@ func late(t *testing.T, connect func(plane.LedgerSettings) *ledger.Ledger) {
 		if err := l.Collected(t.Context(), e.Key); err != nil {
 			t.Fatal(err)
 		}
-		if keys, err := l.Keys(t.Context(), "", "", 10); err != nil || len(keys) != 1 {
+		if keys, err := l.Keys(t.Context(), "", "", "", 10); err != nil || len(keys) != 1 {
 			t.Errorf("keys are %v, %v", keys, err)
 		}
 	}
@@ -296,7 +296,7 @@ func aMove(t *testing.T, connect func(plane.LedgerSettings) *ledger.Ledger) {
 	if err != nil || len(found) != 1 || found[0].ID != e.ID {
 		t.Errorf("found %+v, %v", found, err)
 	}
-	keys, err := l.Keys(t.Context(), "", "", 10)
+	keys, err := l.Keys(t.Context(), "", "", "", 10)
 	if err != nil || len(keys) != 2 || keys[0].Key != e.Key || !keys[0].Collecting || keys[1].Collecting {
 		t.Errorf("keys are %+v, %v", keys, err)
 	}
@@ -464,7 +464,7 @@ func sums(t *testing.T, connect func(plane.LedgerSettings) *ledger.Ledger) {
 	work.Wait()
 	want := plane.Stats{Files: map[blobs.Status]int64{}, Bytes: map[blobs.Status]int64{}}
 	known := map[string]plane.KeyEntry{}
-	keys, err := l.Keys(t.Context(), "", "", 10000)
+	keys, err := l.Keys(t.Context(), "", "", "", 10000)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -118,11 +118,13 @@ func pageOf(found []plane.Entry, limit int) blobs.Page {
 }
 
 // Keys implements blobs.Ledger.
-func (l *Ledger) Keys(ctx context.Context, after, until string, limit int) (out []plane.KeyEntry, err error) {
+func (l *Ledger) Keys(ctx context.Context, prefix, after, until string, limit int) (out []plane.KeyEntry, err error) {
+
 	sql := `SELECT k.key, f.id, f.status, k.role, coalesce(f.ended_at, f.uploaded_at, f.created_at)
-		FROM keys k JOIN files f ON f.id = k.file WHERE k.key > $1 AND ($2 = '' OR k.key <= $2) ORDER BY k.key LIMIT $3`
+		FROM keys k JOIN files f ON f.id = k.file WHERE k.key > $1 AND k.key >= $4 AND ($2 = '' OR k.key <= $2) AND starts_with(k.key, $4)
+		ORDER BY k.key LIMIT $3`
 	err = l.db.Call(ctx, "list keys", func(ctx context.Context, pool *pgxpool.Pool) error {
-		rows, err := pool.Query(ctx, sql, after, until, limit)
+		rows, err := pool.Query(ctx, sql, after, until, limit, prefix)
 		if err != nil {
 			return err
 		}
