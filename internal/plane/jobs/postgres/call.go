@@ -47,10 +47,8 @@ func (s *Store) again(err error) bool {
 		switch pg.Code {
 		case "40001", "40P01": // serialization_failure, deadlock_detected
 			return true
-		case wrongPassword:
-			return s.target.refused(err)
 		}
-		return false
+		return s.target.Refused(err)
 	}
 	return pgconn.SafeToRetry(err)
 }

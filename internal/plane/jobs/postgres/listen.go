@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/trellis-dev/trellis/internal/plane/jobs"
+	engine "github.com/trellis-dev/trellis/internal/plane/postgres"
 )
 
 // Replicas tell each other of changes by NOTIFY, in a transaction of its own and many at once: within the
@@ -181,7 +182,7 @@ func (s *Store) listen(ctx context.Context) {
 func (s *Store) follow(ctx context.Context) error {
 	dialling, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	conn, err := s.target.dial(dialling)
+	conn, err := s.target.Dial(dialling)
 	if err != nil {
 		return err
 	}
@@ -217,7 +218,7 @@ func (s *Store) follow(ctx context.Context) error {
 const listenProbe = 10 * time.Second
 
 func probe(ctx context.Context, conn *pgx.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, engine.ConnectTimeout)
 	defer cancel()
 	return conn.Ping(ctx)
 }

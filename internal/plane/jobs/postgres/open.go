@@ -1,54 +1,28 @@
 package postgres
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
-	"os"
-	"regexp"
-	"strings"
+	"embed"
 
 	"github.com/trellis-dev/trellis/internal/plane/jobs"
-	"github.com/trellis-dev/trellis/internal/planeconfig"
+	engine "github.com/trellis-dev/trellis/internal/plane/postgres"
 )
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// connectionSettings of every connection. Plans are made once and without regard to statistics, which are always behind in
+// tables that fill and empty within seconds: each statement has one good way, by its index.
+var connectionSettings = map[string]string{
+	"statement_timeout": "10s", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "10s",
+	"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_bitmapscan": "off", "enable_hashjoin": "off",
+	"enable_mergejoin": "off", "enable_sort": "off", "jit": "off", "TimeZone": "UTC",
+}
 
 // Open is the queue of a plane's configuration.
 func Open(e jobs.Env) (jobs.Store, error) {
-	schema, err := schemaOf(e.Config.Engine)
+	schema, err := engine.SchemaOf(e.Config.Engine, "trellis_jobs")
 	if err != nil {
 		return nil, err
 	}
 	return New(Config{Engine: e.Config.Engine, Schema: schema, Log: e.Log}, e.Settings)
-}
-
-// maxSchema is what is left of the 63 bytes of an identifier by the name of the channel of notifications.
-const maxSchema = 50
-
-var (
-	plainSchema = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
-	others      = regexp.MustCompile(`[^a-z0-9_]+`)
-)
-
-// schemaOf is an identifier that needs no quotes. What a prefix of the configuration holds and that may not, or that is too
-// long, is made up for by a digest, so that two prefixes stay two.
-func schemaOf(e planeconfig.Engine) (string, error) {
-	whole := e.Prefix
-	if e.PrefixFile != "" {
-		instance, err := os.ReadFile(e.PrefixFile)
-		if err != nil {
-			return "", fmt.Errorf("read what the queue is told by from others of its name: %w", err)
-		}
-		whole += strings.TrimSpace(string(instance))
-	}
-	if whole == "" {
-		whole = "trellis_jobs"
-	}
-	// PostgreSQL keeps names that begin with pg_ for itself.
-	if plainSchema.MatchString(whole) && len(whole) <= maxSchema && !strings.HasPrefix(whole, "pg_") {
-		return whole, nil
-	}
-	sum := sha256.Sum256([]byte(whole))
-	digest := hex.EncodeToString(sum[:8])
-	plain := "trellis_" + strings.Trim(others.ReplaceAllString(strings.TrimPrefix(strings.ToLower(whole), "trellis"), "_"), "_")
-	return strings.TrimRight(plain[:min(len(plain), maxSchema-1-len(digest))], "_") + "_" + digest, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/trellis-dev/trellis/internal/plane/jobs"
+	engine "github.com/trellis-dev/trellis/internal/plane/postgres"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
@@ -32,7 +33,7 @@ type Config struct {
 // Store implements jobs.Store.
 type Store struct {
 	config   Config
-	target   *target
+	target   *engine.Target
 	settings atomic.Pointer[settings]
 	// ready is closed when pool can be used.
 	ready chan struct{}
@@ -62,11 +63,11 @@ func New(c Config, s jobs.Settings) (*Store, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	t := &target{engine: c.Engine, schema: c.Schema}
-	if c.Schema == "" || len(c.Schema) > maxSchema {
-		return nil, fmt.Errorf("the schema must be named, in at most %d bytes", maxSchema)
+	t := &engine.Target{Engine: c.Engine, Schema: c.Schema, Settings: connectionSettings}
+	if c.Schema == "" || len(c.Schema) > engine.MaxSchema {
+		return nil, fmt.Errorf("the schema must be named, in at most %d bytes", engine.MaxSchema)
 	}
-	if _, err := t.config(); err != nil {
+	if _, err := t.Config(); err != nil {
 		return nil, err
 	}
 	out := &Store{config: c, target: t, ready: make(chan struct{}), hub: newHub(), mark: rand.Text()[:8], alarm: newAlarm(),
@@ -128,11 +129,11 @@ func (s *Store) Run(ctx context.Context) error {
 func (s *Store) prepare(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	pool, err := s.target.connect(ctx, int32(s.config.Connections))
+	pool, err := s.target.Connect(ctx, int32(s.config.Connections))
 	if err != nil {
 		return err
 	}
-	if err := migrate(ctx, pool, s.config.Schema); err != nil {
+	if err := engine.Migrate(ctx, pool, "jobs", s.config.Schema, migrations); err != nil {
 		pool.Close()
 		return err
 	}

@@ -21,32 +21,27 @@ import (
 )
 
 const (
-	connectTimeout = 5 * time.Second
-	// wrongPassword is what PostgreSQL answers then (SQLSTATE invalid_password).
-	wrongPassword = "28P01"
+	// ConnectTimeout bounds one attempt.
+	ConnectTimeout = 5 * time.Second
+	// invalidPassword is what PostgreSQL answers where a password is wrong (SQLSTATE).
+	invalidPassword = "28P01"
 )
 
-// target is where the engine is. Its files are read for each connection, so that a new password counts from the
-// next one on.
-type target struct {
-	engine planeconfig.Engine
-	schema string
+// Target is a schema in an engine. The engine's files are read for each connection, so that a new password counts from
+// the next one on.
+type Target struct {
+	Engine planeconfig.Engine
+	Schema string
+	// Settings of every connection, by their names, search_path aside.
+	Settings map[string]string
+
 	// previous is true while the password before is tried, as the one of the URI was refused.
 	previous atomic.Bool
 }
 
-// session is what every connection is told first. Plans are made once and without regard to statistics, which are
-// always behind in tables that fill and empty within seconds: each statement has one good way, by its index.
-const session = `SELECT set_config('search_path', $1, false), set_config('statement_timeout', '10s', false),
-	set_config('lock_timeout', '5s', false), set_config('idle_in_transaction_session_timeout', '10s', false),
-	set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_seqscan', 'off', false),
-	set_config('enable_bitmapscan', 'off', false), set_config('enable_hashjoin', 'off', false),
-	set_config('enable_mergejoin', 'off', false), set_config('enable_sort', 'off', false),
-	set_config('jit', 'off', false), set_config('TimeZone', 'UTC', false)`
-
-// config reads the files.
-func (t *target) config() (*pgx.ConnConfig, error) {
-	uri, err := os.ReadFile(t.engine.URIFile)
+// Config reads the files.
+func (t *Target) Config() (*pgx.ConnConfig, error) {
+	uri, err := os.ReadFile(t.Engine.URIFile)
 	if err != nil {
 		return nil, fmt.Errorf("read the engine's URI: %w", err)
 	}
@@ -59,12 +54,12 @@ func (t *target) config() (*pgx.ConnConfig, error) {
 		return nil, err
 	}
 	if t.previous.Load() {
-		before, err := os.ReadFile(filepath.Join(filepath.Dir(t.engine.URIFile), planeconfig.KeyPreviousPassword))
+		before, err := os.ReadFile(filepath.Join(filepath.Dir(t.Engine.URIFile), planeconfig.KeyPreviousPassword))
 		if err == nil {
 			c.Password = strings.TrimSpace(string(before))
 		}
 	}
-	c.ConnectTimeout = connectTimeout
+	c.ConnectTimeout = ConnectTimeout
 	if c.RuntimeParams["application_name"] == "" {
 		c.RuntimeParams["application_name"] = "trellis-plane"
 	}
@@ -72,11 +67,11 @@ func (t *target) config() (*pgx.ConnConfig, error) {
 }
 
 // authorities has the engine's certificate be checked against the file, where there is one.
-func (t *target) authorities(c *pgx.ConnConfig) error {
-	if t.engine.CAFile == "" {
+func (t *Target) authorities(c *pgx.ConnConfig) error {
+	if t.Engine.CAFile == "" {
 		return nil
 	}
-	pem, err := os.ReadFile(t.engine.CAFile)
+	pem, err := os.ReadFile(t.Engine.CAFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -99,25 +94,32 @@ func (t *target) authorities(c *pgx.ConnConfig) error {
 	return nil
 }
 
-// refused turns to the other password where the one that was tried is wrong, and reports whether it did.
-func (t *target) refused(err error) bool {
+// Refused turns to the other password where the one that was tried is wrong, and reports whether it did.
+func (t *Target) Refused(err error) bool {
 	var pg *pgconn.PgError
-	if !errors.As(err, &pg) || pg.Code != wrongPassword {
+	if !errors.As(err, &pg) || pg.Code != invalidPassword {
 		return false
 	}
 	t.previous.Store(!t.previous.Load())
 	return true
 }
 
-func (t *target) prepare(ctx context.Context, c *pgx.Conn) error {
-	_, err := c.Exec(ctx, session, pgx.Identifier{t.schema}.Sanitize())
-	return err
+func (t *Target) prepare(ctx context.Context, c *pgx.Conn) error {
+	b := &pgx.Batch{}
+	b.Queue("SELECT set_config('search_path', $1, false)", pgx.Identifier{t.Schema}.Sanitize())
+	for name, value := range t.Settings {
+		b.Queue("SELECT set_config($1, $2, false)", name, value)
+	}
+	if err := c.SendBatch(ctx, b).Close(); err != nil {
+		return fmt.Errorf("set up a connection: %w", err)
+	}
+	return nil
 }
 
-// dial opens a connection of its own.
-func (t *target) dial(ctx context.Context) (*pgx.Conn, error) {
+// Dial opens a connection of its own.
+func (t *Target) Dial(ctx context.Context) (*pgx.Conn, error) {
 	for again := true; ; again = false {
-		c, err := t.config()
+		c, err := t.Config()
 		if err != nil {
 			return nil, err
 		}
@@ -125,24 +127,25 @@ func (t *target) dial(ctx context.Context) (*pgx.Conn, error) {
 		if err == nil {
 			return conn, t.prepare(ctx, conn)
 		}
-		if !t.refused(err) || !again {
+		if !t.Refused(err) || !again {
 			return nil, fmt.Errorf("connect to the engine: %w", err)
 		}
 	}
 }
 
-func (t *target) connect(ctx context.Context, connections int32) (*pgxpool.Pool, error) {
+// Connect opens a pool of at most so many connections, and asks the engine something.
+func (t *Target) Connect(ctx context.Context, connections int32) (*pgxpool.Pool, error) {
 	pc, err := pgxpool.ParseConfig("")
 	if err != nil {
 		return nil, fmt.Errorf("read the environment's defaults: %w", err)
 	}
-	if pc.ConnConfig, err = t.config(); err != nil {
+	if pc.ConnConfig, err = t.Config(); err != nil {
 		return nil, err
 	}
 	pc.MaxConns, pc.MinConns = connections, 1
 	pc.MaxConnLifetime, pc.MaxConnLifetimeJitter = time.Hour, 10*time.Minute
 	pc.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
-		now, err := t.config()
+		now, err := t.Config()
 		if err == nil {
 			*c = *now
 		}
@@ -154,7 +157,7 @@ func (t *target) connect(ctx context.Context, connections int32) (*pgxpool.Pool,
 		return nil, fmt.Errorf("connect to the engine: %w", err)
 	}
 	if err := pool.Ping(ctx); err != nil {
-		t.refused(err)
+		t.Refused(err)
 		pool.Close()
 		return nil, fmt.Errorf("connect to the engine: %w", err)
 	}

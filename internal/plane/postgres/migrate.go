@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"embed"
 	"fmt"
 	"hash/fnv"
 	"io/fs"
@@ -14,16 +13,15 @@ import (
 	"github.com/pressly/goose/v3/lock"
 )
 
-//go:embed migrations/*.sql
-var migrations embed.FS
-
-// migrate brings the schema's tables up to date, forward only. Of several replicas one does, and the others wait.
-func migrate(ctx context.Context, pool *pgxpool.Pool, schema string) error {
+// Migrate brings the schema's tables up to date by goose's files in the folder migrations, forward only, and makes the
+// schema where it does not exist. Of several replicas one does, and the others wait. purpose tells schemas of one name
+// apart, e.g. "jobs".
+func Migrate(ctx context.Context, pool *pgxpool.Pool, purpose, schema string, migrations fs.FS) error {
 	if err := makeSchema(ctx, pool, schema); err != nil {
 		return err
 	}
 	h := fnv.New64a()
-	_, _ = h.Write([]byte("trellis jobs " + schema))
+	_, _ = h.Write([]byte("trellis " + purpose + " " + schema))
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(int64(h.Sum64())), lock.WithLockTimeout(1, 60))
 	if err != nil {
 		return fmt.Errorf("lock the migrations: %w", err)
@@ -39,7 +37,7 @@ func migrate(ctx context.Context, pool *pgxpool.Pool, schema string) error {
 		return fmt.Errorf("prepare the migrations: %w", err)
 	}
 	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("migrate the queue's tables: %w", err)
+		return fmt.Errorf("migrate the tables: %w", err)
 	}
 	return nil
 }
@@ -48,13 +46,13 @@ func migrate(ctx context.Context, pool *pgxpool.Pool, schema string) error {
 func makeSchema(ctx context.Context, pool *pgxpool.Pool, schema string) error {
 	var exists bool
 	if err := pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", schema).Scan(&exists); err != nil {
-		return fmt.Errorf("look for the queue's schema: %w", err)
+		return fmt.Errorf("look for the schema: %w", err)
 	}
 	if exists {
 		return nil
 	}
 	if _, err := pool.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+pgx.Identifier{schema}.Sanitize()); err != nil {
-		return fmt.Errorf("make the queue's schema: %w", err)
+		return fmt.Errorf("make the schema: %w", err)
 	}
 	return nil
 }

@@ -21,8 +21,8 @@ func TestSchemasAreNamesAndStayApart(t *testing.T) {
 		{Prefix: "trellis:jq:a", PrefixFile: file}, {Prefix: `"; --`}, {Prefix: "ünder"},
 		{Prefix: strings.Repeat("x", 50)}, {Prefix: strings.Repeat("x", 51)}, {Prefix: strings.Repeat("x", 80)},
 	} {
-		schema, err := schemaOf(e)
-		if err != nil || !plainSchema.MatchString(schema) || len(schema) > maxSchema || strings.HasPrefix(schema, "pg_") {
+		schema, err := SchemaOf(e, "fallback")
+		if err != nil || !plainSchema.MatchString(schema) || len(schema) > MaxSchema || strings.HasPrefix(schema, "pg_") {
 			t.Errorf("%+v gives %q, %v", e, schema, err)
 		}
 		if other, known := seen[schema]; known {
@@ -30,7 +30,7 @@ func TestSchemasAreNamesAndStayApart(t *testing.T) {
 		}
 		seen[schema] = e
 	}
-	if _, err := schemaOf(planeconfig.Engine{PrefixFile: file + "-not"}); err == nil {
+	if _, err := SchemaOf(planeconfig.Engine{PrefixFile: file + "-not"}, ""); err == nil {
 		t.Error("a file that is not there is no error")
 	}
 }

@@ -1,0 +1,149 @@
+package blobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/trellis-dev/trellis/pkg/blobs"
+)
+
+// Reasons why a file ended that nobody asked to end.
+const (
+	ReasonNotUploaded = "not uploaded in time"
+	ReasonMismatch    = "the store has something else than was said"
+	ReasonMissing     = "the object was taken out of the store by somebody else"
+)
+
+const (
+	// slack is how long after its URLs a request may still be under way that began in their time.
+	slack = 15 * time.Minute
+	// Waits before what failed is tried again.
+	retryLeast, retryMost = 5 * time.Second, 10 * time.Minute
+)
+
+// Collector has ledger and store agree, one piece of work at a time. Every piece may be broken off anywhere and done again.
+type Collector struct {
+	Ledger  Ledger
+	Objects Objects
+	Log     *slog.Logger
+}
+
+// Do a task, or put it off where the store or the ledger fail.
+func (c *Collector) Do(ctx context.Context, now time.Time, t Task) error {
+	var err error
+	switch t.Kind {
+	case TaskExpire:
+		_, err = c.Settle(ctx, now, t.Entry, true)
+	case TaskMove:
+		err = c.move(ctx, now, t.Entry)
+	case TaskCollect:
+		err = c.collect(ctx, now, t)
+	}
+	if err == nil {
+		return nil
+	}
+	wait := min(retryMost, retryLeast<<min(t.Attempts, 10))
+	return errors.Join(err, c.Ledger.Postpone(ctx, t, now.Add(wait)))
+}
+
+// Settle asks the store for the object of a pending or expired file, and notes what is there. Where nothing is and over is
+// true, the file has expired.
+func (c *Collector) Settle(ctx context.Context, now time.Time, e Entry, over bool) (Entry, error) {
+	o, err := c.Objects.Head(ctx, e.Key)
+	missing := errors.Is(err, ErrNoObject)
+	reason := ReasonNotUploaded
+	switch {
+	case err != nil && !missing:
+		return e, err
+	case !missing && matches(e, o):
+		return c.Ledger.Arrived(ctx, now, e.ID, o)
+	case !missing:
+		reason = ReasonMismatch
+	case !over:
+		return e, nil
+	}
+	return c.Ledger.End(ctx, now, e.ID, blobs.StatusExpired, reason, blobs.StatusPending)
+}
+
+// matches reports whether an object is what was said of the file. A checksum that the store does not tell was compared
+// when the bytes came.
+func matches(e Entry, o Object) bool {
+	if o.Size != e.Size {
+		return false
+	}
+	return e.Checksum == nil || o.Checksum == nil || o.Checksum.Algorithm != e.Checksum.Algorithm || *o.Checksum == *e.Checksum
+}
+
+func (c *Collector) move(ctx context.Context, now time.Time, e Entry) error {
+	if e.MovingTo == "" {
+		return nil
+	}
+	o, err := c.Objects.Copy(ctx, e.Key, e.MovingTo)
+	if errors.Is(err, ErrNoObject) {
+		_, err = c.Ledger.End(ctx, now, e.ID, blobs.StatusDeleted, ReasonMissing, blobs.StatusUploaded)
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	_, err = c.Ledger.EndMove(ctx, now, e.ID, e.MovingTo, o)
+	if errors.Is(err, ErrState) {
+		return nil // Deleted meanwhile: the copy is collected.
+	}
+	return err
+}
+
+// collect removes an object that nobody is to have any more, and forgets its key once none can come any more.
+func (c *Collector) collect(ctx context.Context, now time.Time, t Task) error {
+	own := t.Key == t.Entry.Key
+	if own && t.Entry.Status == blobs.StatusExpired {
+		// What arrived after its time is no garbage.
+		o, err := c.Objects.Head(ctx, t.Key)
+		if err == nil && matches(t.Entry, o) {
+			_, err = c.Ledger.Arrived(ctx, now, t.Entry.ID, o)
+			return err
+		}
+		if err != nil && !errors.Is(err, ErrNoObject) {
+			return err
+		}
+	}
+	if own && t.Entry.UploadID != "" {
+		if err := c.Objects.AbortParts(ctx, t.Key, t.Entry.UploadID); err != nil {
+			return err
+		}
+	}
+	if err := c.Objects.Remove(ctx, t.Key); err != nil {
+		return err
+	}
+	if until := t.Entry.URLsUntil.Add(slack); own && now.Before(until) {
+		return c.Ledger.Postpone(ctx, t, until)
+	}
+	return c.Ledger.Collected(ctx, t.Key)
+}
+
+// Work does what is due until nothing is, and returns how much that was. What fails is put off and told to the log.
+func (c *Collector) Work(ctx context.Context, now func() time.Time) (done int, err error) {
+	for ctx.Err() == nil {
+		tasks, err := c.Ledger.Due(ctx, now(), taskBatch, taskLease)
+		if err != nil || len(tasks) == 0 {
+			return done, err
+		}
+		for _, t := range tasks {
+			if err := c.Do(ctx, now(), t); err != nil {
+				c.Log.Warn("the store and the ledger could not be brought to agree on a file yet", "file", t.Entry.ID, "error", err)
+				continue
+			}
+			done++
+		}
+	}
+	return done, fmt.Errorf("work on the bucket: %w", ctx.Err())
+}
+
+const (
+	// taskBatch is how much work is taken at a time, and taskLease how long it is this replica's.
+	taskBatch = 32
+	taskLease = 5 * time.Minute
+)
