@@ -13,8 +13,9 @@ import (
 
 const (
 	s3Host = "127.0.0.1"
-	// S3AccessKeyID and S3SecretAccessKey are those of the root of a store.
-	S3AccessKeyID     = "root-of-a-test"
+	// S3AccessKeyID is that of the root of a store.
+	S3AccessKeyID = "root-of-a-test"
+	// S3SecretAccessKey goes with it.
 	S3SecretAccessKey = "secret-of-a-test"
 	// S3Region of a store.
 	S3Region = "us-east-1"

@@ -35,12 +35,12 @@ func (h *handing) Submit(_ context.Context, _ time.Time, batch []NewJob) ([]Subm
 }
 
 // waiting has a queue with workers that wait, one of the type x before one of all types.
-func waiting(t *testing.T, h *handing) (q *Queue, got chan []Leased, stop func()) {
+func waiting(t *testing.T, h *handing) (*Queue, chan []Leased, func()) {
 	t.Helper()
 	h.scripted = &scripted{lease: func(_ context.Context, _ time.Time, queries []LeaseQuery) ([][]Leased, time.Time, error) {
 		return make([][]Leased, len(queries)), time.Time{}, nil
 	}}
-	q = queueOn(t, h, 1<<10)
+	q := queueOn(t, h, 1<<10)
 	ended, got := startDesk(q), make(chan []Leased, 10)
 	for _, types := range [][]string{{"x"}, nil} {
 		go func() {
