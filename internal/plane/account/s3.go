@@ -119,6 +119,9 @@ func (s s3Admin) ensureBucket(ctx context.Context, name, bucket string, account 
 		return nil
 	case exists && owner != s.root.AccessKeyID && owner != "":
 		return permanent{fmt.Errorf("the bucket %s belongs to another consumer of the engine: choose another name", bucket)}
+	case exists && owner == "" && account[planeconfig.KeyAdopt] != "true":
+		// The store makes a bucket first, and writes down whose it is then.
+		return fmt.Errorf("the bucket %s exists and belongs to nobody yet: should that stay so, choose another name, or ask for its adoption", bucket)
 	case exists && account[planeconfig.KeyAdopt] != "true":
 		return permanent{fmt.Errorf("the bucket %s exists already: choose another name, or ask for its adoption", bucket)}
 	case exists:
