@@ -12,6 +12,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/trellis-dev/trellis/internal/plane"
+	"github.com/trellis-dev/trellis/internal/plane/sinks"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
@@ -29,6 +30,8 @@ type Bucket struct {
 	live atomic.Pointer[live]
 	// settling are the hints of the store that are being followed.
 	settling chan struct{}
+	// delivery sends the events of files.
+	delivery *sinks.Delivery
 }
 
 // Options of New; Ledger and Objects must be set.
@@ -60,11 +63,12 @@ func New(p *plane.Plane, o Options) (*Bucket, error) {
 	}
 	b := &Bucket{
 		plane: p, log: p.Log, clock: o.Clock, ledger: o.Ledger, objects: o.Objects, metrics: newMetrics(p.Metrics),
-		newID:   func() string { return uuid.Must(uuid.NewV7()).String() },
-		collect: &Collector{Ledger: o.Ledger, Objects: o.Objects, Log: p.Log}, settling: make(chan struct{}, settlingAtOnce),
+		newID: func() string { return uuid.Must(uuid.NewV7()).String() }, settling: make(chan struct{}, settlingAtOnce),
 	}
-	b.live.Store(l)
-	b.ledger.Reconfigure(l.ledger)
+	b.delivery = b.newDelivery()
+	b.ledger = telling{o.Ledger, b.delivery.Wake}
+	b.collect = &Collector{Ledger: b.ledger, Objects: o.Objects, Log: p.Log}
+	b.use(l)
 	plane.OfferTokens[TokenRequest](p)
 	b.registerUploads()
 	b.registerFiles()
@@ -83,8 +87,13 @@ func (b *Bucket) reload(c planeconfig.Config) {
 		b.log.Error("the blobs section changed and cannot be used; the one before stays", "error", err)
 		return
 	}
+	b.use(l)
+}
+
+func (b *Bucket) use(l *live) {
 	b.live.Store(l)
 	b.ledger.Reconfigure(l.ledger)
+	b.delivery.Reconfigure(l.cfg.Sinks)
 }
 
 // Run reaches the ledger and works until ctx ends. All that it starts ends before it returns.
@@ -93,6 +102,7 @@ func (b *Bucket) Run(ctx context.Context) error {
 	defer work.Wait()
 	work.Go(func() { b.work(ctx) })
 	work.Go(func() { b.scans(ctx) })
+	work.Go(func() { b.delivery.Run(ctx) })
 	return b.ledger.Run(ctx)
 }
 

@@ -10,9 +10,11 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -436,5 +438,36 @@ func TestAgainUnderAKey(t *testing.T) {
 	}
 	if slices.Reverse(pages); fmt.Sprint(pages) != fmt.Sprint([]string{ids[0], ids[2]}) {
 		t.Errorf("the list is %v", pages)
+	}
+}
+
+// TestSinkOfFiles is told what becomes of a file, in order, soon.
+func TestSinkOfFiles(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var got []string
+	sink := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var f blobs.File
+		err := json.NewDecoder(r.Body).Decode(&f)
+		mu.Lock()
+		defer mu.Unlock()
+		got = append(got, fmt.Sprint(r.Header.Get("Ce-Type"), " ", r.Header.Get("Ce-Subject") == f.ID, " ", f.Status, err))
+	}))
+	t.Cleanup(sink.Close)
+	s := serve(t, func(c *planeconfig.Blobs) { c.Sinks = []planeconfig.Sink{{Name: "a", URL: sink.URL}} })
+	u := s.begin(textFile(5))
+	s.put(u.Put, "hello")
+	s.call(http.StatusOK, http.MethodPost, "/v1/uploads/"+u.ID+":complete", nil, nil)
+	s.call(http.StatusOK, http.MethodDelete, "/v1/files/"+u.ID, nil, nil)
+	want := []string{blobs.EventPending + " true pending<nil>", blobs.EventUploaded + " true uploaded<nil>", blobs.EventDeleted + " true deleted<nil>"}
+	contracttest.Eventually(t, "the events", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(got) >= len(want)
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
