@@ -52,6 +52,8 @@ type Config struct {
 	Realtime *Realtime `json:"realtime,omitempty"`
 	// Jobs is set when Kind is JobQueue.
 	Jobs *Jobs `json:"jobs,omitempty"`
+	// Blobs is set when Kind is BlobBucket.
+	Blobs *Blobs `json:"blobs,omitempty"`
 }
 
 // HTTP bounds the contract's server.

@@ -16,6 +16,9 @@ func (c Config) Fixed() Config {
 		// All of a queue's settings are taken up while it runs.
 		c.Jobs = &Jobs{}
 	}
+	if c.Blobs != nil {
+		c.Blobs = &Blobs{StoreDir: c.Blobs.StoreDir, PublicEndpoint: c.Blobs.PublicEndpoint, Conditional: c.Blobs.Conditional}
+	}
 	return c
 }
 

@@ -39,6 +39,18 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
+	store, objects := newStore(t)
+	l := newLedger(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	var work sync.WaitGroup
+	work.Go(func() { _ = l.Run(ctx) })
+	t.Cleanup(func() { cancel(); work.Wait() })
+	return &rig{t: t, store: store, began: time.Now(), Collector: &plane.Collector{Ledger: l, Objects: objects, Log: slog.New(slog.DiscardHandler)}}
+}
+
+// newStore is a store with an empty bucket.
+func newStore(t *testing.T) (*enginetest.S3Store, *s3store.Store) {
+	t.Helper()
 	store := enginetest.S3(t)
 	keys := credentials.NewStaticCredentialsProvider(enginetest.S3AccessKeyID, enginetest.S3SecretAccessKey, "")
 	admin := s3.New(s3.Options{BaseEndpoint: aws.String(store.URI), Region: enginetest.S3Region, UsePathStyle: true, Credentials: keys})
@@ -51,6 +63,12 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return store, objects
+}
+
+// newLedger is one that nobody runs yet.
+func newLedger(t *testing.T) *ledger.Ledger {
+	t.Helper()
 	uri, _ := enginetest.Postgres(t)
 	file := filepath.Join(t.TempDir(), "uri")
 	if err := os.WriteFile(file, []byte(uri), 0o600); err != nil {
@@ -60,11 +78,7 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var work sync.WaitGroup
-	work.Go(func() { _ = l.Run(ctx) })
-	t.Cleanup(func() { cancel(); work.Wait() })
-	return &rig{t: t, store: store, began: time.Now(), Collector: &plane.Collector{Ledger: l, Objects: objects, Log: slog.New(slog.DiscardHandler)}}
+	return l
 }
 
 // begin a file of one byte, to be uploaded within an hour.
