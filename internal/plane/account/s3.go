@@ -129,12 +129,17 @@ func (s s3Admin) ensureBucket(ctx context.Context, name, bucket string, account 
 			return fmt.Errorf("take over the bucket %s: %w", bucket, err)
 		}
 		return nil
+	default:
+		return s.makeBucket(ctx, name, bucket, account)
 	}
+}
+
+func (s s3Admin) makeBucket(ctx context.Context, name, bucket string, account files) error {
 	header := http.Header{s3OwnerOfABucket: {name}}
 	if account[planeconfig.KeyObjectLock] == "true" {
 		header.Set(s3ObjectLock, "true")
 	}
-	err = s.call(ctx, "/"+bucket+"/create", nil, header, nil, nil)
+	err := s.call(ctx, "/"+bucket+"/create", nil, header, nil, nil)
 	switch codeOf(err) {
 	case s3BucketExists, s3BucketIsOurs:
 		// Made by another pod meanwhile: the next attempt looks whose it is.

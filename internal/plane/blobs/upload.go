@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"time"
 
@@ -18,8 +17,6 @@ import (
 const (
 	maxFilename, maxOwner = 255, 128
 	typeBytes             = "application/octet-stream"
-	// partsOfAnswer is the most parts of one answer.
-	partsOfAnswer = 1000
 )
 
 // hashBytes by the algorithm.
@@ -212,66 +209,6 @@ func (b *Bucket) ttl(now time.Time, e Entry) time.Duration {
 	return ttl
 }
 
-// missing asks the store which parts it has, and signs requests for the first ones that it does not.
-func (b *Bucket) missing(ctx context.Context, now time.Time, e Entry, out blobs.Upload, ttl time.Duration) (blobs.Upload, error) {
-	uploadID, err := b.uploadID(ctx, e)
-	if err != nil {
-		return out, err
-	}
-	stored, err := b.objects.Parts(ctx, e.Key, uploadID)
-	if errors.Is(err, ErrNoObject) {
-		// It was finished, or somebody else aborted it: the object decides.
-		return out, nil
-	}
-	if err != nil {
-		return out, err
-	}
-	whole, bytes := wholeParts(e, stored)
-	out.Stored = bytes
-	for number := 1; int64(number-1)*e.PartSize < e.Size && len(out.Parts) < partsOfAnswer; number++ {
-		if whole[number] {
-			continue
-		}
-		offset := int64(number-1) * e.PartSize
-		size := min(e.PartSize, e.Size-offset)
-		r, err := b.objects.SignPart(ctx, now, PartOf{Key: e.Key, UploadID: uploadID, Number: number, Size: size}, ttl)
-		if err != nil {
-			return out, err
-		}
-		out.Parts = append(out.Parts, blobs.Part{Number: number, Offset: offset, Size: size, Request: r})
-	}
-	return out, nil
-}
-
-// wholeParts are those that have the size that they are to have, and their bytes.
-func wholeParts(e Entry, stored []StoredPart) (whole map[int]bool, bytes int64) {
-	whole = map[int]bool{}
-	for _, p := range stored {
-		if offset := int64(p.Number-1) * e.PartSize; offset < e.Size && p.Size == min(e.PartSize, e.Size-offset) {
-			whole[p.Number] = true
-			bytes += p.Size
-		}
-	}
-	return whole, bytes
-}
-
-// uploadID has the store begin the upload in parts, once. One that lost to another replica's is aborted; should that fail,
-// a scan finds it.
-func (b *Bucket) uploadID(ctx context.Context, e Entry) (string, error) {
-	if e.UploadID != "" {
-		return e.UploadID, nil
-	}
-	id, err := b.objects.BeginParts(ctx, Put{Key: e.Key, Size: e.Size, ContentType: e.ContentType})
-	if err != nil {
-		return "", err
-	}
-	counts, err := b.ledger.SetParts(ctx, e.ID, id)
-	if err != nil || counts != id {
-		_ = b.objects.AbortParts(ctx, e.Key, id)
-	}
-	return counts, err
-}
-
 func (b *Bucket) resume(ctx context.Context, in *idInput) (*uploadOutput, error) {
 	e, problem := b.see(ctx, in.ID, plane.RightSubmit)
 	if problem != nil {
@@ -314,22 +251,6 @@ func (b *Bucket) complete(ctx context.Context, in *idInput) (*fileOutput, error)
 	default:
 		return nil, problemGone(e)
 	}
-}
-
-// finish makes the parts one object where all are there, and tells how many bytes are.
-func (b *Bucket) finish(ctx context.Context, e Entry) (int64, error) {
-	parts, err := b.objects.Parts(ctx, e.Key, e.UploadID)
-	if errors.Is(err, ErrNoObject) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	if _, bytes := wholeParts(e, parts); bytes != e.Size {
-		return bytes, nil
-	}
-	err = b.objects.FinishParts(ctx, e.Key, e.UploadID, parts)
-	return e.Size, ignore(ignore(err, ErrNoObject), ErrExists)
 }
 
 func (b *Bucket) abort(ctx context.Context, in *idInput) (*fileOutput, error) {
