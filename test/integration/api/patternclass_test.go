@@ -54,6 +54,7 @@ func classEngineRows() []row {
 		external = "an external engine is not run by Trellis: remove image, replicas, storage and resources, or remove external"
 		neither  = "set image to have this engine run in the pattern's namespace, or external to point at one that runs elsewhere"
 		replicas = "replicas must be 1, 3 or 5: a fail-over needs the majority of an odd number"
+		oneStore = "an S3 that is run here is one server, which can not replicate: set replicas to 1, or external to a store that is replicated"
 	)
 	ref := `{secretRef: {namespace: platform, name: redis}}`
 	with := func(fields string) change {
@@ -77,6 +78,7 @@ func classEngineRows() []row {
 			allowed("one replica", with(`image: a, replicas: 1`)),
 			allowed("a PostgreSQL of two", patch(`spec: {engines: [{type: PostgreSQL, image: a, replicas: 2}]}`)),
 			allowed("three replicas", with(`image: a, replicas: 3`)),
+			refused("three replicas of S3", patch(`spec: {engines: [{type: S3, image: a, replicas: 3}]}`), rule("spec.engines[0]", oneStore)),
 			refused("two replicas", with(`image: a, replicas: 2`), rule("spec.engines[0]", replicas)),
 			refused("no replica", with(`image: a, replicas: 0`), rule("spec.engines[0]", replicas),
 				"spec.engines[0].replicas: Invalid value: 0: spec.engines[0].replicas in body should be greater than or equal to 1"),
