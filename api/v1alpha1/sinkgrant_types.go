@@ -51,7 +51,8 @@ type SinkGrantTo struct {
 }
 
 // SinkGrant lets patterns of other namespaces send their events to patterns of this one, as a ReferenceGrant of the Gateway
-// API does for routes. The operator hands their pods the token of the receiver while the grant stands, and takes it away when it goes.
+// API does for routes. The operator hands their pods a token that may send to the receiver, and do nothing else, while the grant stands, and
+// takes it away when it goes.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:shortName=sgrant,categories=trellis

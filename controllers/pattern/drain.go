@@ -15,6 +15,8 @@ import (
 )
 
 const (
+	// drainPatience is how long after its time a drain may go on failing.
+	drainPatience = time.Minute
 	// drainLook is how often a drain looks at what is left.
 	drainLook = 5 * time.Second
 	// annotationNudged of a pod is written to have the kubelet bring it its configuration now, and not within a minute.
@@ -67,11 +69,18 @@ func (r *Reconciler) drain(ctx context.Context, s *scope, e ending) (bool, error
 	if d == nil {
 		return true, nil
 	}
-	changed, err := r.announce(ctx, s, d)
-	if err != nil || d.timeout == 0 {
-		return err == nil, err
-	}
 	until := s.obj.GetDeletionTimestamp().Add(d.timeout)
+	changed, err := r.announce(ctx, s, d)
+	switch {
+	case err != nil && s.now.Time.Before(until.Add(drainPatience)):
+		return false, err
+	case err != nil:
+		// A deletion does not wait for ever for what can not be told.
+		r.event(s.obj, corev1.EventTypeWarning, eventDrainTimedOut, "the time to drain is over, and the deletion goes on: the pods could not be told that they drain")
+		return true, nil
+	case d.timeout == 0:
+		return true, nil
+	}
 	pods, err := r.pods(ctx, r.live, s)
 	if err != nil {
 		return false, err
@@ -82,6 +91,10 @@ func (r *Reconciler) drain(ctx context.Context, s *scope, e ending) (bool, error
 		}
 	}
 	left := d.left(r.counts(ctx, pods, d.gauges))
+	if left.OK {
+		// The gauges of one answer are of several requests: what moved between two of them was in none.
+		left = d.left(r.counts(ctx, pods, d.gauges))
+	}
 	switch {
 	case left.OK:
 		r.event(s.obj, corev1.EventTypeNormal, eventDrained, "nothing is left to be done")
@@ -218,6 +231,8 @@ func (r *Reconciler) followDrain(ctx context.Context, s *scope, e ending) error 
 // followDrainOnce has Jobs be made of the plan that the object would have if it were to live, where it has one.
 func (r *Reconciler) followDrainOnce(ctx context.Context, s *scope, f *followed) (bool, error) {
 	alive := &scope{obj: s.obj.DeepCopyObject().(v1alpha1.Pattern), before: s.before, now: s.now}
+	// Those who get events may be gone before, and the Jobs do not ask for them.
+	alive.obj.GetPatternSpec().Sinks = nil
 	if err := r.resolve(ctx, alive); err != nil || !alive.accepted.OK || alive.plan.Once == nil {
 		return false, err
 	}

@@ -18,6 +18,8 @@ import (
 const (
 	// annotationStoppedAt of a Deployment is when the deletion of its object had its pods stop, in RFC 3339.
 	annotationStoppedAt = "patterns.trellis.dev/stopped-at"
+	// clocksDiffer is by how much the operator's clock may be behind the API server's.
+	clocksDiffer = time.Minute
 	// toldEvery bounds how often the status follows figures that change all the time.
 	toldEvery = 15 * time.Second
 )
@@ -57,7 +59,7 @@ func (r *Reconciler) end(ctx context.Context, s *scope, policy v1alpha1.Deletion
 		r.autoscaler.forget(r.kind.name(), key)
 		return true, nil
 	}
-	if !e.isStopping() {
+	if !e.isStopping(s.obj.GetDeletionTimestamp().Time) {
 		if done, err := r.drain(ctx, s, e); err != nil || !done {
 			return false, err
 		}
@@ -100,13 +102,19 @@ func anyRuns(list []appsv1.Deployment) bool {
 }
 
 // isStopping is true from when the first pods were told to stop: what a drain waited for is not waited for again.
-func (e ending) isStopping() bool {
+func (e ending) isStopping(deleted time.Time) bool {
 	for _, d := range e.noted() {
-		if d.Annotations[annotationStoppedAt] != "" {
+		if d.Annotations[annotationStoppedAt] != "" && !leftover(d, deleted) {
 			return true
 		}
 	}
 	return false
+}
+
+// leftover is true for a note of the deletion of another object, whose Deployment this one took over.
+func leftover(d appsv1.Deployment, deleted time.Time) bool {
+	at, err := time.Parse(time.RFC3339, d.Annotations[annotationStoppedAt])
+	return err == nil && at.Add(clocksDiffer).Before(deleted)
 }
 
 // stopFirst stops the pods that stop first, and notes when.
@@ -114,14 +122,15 @@ func (r *Reconciler) stopFirst(ctx context.Context, s *scope, e ending) error {
 	noted := e.noted()
 	for i := range noted {
 		d := &noted[i]
-		if (len(e.first) == 0 || ptr.Deref(d.Spec.Replicas, 1) == 0) && d.Annotations[annotationStoppedAt] != "" {
+		stale := leftover(*d, s.obj.GetDeletionTimestamp().Time)
+		if (len(e.first) == 0 || ptr.Deref(d.Spec.Replicas, 1) == 0) && d.Annotations[annotationStoppedAt] != "" && !stale {
 			continue
 		}
 		patch := client.MergeFromWithOptions(d.DeepCopy(), client.MergeFromWithOptimisticLock{})
 		if len(e.first) > 0 {
 			d.Spec.Replicas = ptr.To[int32](0)
 		}
-		if d.Annotations[annotationStoppedAt] == "" {
+		if d.Annotations[annotationStoppedAt] == "" || stale {
 			setAnnotation(d, annotationStoppedAt, s.now.UTC().Format(time.RFC3339))
 		}
 		if err := r.client.Patch(ctx, d, patch, fieldOwner); client.IgnoreNotFound(err) != nil {

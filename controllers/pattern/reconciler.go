@@ -93,9 +93,7 @@ func (r *Reconciler) run(ctx context.Context, s *scope) error {
 		return err
 	}
 	if err := r.resolve(ctx, s); err != nil || !s.accepted.OK {
-		if !s.accepted.OK {
-			r.autoscaler.forget(r.kind.name(), client.ObjectKeyFromObject(s.obj))
-		}
+		// What was accepted before goes on, and so does its following the load.
 		return err
 	}
 	if err := r.apply(ctx, s); err != nil || s.late || !s.accepted.OK || !s.applied.OK {

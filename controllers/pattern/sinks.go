@@ -16,6 +16,7 @@ import (
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 	"github.com/trellis-dev/trellis/controllers/specs"
 	"github.com/trellis-dev/trellis/internal/eventcel"
+	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
 // receivers says where the events of an object's sinks go that are patterns. It looks nothing up.
@@ -170,7 +171,7 @@ func inNamespace(obj v1alpha1.Pattern, ref *v1alpha1.SinkReference) string {
 	return fmt.Sprintf(" in namespace %q", ref.Namespace)
 }
 
-// copyTokens reads those of the receivers in other namespaces. One that has none yet gets it soon, and is noticed then.
+// copyTokens makes those for the receivers in other namespaces: they may send events, and do nothing else. A receiver that has none yet gets it soon, and is noticed then.
 func (r *Reconciler) copyTokens(ctx context.Context, s *scope) error {
 	for _, sink := range s.obj.GetPatternSpec().Sinks {
 		to := s.inputs.Sinks[sink.Name]
@@ -183,7 +184,9 @@ func (r *Reconciler) copyTokens(ctx context.Context, s *scope) error {
 		if client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("get the token of sink %s: %w", sink.Name, err)
 		}
-		to.Token = secret.Data["token"]
+		if binding := secret.Data["token"]; len(binding) > 0 {
+			to.Token = []byte(planeconfig.SinkToken(binding, s.obj.GetNamespace()))
+		}
 		s.inputs.Sinks[sink.Name] = to
 	}
 	return nil

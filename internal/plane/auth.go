@@ -2,6 +2,7 @@ package plane
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,7 +27,9 @@ type Identity struct {
 	Binding bool
 	// Worker is true for the holder of the worker token.
 	Worker bool
-	Grant  Grant
+	// Sink is true for the sinks of another namespace.
+	Sink  bool
+	Grant Grant
 	// ExpiresAt is zero when the identity does not expire.
 	ExpiresAt time.Time
 }
@@ -119,7 +122,27 @@ func (a *Authenticator) Token(ctx context.Context, token string) (Identity, *Pro
 	if a.isWorker(token) {
 		return Identity{Worker: true, Grant: Grant{Grant: planeconfig.Grant{Rights: []string{RightWork}}}}, nil
 	}
+	if a.isSink(token) {
+		return Identity{Sink: true, Grant: Grant{Grant: sinkGrant}}, nil
+	}
 	return a.clientToken(ctx, token)
+}
+
+// sinkGrant is what it takes to send events to any kind.
+var sinkGrant = planeconfig.Grant{Rooms: []string{"*"}, Rights: []string{RightPublish, RightSubmit}}
+
+// isSink reports whether a token is that of another namespace's sinks.
+func (a *Authenticator) isSink(token string) bool {
+	namespace, ok := planeconfig.SinkTokenNamespace(token)
+	if !ok {
+		return false
+	}
+	for _, binding := range a.binding.Values() {
+		if subtle.ConstantTimeCompare([]byte(planeconfig.SinkToken(binding, namespace)), []byte(token)) == 1 {
+			return true
+		}
+	}
+	return false
 }
 
 func (a *Authenticator) isWorker(token string) bool {

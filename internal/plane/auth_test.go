@@ -351,3 +351,33 @@ func TestGrantAllows(t *testing.T) {
 		t.Error("no grant allows something, or the binding's does not")
 	}
 }
+
+// TestSinksOfOtherNamespaces may send events, and nothing else, for as long as the binding's token stands.
+func TestSinksOfOtherNamespaces(t *testing.T) {
+	a := newAuth(t, nil)
+	token := planeconfig.SinkToken([]byte(testToken), "apps")
+	id, problem := a.Token(t.Context(), token)
+	if problem != nil || !id.Sink || id.Binding || id.Grant.All {
+		t.Fatalf("%+v, %v", id, problem)
+	}
+	for right, want := range map[string]bool{RightPublish: true, RightSubscribe: false, RightPresence: false} {
+		if got := id.Grant.Allows(right, "any"); got != want {
+			t.Errorf("%s: %v", right, got)
+		}
+	}
+	for right, want := range map[string]bool{RightSubmit: true, RightRead: false, RightManage: false, RightWork: false} {
+		if got := id.Grant.Has(right); got != want {
+			t.Errorf("%s: %v", right, got)
+		}
+	}
+	if NeedBinding(WithIdentity(t.Context(), id)) == nil {
+		t.Error("it may make tokens")
+	}
+	for _, other := range []string{
+		planeconfig.SinkToken([]byte("another"), "apps"), strings.Replace(token, "apps", "app2", 1), token + "x", strings.TrimSuffix(token, token[len(token)-1:]), "sink~~",
+	} {
+		if _, problem := a.Token(t.Context(), other); problem == nil {
+			t.Errorf("%q was accepted", other)
+		}
+	}
+}

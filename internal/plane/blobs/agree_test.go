@@ -231,6 +231,11 @@ func TestMoveIsEnded(t *testing.T) {
 			}
 		}
 		r.work(3 * time.Hour)
+		if to == "gone" {
+			r.is(e, blobs.StatusUploaded, "")
+			r.scan(false, 3*time.Hour)
+			r.work(4 * time.Hour)
+		}
 		want, there := blobs.StatusUploaded, true
 		switch to {
 		case "deleted", "gone":

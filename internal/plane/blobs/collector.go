@@ -82,11 +82,8 @@ func (c *Collector) move(ctx context.Context, now time.Time, e Entry) error {
 		return nil
 	}
 	o, err := c.Objects.Copy(ctx, e.Key, e.MovingTo)
-	if errors.Is(err, ErrNoObject) {
-		_, err = c.Ledger.End(ctx, now, e.ID, blobs.StatusDeleted, ReasonMissing, blobs.StatusUploaded)
-		return err
-	}
 	if err != nil {
+		// An object that is missing may have been moved by somebody else meanwhile: a scan decides, after its grace.
 		return err
 	}
 	_, err = c.Ledger.EndMove(ctx, now, e.ID, e.MovingTo, o)
@@ -109,11 +106,16 @@ func (c *Collector) collect(ctx context.Context, now time.Time, t Task) error {
 		if err != nil && !errors.Is(err, ErrNoObject) {
 			return err
 		}
-	}
-	if own && t.Entry.UploadID != "" {
-		if err := c.Objects.AbortParts(ctx, t.Key, t.Entry.UploadID); err != nil {
-			return err
+		if err != nil {
+			// Nothing is removed where nothing is: it could be what arrives right now.
+			if err := c.abort(ctx, t); err != nil {
+				return err
+			}
+			return c.Ledger.Collected(ctx, t.Key)
 		}
+	}
+	if err := c.abort(ctx, t); err != nil {
+		return err
 	}
 	if err := c.Objects.Remove(ctx, t.Key); err != nil {
 		return err
@@ -122,6 +124,14 @@ func (c *Collector) collect(ctx context.Context, now time.Time, t Task) error {
 		return c.Ledger.Postpone(ctx, t, until)
 	}
 	return c.Ledger.Collected(ctx, t.Key)
+}
+
+// abort the upload in parts of a file's own key.
+func (c *Collector) abort(ctx context.Context, t Task) error {
+	if t.Key != t.Entry.Key || t.Entry.UploadID == "" {
+		return nil
+	}
+	return c.Objects.AbortParts(ctx, t.Key, t.Entry.UploadID)
 }
 
 // Work does what is due until nothing is, and returns how much that was. What fails is put off and told to the log.

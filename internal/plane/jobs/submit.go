@@ -117,6 +117,8 @@ func (q *Queue) submitNow(ctx context.Context, batch []NewJob) ([]SubmitResult, 
 	}
 	q.started(now, leased)
 	q.desk.giveBack(q.desk.answer(group, news, leased, nil))
+	// What became due meanwhile was not looked at for those that were asked for.
+	poke(q.desk.wake)
 	return results, err
 }
 

@@ -41,7 +41,7 @@ func withDefaults(l planeconfig.Limits) planeconfig.Limits {
 // is not counted.
 func clientKey(id plane.Identity, remoteAddr string) string {
 	switch {
-	case id.Binding:
+	case id.Binding, id.Sink:
 		return ""
 	case id.Subject != "":
 		return "subject " + id.Subject

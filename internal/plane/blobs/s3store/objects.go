@@ -168,5 +168,10 @@ func (s *Store) copyParts(ctx context.Context, o plane.Object, source, to string
 		}
 		parts = append(parts, plane.StoredPart{Number: number, ETag: unquote(out.CopyPartResult.ETag)})
 	}
-	return s.FinishParts(ctx, to, id, parts)
+	err = s.FinishParts(ctx, to, id, parts)
+	if errors.Is(err, plane.ErrNoObject) {
+		// Its answer may have been lost, and it was asked again: the caller looks whether the copy is there.
+		return nil
+	}
+	return err
 }
