@@ -71,14 +71,10 @@ func (r *Reconciler) drain(ctx context.Context, s *scope, e ending) (bool, error
 	}
 	until := s.obj.GetDeletionTimestamp().Add(d.timeout)
 	changed, err := r.announce(ctx, s, d)
-	switch {
-	case err != nil && s.now.Time.Before(until.Add(drainPatience)):
-		return false, err
-	case err != nil:
-		// A deletion does not wait for ever for what can not be told.
-		r.event(s.obj, corev1.EventTypeWarning, eventDrainTimedOut, "the time to drain is over, and the deletion goes on: the pods could not be told that they drain")
-		return true, nil
-	case d.timeout == 0:
+	if err != nil {
+		return r.drainFails(s, until, err)
+	}
+	if d.timeout == 0 {
 		return true, nil
 	}
 	pods, err := r.pods(ctx, r.live, s)
@@ -115,6 +111,15 @@ func (r *Reconciler) drain(ctx context.Context, s *scope, e ending) (bool, error
 		"%s; at %s the deletion goes on all the same. To wait no longer, annotate this object with %s=true",
 		left.Message, until.UTC().Format(time.RFC3339), v1alpha1.AnnotationSkipDrain)})
 	return false, nil
+}
+
+// drainFails lets a deletion go on when the pods could not be told for long enough: it does not wait for ever.
+func (r *Reconciler) drainFails(s *scope, until time.Time, why error) (bool, error) {
+	if s.now.Time.Before(until.Add(drainPatience)) {
+		return false, why
+	}
+	r.event(s.obj, corev1.EventTypeWarning, eventDrainTimedOut, "the time to drain is over, and the deletion goes on: the pods could not be told that they drain")
+	return true, nil
 }
 
 // announce writes into the configuration of the pods that nothing new is to be taken. It reports whether it had to.

@@ -40,7 +40,7 @@ var (
 )
 
 const (
-	whyRiver = "River's workers say in memory that a job is done, and it is recorded some time later, hundreds by one statement; here each completion is a " +
+	whyRiver = "River's workers say in memory that a job is done, and it is recorded some time later, hundreds by one statement; here each completion is " +
 		"told over HTTP with a token that is checked, up to 500 by one request, and is answered when it is durable."
 	whyBare = "a bare request touches no disk. Between a submission and its start lie a write that is synchronised to disk before it is answered, the job and " +
 		"its lease together, and two requests over HTTP. The bare stream, which has the write alone, is in the row above."
