@@ -10,7 +10,8 @@ import (
 
 // Bounds of the labels that a client may give to a thing of a pattern.
 const (
-	maxMetadata    = 16
+	// MaxMetadata is the most labels of one thing.
+	MaxMetadata    = 16
 	maxMetadataKey = 63
 	maxMetadataVal = 256
 	maxMediaType   = 255
@@ -66,8 +67,8 @@ func (f *Faults) MediaType(field, value string) {
 
 // Metadata refuses labels that are too many, or no labels.
 func (f *Faults) Metadata(field string, m map[string]string) {
-	if len(m) > maxMetadata {
-		f.Add(field, "may have at most %d members", maxMetadata)
+	if len(m) > MaxMetadata {
+		f.Add(field, "may have at most %d members", MaxMetadata)
 		return
 	}
 	for key, value := range m {

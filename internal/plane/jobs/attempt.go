@@ -128,20 +128,20 @@ func (q *Queue) completeNow(ctx context.Context, batch []Completion) ([]Complete
 
 // result checks what a job came to. at is where a problem says that it is.
 func (l *live) result(at string, r jobs.CompleteRequest) (Body, *plane.Problem) {
-	f := &faults{at: at}
+	f := faultsAt(at)
 	out := Body{ContentType: typeJSON, Data: compact(r.Value)}
 	switch {
 	case r.Value != nil && r.Base64 != nil:
-		f.add("base64", "and value exclude each other: send JSON as value, or bytes as base64")
+		f.Add("base64", "and value exclude each other: send JSON as value, or bytes as base64")
 	case r.Base64 != nil:
 		out = Body{ContentType: r.ContentType, Data: r.Base64}
 		if out.ContentType == "" {
 			out.ContentType = typeBytes
 		}
-		f.contentType(r.ContentType)
+		f.MediaType("contentType", r.ContentType)
 		f.asItSays("base64", out)
 	case r.ContentType != "" && r.ContentType != typeJSON:
-		f.add("contentType", "goes with base64; a value is application/json")
+		f.Add("contentType", "goes with base64; a value is application/json")
 	}
 	if limit := l.cfg.Limits.ResultBytes; int64(len(out.Data)) > limit {
 		f.payload = problemResult(len(out.Data), limit)

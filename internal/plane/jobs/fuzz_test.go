@@ -48,7 +48,7 @@ func checkProblem(t *testing.T, p *plane.Problem) {
 func checkStored(t *testing.T, j NewJob) {
 	t.Helper()
 	for _, text := range []string{j.Type, j.Priority, j.OrderingKey, j.IdempotencyKey, j.Payload.ContentType} {
-		if !printable(text) || len(text) > maxOrderingKey {
+		if !plane.Printable(text) || len(text) > maxOrderingKey {
 			t.Fatalf("%q would be stored", text)
 		}
 	}
@@ -125,7 +125,7 @@ func FuzzList(f *testing.F) {
 			checkProblem(t, problem)
 			return
 		}
-		if l.limit < 1 || l.limit > maxLimit || !printable(l.cursor) || !printable(l.filter.Type) || len(l.filter.Metadata) > maxMetadata {
+		if l.limit < 1 || l.limit > maxLimit || !plane.Printable(l.cursor) || !plane.Printable(l.filter.Type) || len(l.filter.Metadata) > plane.MaxMetadata {
 			t.Fatalf("%q is read as %+v", query, l)
 		}
 	})

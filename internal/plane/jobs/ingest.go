@@ -98,7 +98,7 @@ func submissionOf(at string, e *event.Event) (jobs.Submission, *plane.Problem) {
 	s := jobs.Submission{Type: e.Type(), IdempotencyKey: plane.EventKey(e), Metadata: map[string]string{}}
 	for name, value := range map[string]string{"source": e.Source(), "subject": e.Subject()} {
 		// What is too long to be found by is no fault of an event.
-		if value != "" && validMetadata(name, value) {
+		if value != "" && plane.ValidMetadata(name, value) {
 			s.Metadata[name] = value
 		}
 	}

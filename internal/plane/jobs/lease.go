@@ -68,13 +68,13 @@ func (q *Queue) lease(ctx context.Context, in *leaseInput) (*leaseOutput, error)
 
 // checkLease checks a request, and puts its bounds in order.
 func (q *Queue) checkLease(r *jobs.LeaseRequest) (wait time.Duration, problem *plane.Problem) {
-	f := &faults{at: "body"}
-	f.text("worker", r.Worker, 253)
+	f := faultsAt("body")
+	f.Text("worker", r.Worker, 253)
 	if len(r.Types) > maxTypes {
-		f.add("types", "may have at most %d members", maxTypes)
+		f.Add("types", "may have at most %d members", maxTypes)
 	}
 	for _, name := range r.Types {
-		f.text("types", name, maxType)
+		f.Text("types", name, maxType)
 	}
 	if problem := f.problem(); problem != nil {
 		return 0, problem

@@ -51,14 +51,14 @@ type listing struct {
 
 // read takes the parameters that are known, each of which may be there once.
 func (in *listInput) read(known ...string) (l listing, problem *plane.Problem) {
-	f := &faults{at: "query"}
+	f := faultsAt("query")
 	l.limit = defaultLimit
 	for _, name := range slices.Sorted(maps.Keys(in.query)) {
 		value := in.query.Get(name)
 		key, isMetadata := strings.CutPrefix(name, metadataPrefix)
 		switch {
 		case len(in.query[name]) > 1 || !isMetadata && !slices.Contains(known, name):
-			f.add(clean(name, maxReason), "is not a parameter of this, or is there twice; known are %s and metadata.<key>", strings.Join(known, ", "))
+			f.Add(clean(name, maxReason), "is not a parameter of this, or is there twice; known are %s and metadata.<key>", strings.Join(known, ", "))
 		case isMetadata:
 			if l.filter.Metadata == nil {
 				l.filter.Metadata = map[string]string{}
@@ -69,7 +69,7 @@ func (in *listInput) read(known ...string) (l listing, problem *plane.Problem) {
 		}
 	}
 	f.filter(l.filter)
-	if problem = f.problem(); problem == nil && (len(l.cursor) > maxCursor || !printable(l.cursor)) {
+	if problem = f.problem(); problem == nil && (len(l.cursor) > maxCursor || !plane.Printable(l.cursor)) {
 		problem = problemCursor()
 	}
 	return l, problem
@@ -77,10 +77,10 @@ func (in *listInput) read(known ...string) (l listing, problem *plane.Problem) {
 
 func (f *faults) filter(of jobs.Filter) {
 	if of.Status != "" && !slices.Contains(statuses, of.Status) {
-		f.add("status", "must be one of %s", fmt.Sprint(statuses))
+		f.Add("status", "must be one of %s", fmt.Sprint(statuses))
 	}
-	f.text("type", of.Type, maxType)
-	f.metadata(of.Metadata)
+	f.Text("type", of.Type, maxType)
+	f.Metadata("metadata", of.Metadata)
 }
 
 type listOutput struct {
@@ -116,7 +116,7 @@ func (l *listing) set(f *faults, name, value string) {
 	case "limit":
 		var err error
 		if l.limit, err = strconv.Atoi(value); err != nil || l.limit < 1 || l.limit > maxLimit {
-			f.add("limit", "must be a number from 1 to %d", maxLimit)
+			f.Add("limit", "must be a number from 1 to %d", maxLimit)
 		}
 	}
 }

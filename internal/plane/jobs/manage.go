@@ -83,10 +83,10 @@ func (q *Queue) redrive(ctx context.Context, in *redriveInput) (*redriveOutput, 
 	if problem := need(ctx, plane.RightManage); problem != nil {
 		return nil, problem
 	}
-	f := &faults{at: "body"}
+	f := faultsAt("body")
 	f.filter(in.Body.Filter)
 	if s := in.Body.Status; s != "" && s != jobs.StatusDead {
-		f.add("status", "must be dead or left out: only dead jobs are redriven")
+		f.Add("status", "must be dead or left out: only dead jobs are redriven")
 	}
 	if problem := f.problem(); problem != nil {
 		return nil, problem
