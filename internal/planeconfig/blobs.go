@@ -13,8 +13,79 @@ type Blobs struct {
 	Downloads BlobDownloads `json:"downloads"`
 	Orphans   BlobOrphans   `json:"orphans"`
 	// Quota is the most bytes of all files, pending ones included; 0 for none.
-	Quota int64  `json:"quota,omitempty"`
-	Sinks []Sink `json:"sinks,omitempty"`
+	Quota int64 `json:"quota,omitempty"`
+	// Settings that the bucket itself is kept at, and Rules by which objects end.
+	Settings BlobSettings `json:"settings"`
+	Rules    []BlobRule   `json:"rules,omitempty"`
+	Sinks    []Sink       `json:"sinks,omitempty"`
+}
+
+// BlobSettings are those of the bucket itself. What is not set here is left as it is.
+type BlobSettings struct {
+	// Features is what is known of the store; the bucket is asked for what is not.
+	Features S3Features `json:"features,omitempty"`
+	// Every is how often the bucket is compared with all this.
+	Every Duration `json:"every"`
+	// Versioning is Enabled, Suspended or, empty, left as it is.
+	Versioning string `json:"versioning,omitempty"`
+	// Encryption of new objects; nil for the store's own choice.
+	Encryption *BlobEncryption `json:"encryption,omitempty"`
+	// CORS rules, by name.
+	CORS []BlobCORS `json:"cors,omitempty"`
+	// Retention of new objects, in a bucket with object lock; nil for none.
+	Retention *BlobRetention `json:"retention,omitempty"`
+	// BlockPublic has the store refuse policies and lists that open the bucket to everybody.
+	BlockPublic bool `json:"blockPublic,omitempty"`
+}
+
+// BlobEncryption of new objects at rest.
+type BlobEncryption struct {
+	// Algorithm is AES256 or aws:kms, and KeyID the key of the latter, the account's own by default.
+	Algorithm string `json:"algorithm"`
+	KeyID     string `json:"keyID,omitempty"`
+}
+
+// BlobCORS is what pages of other origins may do.
+type BlobCORS struct {
+	Name    string   `json:"name"`
+	Origins []string `json:"origins"`
+	Methods []string `json:"methods"`
+	Headers []string `json:"headers,omitempty"`
+	Expose  []string `json:"expose,omitempty"`
+	MaxAge  Duration `json:"maxAge,omitempty"`
+}
+
+// BlobRetention holds new objects for a time.
+type BlobRetention struct {
+	// Mode is GOVERNANCE or COMPLIANCE.
+	Mode string `json:"mode"`
+	Days int    `json:"days"`
+}
+
+// BlobRule ends objects, by the store where it can and by the plane where not. All that is set of Prefix, Tags, MinBytes and
+// MaxBytes must be true of an object.
+type BlobRule struct {
+	Name   string            `json:"name"`
+	Prefix string            `json:"prefix,omitempty"`
+	Tags   map[string]string `json:"tags,omitempty"`
+	// MinBytes and MaxBytes are the least and the most bytes of an object; 0 for no bound.
+	MinBytes int64 `json:"minBytes,omitempty"`
+	MaxBytes int64 `json:"maxBytes,omitempty"`
+	// Expire objects so long after they were written; 0 for never, as with all of these.
+	Expire Duration `json:"expire,omitempty"`
+	// Transitions to storage classes.
+	Transitions []BlobTransition `json:"transitions,omitempty"`
+	// AbortIncomplete aborts uploads in parts so long after they were begun.
+	AbortIncomplete Duration `json:"abortIncomplete,omitempty"`
+	// ExpireNoncurrent removes versions so long after they were replaced, but for the newest KeepNoncurrent of each object.
+	ExpireNoncurrent Duration `json:"expireNoncurrent,omitempty"`
+	KeepNoncurrent   int      `json:"keepNoncurrent,omitempty"`
+}
+
+// BlobTransition moves objects to a storage class.
+type BlobTransition struct {
+	After        Duration `json:"after"`
+	StorageClass string   `json:"storageClass"`
 }
 
 // BlobUploads bound what is uploaded.
