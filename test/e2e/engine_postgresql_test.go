@@ -31,7 +31,7 @@ func query(t *testing.T, namespace, key, sql string) (string, error) {
 	t.Helper()
 	uri := get(t, &corev1.Secret{}, namespace, "ledger-eng-binding").Data[key]
 	cmd := exec.CommandContext(ctx, "kubectl", "--namespace", namespace, "exec", "-i", "ledger-eng-0", "--",
-		"sh", "-c", `read -r uri && PGCONNECT_TIMEOUT=5 exec psql -XAtqw -v ON_ERROR_STOP=1 -d "$uri"`)
+		"sh", "-c", `read -r uri && export PGCONNECT_TIMEOUT=5 && exec psql -XAtqw -v ON_ERROR_STOP=1 -d "$uri"`)
 	cmd.Stdin = strings.NewReader(string(uri) + "\n" + sql + "\n")
 	out, err := cmd.CombinedOutput()
 	return strings.TrimSpace(string(out)), err
