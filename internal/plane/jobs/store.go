@@ -25,6 +25,13 @@ var (
 	ErrKeyReused = errors.New("the idempotency key was used for another job")
 )
 
+const (
+	// StartableCounted is how many jobs of a priority are counted that can be started.
+	StartableCounted = 1000
+	// StartableWithin is how soon the rate has to let a job start for it to be counted: as often as counts are told.
+	StartableWithin = statsEvery
+)
+
 // Store keeps the jobs of one queue in an engine. What it returned without an error is durable. Every method is
 // safe for several replicas of the plane at once, and each change of a job is one atomic step: a replica that
 // dies anywhere leaves every job in a status from which it goes on.

@@ -45,6 +45,7 @@ func Run(t *testing.T, open Open) {
 		"ClocksDiffer":        clocksDiffer,
 		"Lost":                lost,
 		"Expiry":              expiry,
+		"Startable":           startable,
 		"Stats":               stats,
 		"Events":              events,
 		"EventsInOrder":       eventsInOrder,
