@@ -18,8 +18,8 @@ type metrics struct {
 	// backlog and oldest are absent until the store was asked: 0 would have workers stopped that have much to do.
 	backlog, startable, oldest *prometheus.GaugeVec
 	depth, waiting             *prometheus.GaugeVec
-	paused          prometheus.Gauge
-	draining        prometheus.Gauge
+	paused                     prometheus.Gauge
+	draining                   prometheus.Gauge
 
 	accepted, attempts, completed, dead prometheus.Counter
 	failures, refused                   *prometheus.CounterVec
