@@ -103,6 +103,8 @@ type Store interface {
 	Events(ctx context.Context, now time.Time, sink string, atMost int, ttl time.Duration) ([]Event, error)
 	// Sent forgets events that a sink has got, or that are given up.
 	Sent(ctx context.Context, sink string, ids []string) error
+	// Waiting is how many events a sink has not got yet; it need not count further than atMost.
+	Waiting(ctx context.Context, sink string, atMost int) (int, error)
 
 	// Schedule returns when the schedule last fired, zero for never, and the id of the job that it made then.
 	Schedule(ctx context.Context, name string) (fired time.Time, job string, err error)
