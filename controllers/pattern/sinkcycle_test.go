@@ -102,7 +102,9 @@ func TestNoCycleByWhatIsNotPermitted(t *testing.T) {
 		return map[node]v1alpha1.Pattern{{"JobQueue", "closed", "b"}: b, {"JobQueue", "apps", "a"}: a}[n], nil
 	}
 	for _, permits := range []bool{false, true} {
-		granted := func(_ node, to *v1alpha1.SinkReference) (bool, error) { return permits || to.Namespace != "closed", nil }
+		granted := func(_ node, to *v1alpha1.SinkReference) (bool, error) {
+			return permits || to.Namespace != "closed", nil
+		}
 		cycle, err := findCycle(node{"JobQueue", "apps", "a"}, a, graph{get, granted})
 		if err != nil || (cycle != nil) != permits {
 			t.Errorf("permitted %t: the way is %v, error %v", permits, cycle, err)
