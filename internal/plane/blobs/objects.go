@@ -94,7 +94,14 @@ type Object struct {
 	VersionID   string
 	Checksum    *blobs.Checksum
 	Modified    time.Time
+	// RetainedUntil is until when the store refuses to remove it, and Held is true for one that has a legal hold on it. Head
+	// alone tells.
+	RetainedUntil time.Time
+	Held          bool
 }
+
+// locked reports whether the store refuses to remove an object.
+func (o Object) locked(now time.Time) bool { return o.Held || now.Before(o.RetainedUntil) }
 
 // Unfinished is an upload in parts that was neither finished nor aborted.
 type Unfinished struct {
