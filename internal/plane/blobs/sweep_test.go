@@ -266,10 +266,11 @@ func TestRulesAmongUploads(t *testing.T) {
 	for i := range old {
 		old[i] = r.upload()
 	}
-	// HEAD and LIST tell whole seconds: what is uploaded from now on is younger than that.
-	waitFor(t, func() bool { return time.Since(r.began) > 3*time.Second })
+	// What is uploaded from now on is younger than all of these, by what the store says.
+	cutoff := r.newest()
+	waitFor(t, func() bool { r.write("probe", "x"); return r.newest().After(cutoff) })
 	rule := planeconfig.BlobRule{Name: "old", Prefix: "in/", Expire: hour}
-	now := time.Now().Add(time.Hour - 2*time.Second)
+	now := cutoff.Add(time.Hour)
 	var done atomic.Bool
 	var uploads sync.WaitGroup
 	var mu sync.Mutex
@@ -300,6 +301,21 @@ func TestRulesAmongUploads(t *testing.T) {
 		r.is(e, blobs.StatusExpired, "lifecycle rule old")
 		r.has(e.Key, false)
 	}
+}
+
+// newest is when the youngest object was written.
+func (r *ruled) newest() (newest time.Time) {
+	r.t.Helper()
+	page, _, err := r.Objects.List(r.t.Context(), "", "")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, o := range page {
+		if o.Modified.After(newest) {
+			newest = o.Modified
+		}
+	}
+	return newest
 }
 
 // waitFor waits for a condition.

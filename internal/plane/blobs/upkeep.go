@@ -111,12 +111,17 @@ func (b *Bucket) sweep(ctx context.Context, now time.Time, rules []planeconfig.B
 	return true
 }
 
-// unlocked is a problem for a file that the store keeps for a time. It is asked only where the bucket has such a time.
+// unlocked is a problem for a file that the bucket keeps for a time, as the store says it of the object or, where it does not, as
+// the bucket's own time is. The store is asked only where the bucket has one.
 func (b *Bucket) unlocked(ctx context.Context, e Entry) *plane.Problem {
-	if b.live.Load().cfg.Settings.Retention == nil || e.Status != blobs.StatusUploaded {
+	r := b.live.Load().cfg.Settings.Retention
+	if r == nil || e.Status != blobs.StatusUploaded {
 		return nil
 	}
 	o, err := b.objects.Head(ctx, e.Key)
+	if o.RetainedUntil.IsZero() {
+		o.RetainedUntil = o.Modified.Add(time.Duration(r.Days) * day)
+	}
 	switch {
 	case ignore(err, ErrNoObject) != nil:
 		return b.problem("delete", err)
