@@ -7,7 +7,7 @@ import (
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
-// ErrUnsupported: the store does not have the feature, or not with these values.
+// ErrUnsupported is of a store that does not have the feature, or not with these values.
 var ErrUnsupported = errors.New("the store can not do it")
 
 // BucketSettings are those of the bucket itself. Every method compares one with what is wanted, writes it where it differs

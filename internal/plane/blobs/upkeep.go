@@ -2,6 +2,7 @@ package blobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -123,9 +124,11 @@ func (b *Bucket) unlocked(ctx context.Context, e Entry) *plane.Problem {
 		o.RetainedUntil = o.Modified.Add(time.Duration(r.Days) * day)
 	}
 	switch {
-	case ignore(err, ErrNoObject) != nil:
+	case errors.Is(err, ErrNoObject):
+		return nil //nolint:nilerr // What is not there is not locked.
+	case err != nil:
 		return b.problem("delete", err)
-	case err != nil || !o.locked(b.now()):
+	case !o.locked(b.now()):
 		return nil
 	case o.Held:
 		return plane.NewProblem(http.StatusConflict, "locked", "The file is locked", "it is under a legal hold: it can be deleted once somebody has taken that off")

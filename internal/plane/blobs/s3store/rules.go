@@ -182,7 +182,7 @@ func plainRule(r types.LifecycleRule) (out struct {
 	Marker, Foreign                  bool
 	Transitions                      map[types.TransitionStorageClass]int32
 }) {
-	out.Status, out.Prefix = r.Status, aws.ToString(r.Prefix)
+	out.Status, out.Prefix = r.Status, aws.ToString(r.Prefix) //nolint:staticcheck // Some stores answer in the older form.
 	out.Tags, out.Transitions = map[string]string{}, map[types.TransitionStorageClass]int32{}
 	if f := r.Filter; f != nil {
 		all := types.LifecycleRuleAndOperator{Prefix: f.Prefix, ObjectSizeGreaterThan: f.ObjectSizeGreaterThan, ObjectSizeLessThan: f.ObjectSizeLessThan}
