@@ -137,7 +137,9 @@ func (k *Keeper) keepLifecycle(ctx context.Context, out Kept, cfg planeconfig.Bl
 	var err error
 	for ; !absent; can++ {
 		native, _, _ := shares(cfg.Rules, can)
-		if changed, err = k.Settings.KeepLifecycle(ctx, native); !errors.Is(err, ErrUnsupported) {
+		var wrote bool
+		wrote, err = k.Settings.KeepLifecycle(ctx, native)
+		if changed = changed || wrote; !errors.Is(err, ErrUnsupported) {
 			break
 		}
 		if can == noLifecycle {

@@ -42,7 +42,11 @@ type kept struct {
 
 func newKept(t *testing.T, lock bool) *kept {
 	t.Helper()
-	store := enginetest.S3(t)
+	return newKeptOn(t, enginetest.S3(t), lock)
+}
+
+func newKeptOn(t *testing.T, store *enginetest.S3Store, lock bool) *kept {
+	t.Helper()
 	k := &kept{t: t, writes: &writes{}}
 	keys := credentials.NewStaticCredentialsProvider(enginetest.S3AccessKeyID, enginetest.S3SecretAccessKey, "")
 	k.admin = s3.New(s3.Options{BaseEndpoint: aws.String(store.URI), Region: enginetest.S3Region, UsePathStyle: true, Credentials: keys})

@@ -2,6 +2,7 @@ package s3store
 
 import (
 	"context"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
+	plane "github.com/trellis-dev/trellis/internal/plane/blobs"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
@@ -103,8 +105,32 @@ func (s *Store) KeepLifecycle(ctx context.Context, rules []planeconfig.BlobRule)
 		in.LifecycleConfiguration = &types.BucketLifecycleConfiguration{Rules: all}
 		_, err = s.client.PutBucketLifecycleConfiguration(ctx, in)
 	}
-	_, err = setting("set the bucket's lifecycle", err)
-	return err == nil, err
+	if _, err = setting("set the bucket's lifecycle", err); err != nil {
+		return false, err
+	}
+	return true, s.keptAborts(ctx, wanted)
+}
+
+// keptAborts fails for a store that takes a rule and leaves out of it, without a word, that uploads are aborted.
+func (s *Store) keptAborts(ctx context.Context, wanted []types.LifecycleRule) error {
+	if !slices.ContainsFunc(wanted, func(r types.LifecycleRule) bool { return r.AbortIncompleteMultipartUpload != nil }) {
+		return nil
+	}
+	got, err := s.client.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: s.bucket()})
+	if _, err := setting("read the bucket's lifecycle again", err); err != nil || got == nil {
+		return err
+	}
+	for _, w := range wanted {
+		if w.AbortIncompleteMultipartUpload == nil {
+			continue
+		}
+		without := w
+		without.AbortIncompleteMultipartUpload = nil
+		if slices.ContainsFunc(got.Rules, func(r types.LifecycleRule) bool { return aws.ToString(r.ID) == *w.ID && sameLifecycle(r, without) }) {
+			return fmt.Errorf("set the bucket's lifecycle: %w: it took the rule %q and left out that it aborts uploads", plane.ErrUnsupported, *w.ID)
+		}
+	}
+	return nil
 }
 
 func days(d planeconfig.Duration) *int32 {
