@@ -125,7 +125,7 @@ func (b *Bucket) unlocked(ctx context.Context, e Entry) *plane.Problem {
 	}
 	switch {
 	case errors.Is(err, ErrNoObject):
-		return nil //nolint:nilerr // What is not there is not locked.
+		return nil
 	case err != nil:
 		return b.problem("delete", err)
 	case !o.locked(b.now()):
