@@ -25,8 +25,8 @@ type metrics struct {
 func newMetrics(m *plane.Metrics) *metrics {
 	out := &metrics{
 		Metrics:    m,
-		files:      prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "trellis_blobs_files", Help: "Files by status, of the whole bucket."}, []string{"status"}),
-		bytes:      prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "trellis_blobs_bytes", Help: "Bytes of files by status, of the whole bucket."}, []string{"status"}),
+		files:      prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: planeconfig.MetricBlobFiles, Help: "Files by status, of the whole bucket."}, []string{planeconfig.LabelStatus}),
+		bytes:      prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: planeconfig.MetricBlobBytes, Help: "Bytes of files by status, of the whole bucket."}, []string{planeconfig.LabelStatus}),
 		collecting: prometheus.NewGauge(prometheus.GaugeOpts{Name: "trellis_blobs_collecting", Help: "Objects that are to be removed from the store still."}),
 		begun:      prometheus.NewCounter(prometheus.CounterOpts{Name: "trellis_blobs_uploads_begun_total", Help: "Uploads that this replica began."}),
 		orphans:    prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "trellis_blobs_orphans", Help: "Objects that the ledger does not know, by the last scan of this replica: old ones, and young ones inside the grace."}, []string{"age"}),
