@@ -167,6 +167,7 @@ func (r *Reconciler) resolveExternal(ctx context.Context, s *scope) error {
 		return fmt.Errorf("get the class of the engine: %w", err)
 	}
 	s.inputs.Engine.External = EngineExternal(s.engine, class)
+	s.inputs.Engine.PublicURL = EnginePublicURL(s.engine)
 	return nil
 }
 

@@ -84,7 +84,7 @@ func TestIngress(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			ing := IngressTo(testOwner, "mail-jq", "mail-jq", &tt.from)
+			ing := IngressTo(testOwner, "mail-jq", "mail-jq", "http", &tt.from)
 			got := seen{ing.Spec.Rules[0].Host, ptr.Deref(ing.Spec.IngressClassName, ""), ing.Spec.TLS, ing.Annotations}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("Ingress (-want +got):\n%s", diff)
