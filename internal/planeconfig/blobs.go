@@ -4,6 +4,8 @@ package planeconfig
 type Blobs struct {
 	// StoreDir is where the Secret of the store is mounted, with the keys of S3Keys.
 	StoreDir string `json:"storeDir"`
+	// Bucket of a store that others run; the Secret's own by default.
+	Bucket string `json:"bucket,omitempty"`
 	// PublicEndpoint is the store's URL as clients reach it; the Secret's uri by default.
 	PublicEndpoint string `json:"publicEndpoint,omitempty"`
 	// Conditional is true for a store that refuses to write over an object where If-None-Match: * asks for it.

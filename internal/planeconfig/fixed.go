@@ -17,7 +17,7 @@ func (c Config) Fixed() Config {
 		c.Jobs = &Jobs{}
 	}
 	if c.Blobs != nil {
-		c.Blobs = &Blobs{StoreDir: c.Blobs.StoreDir, PublicEndpoint: c.Blobs.PublicEndpoint, Conditional: c.Blobs.Conditional}
+		c.Blobs = &Blobs{StoreDir: c.Blobs.StoreDir, Bucket: c.Blobs.Bucket, PublicEndpoint: c.Blobs.PublicEndpoint, Conditional: c.Blobs.Conditional}
 	}
 	return c
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trellis-dev/trellis/internal/plane"
+	bucket "github.com/trellis-dev/trellis/internal/plane/blobs/engines"
 	"github.com/trellis-dev/trellis/internal/plane/jobs"
 	"github.com/trellis-dev/trellis/internal/plane/jobs/engines"
 	"github.com/trellis-dev/trellis/internal/plane/realtime"
@@ -63,6 +64,10 @@ func newRoot(stderr io.Writer) *cobra.Command {
 		use: "job-queue", kind: "JobQueue", title: "Job queue",
 		short:   "Serve a JobQueue: jobs that are accepted, leased to workers, retried, and end once",
 		service: func(p *plane.Plane) (plane.Service, error) { return jobs.New(p, jobs.Options{Engines: engines.All()}) },
+	}), patternCommand(stderr, level, pattern{
+		use: "blob-bucket", kind: "BlobBucket", title: "Blob bucket",
+		short:   "Serve a BlobBucket: uploads and downloads that go to the store themselves, and a ledger of them",
+		service: func(p *plane.Plane) (plane.Service, error) { return bucket.Open(p) },
 	}))
 	return root
 }
