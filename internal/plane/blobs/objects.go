@@ -36,8 +36,8 @@ type Objects interface {
 	// BeginParts begins an upload in parts, and Parts lists what there is of it, in order.
 	BeginParts(ctx context.Context, p Put) (uploadID string, err error)
 	Parts(ctx context.Context, key, uploadID string) ([]StoredPart, error)
-	// FinishParts makes them one object. Where it was done before, the object is there and the error, by the store, none or
-	// ErrNoObject.
+	// FinishParts makes them one object. Where it was done before, the object is there and the error, by the store, none,
+	// ErrNoObject or ErrExists.
 	FinishParts(ctx context.Context, key, uploadID string, parts []StoredPart) error
 	// AbortParts forgets them; what is not there is no error.
 	AbortParts(ctx context.Context, key, uploadID string) error

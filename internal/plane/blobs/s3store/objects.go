@@ -46,7 +46,7 @@ func kindOf(code string, status int) error {
 		return nil // It is no object that is missing.
 	case "NoSuchKey", "NoSuchUpload", "NotFound", "NoSuchVersion":
 		return plane.ErrNoObject
-	case "InvalidPart", "InvalidPartOrder", "EntityTooSmall", "BadDigest", "InvalidRange":
+	case "InvalidPart", "InvalidPartOrder", "EntityTooSmall", "BadDigest", "XAmzContentChecksumMismatch", "InvalidRange":
 		return plane.ErrMismatch
 	case "PreconditionFailed":
 		return plane.ErrExists
