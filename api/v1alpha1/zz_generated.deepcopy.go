@@ -1240,6 +1240,11 @@ func (in *PatternStatus) DeepCopyInto(out *PatternStatus) {
 		*out = new(EngineStatusReference)
 		**out = **in
 	}
+	if in.OtherEngines != nil {
+		in, out := &in.OtherEngines, &out.OtherEngines
+		*out = make([]EngineStatusReference, len(*in))
+		copy(*out, *in)
+	}
 	if in.DeletionImpact != nil {
 		in, out := &in.DeletionImpact, &out.DeletionImpact
 		*out = make([]DeletionImpact, len(*in))

@@ -27,7 +27,8 @@ type scope struct {
 	lingers bool
 	// late is true while the cache does not show what this process wrote.
 	late   bool
-	engine *v1alpha1.Engine
+	// engines in use, as Inputs.Engines, nil for each that does not exist yet.
+	engines []*v1alpha1.Engine
 	claims []corev1.PersistentVolumeClaim
 	// marks of what is planned now.
 	marks marks

@@ -62,6 +62,10 @@ func summarisePlan(s *scope, status *v1alpha1.PatternStatus) {
 			status.Engine.Name = s.inputs.Engine.Name
 		}
 	}
+	status.OtherEngines = nil
+	for _, e := range s.inputs.Others {
+		status.OtherEngines = append(status.OtherEngines, v1alpha1.EngineStatusReference{Type: string(e.Type), Name: e.Name})
+	}
 	status.Recommendation = s.plan.Recommendation
 	status.DeletionImpact = slices.Concat(claimImpact(s), s.plan.Impact, secretImpact(s))
 }
