@@ -46,6 +46,8 @@ type Definition[T v1alpha1.Pattern] struct {
 	StopsFirst string
 	// Drain, when set, has a deleted object work off what it has taken before that.
 	Drain *Drain[T]
+	// Keeps, when set, is true of an object whose data a deletion keeps whatever the policy says.
+	Keeps func(obj T) bool
 	// Census, when set, counts now and then what an object holds.
 	Census *Census[T]
 	// Observe reads what is alive and says how the object is. It may set the fields of obj.Status
@@ -296,6 +298,7 @@ type kind interface {
 	scales() bool
 	receiver(ReceiverKey) (Receiver, bool)
 	stopsFirst() string
+	keeps(v1alpha1.Pattern) bool
 	census() []scaling.Gauge
 	note(obj v1alpha1.Pattern, c Counts, now metav1.Time, asked bool)
 	drain(v1alpha1.Pattern, v1alpha1.DeletionPolicy) *drainOf
@@ -340,6 +343,8 @@ func (d Definition[T]) receiver(key ReceiverKey) (Receiver, bool) {
 }
 
 func (d Definition[T]) stopsFirst() string { return d.StopsFirst }
+
+func (d Definition[T]) keeps(obj v1alpha1.Pattern) bool { return d.Keeps != nil && d.Keeps(obj.(T)) }
 
 func (d Definition[T]) scales() bool { return d.Scaling != nil }
 

@@ -86,7 +86,7 @@ func (r *Reconciler) deletionPolicy(ctx context.Context, s *scope) (v1alpha1.Del
 		return "", fmt.Errorf("list classes: %w", err)
 	}
 	class, _ := pickClass(classNameOf(s.obj), classes.Items)
-	return EffectivePolicy(s.obj, class), nil
+	return r.policy(s.obj, class), nil
 }
 
 // keepData cuts loose every child that holds data, and labels the claims.

@@ -47,6 +47,9 @@ func engineChild(k kind, obj v1alpha1.Pattern, class *v1alpha1.PatternClass, in 
 	e.Labels[v1alpha1.LabelKind] = k.name()
 	e.Labels[v1alpha1.LabelName] = obj.GetName()
 	e.Spec.DeletionPolicy = obj.GetPatternSpec().DeletionPolicy
+	if k.keeps(obj) {
+		e.Spec.DeletionPolicy = v1alpha1.DeletionRetain
+	}
 	return Child{Object: e, Retain: true}
 }
 

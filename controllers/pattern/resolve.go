@@ -47,6 +47,7 @@ func (r *Reconciler) resolveClass(ctx context.Context, s *scope) error {
 		return nil
 	}
 	s.inputs.Class = class
+	s.policy = r.policy(s.obj, class)
 	s.obj.GetPatternStatus().DefaultClassName = ""
 	if s.obj.GetPatternSpec().ClassName == "" {
 		s.obj.GetPatternStatus().DefaultClassName = class.Name

@@ -74,7 +74,7 @@ func claimImpact(s *scope) []v1alpha1.DeletionImpact {
 	var out []v1alpha1.DeletionImpact
 	for _, claim := range s.claims {
 		out = append(out, v1alpha1.DeletionImpact{
-			Kind: "PersistentVolumeClaim", Name: claim.Name, Policy: EffectivePolicy(s.obj, s.inputs.Class),
+			Kind: "PersistentVolumeClaim", Name: claim.Name, Policy: s.policy,
 			Detail: "claim of " + claim.Spec.Resources.Requests.Storage().String(),
 		})
 	}
@@ -92,7 +92,7 @@ func secretImpact(s *scope) []v1alpha1.DeletionImpact {
 			continue
 		}
 		out = append(out, v1alpha1.DeletionImpact{
-			Kind: kindOf(child.Object), Name: child.GetName(), Policy: EffectivePolicy(s.obj, s.inputs.Class),
+			Kind: kindOf(child.Object), Name: child.GetName(), Policy: s.policy,
 			Detail: "the generated " + strings.Join(slices.Sorted(maps.Keys(child.Generate)), ", "),
 		})
 	}
