@@ -114,6 +114,7 @@ func (b *Bucket) Run(ctx context.Context) error {
 	if b.upkeep.settings != nil && b.upkeep.versions != nil {
 		work.Go(func() { b.keepSettings(ctx) })
 		work.Go(func() { b.sweeps(ctx) })
+		work.Go(func() { b.empties(ctx) })
 	}
 	return b.ledger.Run(ctx)
 }

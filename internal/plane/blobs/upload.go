@@ -70,6 +70,9 @@ func (b *Bucket) begin(ctx context.Context, in *uploadInput) (*uploadOutput, err
 		return nil, problem
 	}
 	l, now := b.live.Load(), b.now()
+	if l.cfg.Emptying {
+		return nil, plane.Fail(ctx, problemGoing())
+	}
 	if owner != nil {
 		if in.Body.Owner != "" && in.Body.Owner != *owner {
 			return nil, problemForbidden("full rights to upload for another owner")
