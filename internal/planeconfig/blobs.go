@@ -14,6 +14,8 @@ type Blobs struct {
 	Uploads   BlobUploads   `json:"uploads"`
 	Downloads BlobDownloads `json:"downloads"`
 	Orphans   BlobOrphans   `json:"orphans"`
+	// Playground serves a page at / on which uploads are tried by hand.
+	Playground bool `json:"playground,omitempty"`
 	// Quota is the most bytes of all files, pending ones included; 0 for none.
 	Quota int64 `json:"quota,omitempty"`
 	// Settings that the bucket itself is kept at, and Rules by which objects end.

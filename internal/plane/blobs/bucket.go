@@ -39,7 +39,9 @@ type Options struct {
 	// Ledger is reached in Run.
 	Ledger  Ledger
 	Objects Objects
-	Clock   clock.WithTicker
+	// Origin of the store (scheme://host[:port]) as browsers reach it, for the page to try uploads.
+	Origin string
+	Clock  clock.WithTicker
 }
 
 const (
@@ -73,6 +75,9 @@ func New(p *plane.Plane, o Options) (*Bucket, error) {
 	b.registerUploads()
 	b.registerFiles()
 	b.registerEvents()
+	if p.Config.Blobs.Playground {
+		b.registerPage(o.Origin)
+	}
 	p.OnReload(b.reload)
 	return b, nil
 }
