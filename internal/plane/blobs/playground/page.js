@@ -3,7 +3,7 @@
 import {Contract, isClientToken, reason} from "./contract.js";
 import {$, bytes, say} from "./elements.js";
 import {Upload} from "./upload.js";
-import {addRow} from "./uploads-list.js";
+import {addRow, words} from "./uploads-list.js";
 import * as filesList from "./files-list.js";
 import * as kept from "./kept.js";
 
@@ -23,16 +23,17 @@ async function open() {
   const token = $("token").value.trim(), owner = $("owner").value.trim();
   kept.keepWho({token: isClientToken(token) ? token : "", owner});
   const opened = new Contract(token, owner);
+  // Nothing that is chosen meanwhile is to be another owner's.
+  contract = undefined;
+  ready(false);
+  show("opening", "asking…");
   say($("problem"), "");
   try {
     await opened.files({limit: 1});
     settings = await (await fetch("playground/settings.json", {cache: "no-store"})).json();
   } catch (e) {
-    contract = undefined;
     show("refused", "refused");
-    say($("problem"), reason(e));
-    ready(false);
-    return;
+    return say($("problem"), reason(e));
   }
   contract = opened;
   show("open", opened.minted ? `files of ${owner}` : "files of the token's subject");
@@ -75,6 +76,7 @@ function changed(upload) {
   }
   upload.shown = upload.state;
   upload.render();
+  say($("said"), `${upload.filename}: ${words[upload.state]}`);
   if (upload.state === "uploaded" && contract) filesList.show();
 }
 

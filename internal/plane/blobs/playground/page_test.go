@@ -25,7 +25,9 @@ func get(t *testing.T, p *Page, at string) *httptest.ResponseRecorder {
 
 // What the page runs is its own, and what it talks to its own host and the store.
 func TestServe(t *testing.T) {
-	p := New(store, func() Settings { return Settings{Checksum: "SHA256", PartBytes: 5, MaxBytes: 7, ContentTypes: []string{"text/*"}} })
+	p := New(store, func() Settings {
+		return Settings{Checksum: "SHA256", PartBytes: 5, MaxBytes: 7, ContentTypes: []string{"text/*"}}
+	})
 	for _, at := range p.Paths() {
 		rec := get(t, p, at)
 		for name, want := range map[string]string{"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"} {

@@ -2,8 +2,8 @@
 
 import {$, element, button, bytes, say} from "./elements.js";
 
-const words = {
-  waiting: "cut off: choose the same file to go on", sending: "sending", paused: "paused", refused: "stopped", uploaded: "uploaded",
+export const words = {
+  waiting: "cut off: choose the same file to go on", sending: "sending", paused: "paused", refused: "stopped", uploaded: "uploaded", aborted: "aborted",
 };
 
 // addRow shows an upload; the result is to be called whenever it changes. act has pause, resume and abort.
@@ -14,7 +14,6 @@ export function addRow(upload, act) {
   bar.setAttribute("aria-label", named("Progress"));
   const facts = element("p", "facts"), problem = element("p", "problem");
   problem.setAttribute("role", "alert");
-  facts.setAttribute("role", "status");
   const pause = button("Pause", named("Pause"), () => act.pause(upload));
   const resume = button("Resume", named("Resume"), () => act.resume(upload));
   const abort = button("Abort", named("Abort"), () => act.abort(upload));
@@ -27,12 +26,12 @@ export function addRow(upload, act) {
     row.dataset.state = upload.state;
     bar.value = upload.size ? upload.sent : Number(upload.state === "uploaded");
     const percent = upload.size ? Math.floor(100 * upload.sent / upload.size) : 0;
-    say(facts, `${words[upload.state] || ""}: ${bytes(upload.sent)} of ${bytes(upload.size)}, ${upload.over ? 100 : percent} %${upload.text ? "; " + upload.text : ""}`);
+    say(facts, `${words[upload.state]}: ${bytes(upload.sent)} of ${bytes(upload.size)}, ${upload.over ? 100 : percent} %${upload.text ? "; " + upload.text : ""}`);
     say(problem, upload.problem);
     pause.hidden = !upload.active;
     resume.hidden = upload.active || upload.over;
-    say(resume, upload.file ? "Resume" : "Choose the file");
-    say(abort, upload.over ? "Clear" : "Abort");
+    resume.textContent = !upload.file ? "Choose the file" : upload.id ? "Resume" : "Try again";
+    abort.textContent = upload.over || !upload.id && !upload.active ? "Clear" : "Abort";
     $("no-uploads").hidden = $("uploads").childElementCount > 0;
   };
 }
