@@ -59,8 +59,10 @@ export class Contract {
 
   // begin may be sent again under the same key: it is one upload.
   begin(body, key, signal) { return this.call("POST", "v1/uploads", {body, headers: {"Idempotency-Key": key}, signal}); }
-  // look says what is missing of an upload, with fresh requests to send that.
-  look(id, signal) { return this.call("GET", `v1/uploads/${id}`, {signal}); }
+  // look says what is missing of an upload, with fresh requests to send that, and the parts of those numbers again.
+  look(id, again, signal) {
+    return this.call("GET", `v1/uploads/${id}${again.length ? "?again=" + again.join(",") : ""}`, {signal});
+  }
   complete(id, signal) { return this.call("POST", `v1/uploads/${id}:complete`, {signal}); }
   abort(id) { return this.call("POST", `v1/uploads/${id}:abort`); }
   files(query) { return this.call("GET", "v1/files?" + new URLSearchParams(query)); }

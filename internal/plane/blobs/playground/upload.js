@@ -15,7 +15,11 @@ const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map(b => b.
 // changed is called whenever something of it is to be shown.
 export class Upload {
   constructor(file, record, changed) {
-    Object.assign(this, {file, changed, id: record?.id, owner: record?.owner, key: newKey(), stored: 0, moving: new Map(), text: "", problem: ""});
+    Object.assign(this, {file, changed, id: record?.id, key: newKey(), stored: 0, moving: new Map(), text: "", problem: ""});
+    // whole is true of what goes by one request. What is doubtful are the parts that were sent and not acknowledged: a store
+    // may have kept a part that was cut off, and take it for whole. Those are sent again.
+    this.whole = record?.whole ?? false;
+    this.doubtful = new Set(record?.doubtful);
     this.filename = file?.name ?? record.filename;
     this.size = file?.size ?? record.size;
     this.modified = file?.lastModified ?? record.modified;
@@ -43,7 +47,7 @@ export class Upload {
   // peek finds out how much of an upload is stored that waits for its file.
   async peek(contract) {
     try {
-      const upload = await contract.look(this.id);
+      const upload = await contract.look(this.id, [...this.doubtful]);
       if (upload.status === "uploaded") return this.done();
       this.stored = upload.stored || 0;
       this.become(this.state, "", upload.status === "pending" ? "" : `The upload is ${upload.status}: ${upload.reason}. Abort it, and begin anew.`);
@@ -94,34 +98,35 @@ export class Upload {
     this.become("uploaded");
   }
 
+  keep() {
+    kept.keep({id: this.id, filename: this.filename, size: this.size, modified: this.modified, whole: this.whole, doubtful: [...this.doubtful]});
+  }
+
   async run(contract, settings, signal) {
     const trying = e => this.say(`${reason(e)}; trying again…`);
-    const look = () => patiently(() => contract.look(this.id, signal), signal, trying);
-    let upload = this.id ? await look() : await this.begin(contract, settings, signal, trying);
-    for (let again = 0; upload.status === "pending";) {
-      const before = this.stored = upload.stored || 0;
-      const pieces = upload.put ? [{number: 1, offset: 0, size: this.size, request: upload.put}] : upload.parts || [];
-      this.say("");
-      try {
-        await this.sendAll(pieces, signal, trying);
-      } catch (e) {
-        // A request that has ended is refused: there are fresh ones. Without progress, it is something else.
-        if (e.status !== 403) throw e;
-        upload = await look();
-        if ((upload.stored || 0) <= before && ++again > 1) throw e;
-        this.moving.clear();
-        continue;
-      }
-      if (upload.put) break;
-      // One answer does not name all parts of a very large file, and the store has the last word on those it has.
-      upload = await look();
-      this.stored = upload.stored || 0;
-      this.moving.clear();
-      if (!upload.parts?.length) break;
-    }
+    // What goes whole can not go on in the middle, and the store may have kept what came of it.
+    if (this.id && this.whole) await this.giveUp(contract);
+    if (!this.id) await this.begin(contract, settings, signal, trying);
+    await this.sendMissing(contract, signal, trying);
     this.say("completing…");
-    await patiently(() => contract.complete(this.id, signal), signal, trying);
+    try {
+      await patiently(() => contract.complete(this.id, signal), signal, trying);
+    } catch (e) {
+      // A request that broke off and was tried again has left something else in the store.
+      if (e.type !== "gone" || !this.whole || !this.retried) throw e;
+      await this.giveUp(contract);
+      return this.run(contract, settings, signal);
+    }
     this.done();
+  }
+
+  // giveUp has the next attempt be an upload of its own.
+  async giveUp(contract) {
+    const id = this.id;
+    Object.assign(this, {id: undefined, key: newKey(), retried: false});
+    kept.forget(id);
+    // What can not be aborted ends by itself, when its time is up.
+    await contract.abort(id).catch(() => {});
   }
 
   async begin(contract, settings, signal, trying) {
@@ -132,10 +137,32 @@ export class Upload {
     }
     signal.throwIfAborted();
     const upload = await patiently(() => contract.begin(ask, this.key, signal), signal, trying);
-    this.id = upload.id;
-    this.owner = upload.owner;
-    kept.keep({id: this.id, filename: this.filename, size: this.size, modified: this.modified, owner: this.owner});
-    return upload;
+    Object.assign(this, {id: upload.id, whole: Boolean(upload.put), doubtful: new Set()});
+    this.keep();
+  }
+
+  // sendMissing sends what the store does not have, until it says that it has all of it.
+  async sendMissing(contract, signal, trying) {
+    const look = () => patiently(() => contract.look(this.id, [...this.doubtful], signal), signal, trying);
+    let upload = await look();
+    for (let again = 0; upload.status === "pending";) {
+      const before = this.stored = upload.stored || 0;
+      const pieces = upload.put ? [{number: 1, offset: 0, size: this.size, request: upload.put}] : upload.parts || [];
+      if (!pieces.length) return;
+      this.say("");
+      try {
+        await this.sendAll(pieces, signal, trying);
+        if (upload.put) return;
+        upload = await look();
+      } catch (e) {
+        // A request that has ended is refused: there are fresh ones. Without progress, it is something else.
+        if (e.status !== 403) throw e;
+        upload = await look();
+        if ((upload.stored || 0) <= before && ++again > 1) throw e;
+      }
+      this.stored = upload.stored || 0;
+      this.moving.clear();
+    }
   }
 
   // sendAll sends pieces, some at once. The first that fails for good ends the others.
@@ -159,7 +186,11 @@ export class Upload {
       this.changed(this);
     };
     const piece = this.file.slice(offset, offset + size);
-    await patiently(() => send(request, piece, signal, moved), signal, e => { moved(0); trying(e); });
+    this.doubtful.add(number);
+    this.keep();
+    await patiently(() => send(request, piece, signal, moved), signal, e => { this.retried = true; moved(0); trying(e); });
+    this.doubtful.delete(number);
+    this.keep();
     moved(size);
     this.say("");
   }
