@@ -128,7 +128,7 @@ func TestUploads(t *testing.T) {
 	s := newShelf(t)
 	for name, test := range map[string]func(*testing.T, *shelf){
 		"small": uploadSmall, "resumed": uploadResumed, "refused": uploadRefused, "aborted": uploadAborted, "owners": uploadOfOwners,
-		"checksum": uploadChecksum, "ended": uploadEnded, "off": uploadOff,
+		"checksum": uploadChecksum, "anew": uploadAnew, "ended": uploadEnded, "off": uploadOff,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -322,6 +322,28 @@ func uploadChecksum(t *testing.T, s *shelf) {
 			}
 		}
 	}
+}
+
+// A file that goes whole begins anew after a pause: what the store kept of it is no part of the file.
+func uploadAnew(t *testing.T, s *shelf) {
+	g := NewWithT(t)
+	b := s.serve(t, "anew", nil)
+	b.gate.hold = func(int) bool { return true }
+	path, content := someFile(t, "whole.bin", 3*mebi)
+	p := openUploads(t, b)
+	p.as(b.token("ann"))
+	p.choose(path)
+	g.Eventually(b.gate.asked, patience, often).Should(ContainSubstring("0"))
+	p.press("Pause: whole.bin")
+	p.awaitUpload("whole.bin", "paused")
+	b.gate.open()
+	p.press("Resume: whole.bin")
+	p.awaitUpload("whole.bin", "uploaded")
+	uploaded := b.files(blobs.StatusUploaded)
+	g.Expect(uploaded).To(HaveLen(1))
+	g.Expect(b.files(blobs.StatusDeleted)).To(HaveLen(1), "the one before is aborted")
+	g.Expect(b.files(blobs.StatusPending)).To(BeEmpty())
+	g.Expect(b.hash(uploaded[0].ID)).To(Equal(hashOf(content)))
 }
 
 // A request that has ended is refused by the store: the page asks for a fresh one.

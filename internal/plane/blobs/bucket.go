@@ -40,16 +40,12 @@ type Options struct {
 	// Ledger is reached in Run.
 	Ledger  Ledger
 	Objects Objects
-<<<<<<< HEAD
 	// Origin of the store (scheme://host[:port]) as browsers reach it, for the page to try uploads.
 	Origin string
-	Clock  clock.WithTicker
-=======
 	// Settings and Versions of the bucket; those that Objects has by default. Where it has none, they are not kept.
 	Settings BucketSettings
 	Versions Versions
 	Clock    clock.WithTicker
->>>>>>> main
 }
 
 const (
