@@ -111,7 +111,7 @@ type BlobBucketSpec struct {
 
 	// quota is the most bytes of all files together, pending ones included. Default: none.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('1')) >= 0",message="quota must be 1 or more"
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="quota must be above 0"
 	Quota *resource.Quantity `json:"quota,omitempty"`
 
 	// lifecycle ends objects by rules, at most 32. What the store does not do by itself, the plane does. Rules of others stay.
@@ -424,7 +424,7 @@ type BlobOwnerLimits struct {
 
 	// bytes of all files of one owner together, pending ones included. Default: no bound.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('1')) >= 0",message="bytes must be 1 or more"
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="bytes must be above 0"
 	Bytes *resource.Quantity `json:"bytes,omitempty"`
 }
 

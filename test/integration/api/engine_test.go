@@ -11,7 +11,7 @@ func engineTables() []table {
 			patternRows(), engineRows(), engineUpdates())},
 		{name: "external", kind: "Engine", rows: engineExternalRows(),
 			base: `spec: {type: Redis, external: {secretRef: {name: redis}}}`},
-		{name: "sinks", kind: "Engine", base: "spec:\n  type: Redis" + sinksBase, rows: sinkRows(),
+		{name: "sinks", kind: "Engine", base: "spec:\n  type: Redis" + sinksBase, rows: sinkRows("dead"),
 			alongside: []string{rule("spec", "an Engine sends no events: remove sinks")}},
 	}
 }
