@@ -44,7 +44,7 @@ func newBucket(t *testing.T) *v1alpha1.BlobBucket {
 		t.Fatal(err)
 	}
 	b.Status.Conditions, b.Status.BucketName = ready(), "media"
-	b.Status.Engine = &v1alpha1.EngineStatusReference{Name: "store", Type: v1alpha1.EngineS3}
+	b.Status.Engine = &v1alpha1.EngineStatusReference{Name: "store", Type: string(v1alpha1.EngineS3)}
 	b.Status.Endpoints = []v1alpha1.Endpoint{{Name: "http", URL: "http://files"}}
 	if err := framework.Admin.Status().Update(t.Context(), b); err != nil {
 		t.Fatal(err)
