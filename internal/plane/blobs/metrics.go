@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/trellis-dev/trellis/internal/plane"
+	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
 // metrics of a bucket; those by file are of the whole bucket, the counts of this replica.
@@ -19,8 +20,8 @@ type metrics struct {
 func newMetrics(m *plane.Metrics) *metrics {
 	out := &metrics{
 		Metrics:    m,
-		files:      prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "trellis_blobs_files", Help: "Files by status, of the whole bucket."}, []string{"status"}),
-		bytes:      prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "trellis_blobs_bytes", Help: "Bytes of files by status, of the whole bucket."}, []string{"status"}),
+		files:      prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: planeconfig.MetricBlobFiles, Help: "Files by status, of the whole bucket."}, []string{planeconfig.LabelStatus}),
+		bytes:      prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: planeconfig.MetricBlobBytes, Help: "Bytes of files by status, of the whole bucket."}, []string{planeconfig.LabelStatus}),
 		collecting: prometheus.NewGauge(prometheus.GaugeOpts{Name: "trellis_blobs_collecting", Help: "Objects that are to be removed from the store still."}),
 		begun:      prometheus.NewCounter(prometheus.CounterOpts{Name: "trellis_blobs_uploads_begun_total", Help: "Uploads that this replica began."}),
 		orphans:    prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "trellis_blobs_orphans", Help: "Objects that the ledger does not know, by the last scan of this replica: old ones, and young ones inside the grace."}, []string{"age"}),
