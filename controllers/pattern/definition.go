@@ -182,6 +182,9 @@ type EngineInput struct {
 	Dedicated bool
 	// External is true when the Engine is run by others or, where there is none yet, would be.
 	External bool
+	// PublicURL is where clients outside the cluster reach an S3 that Trellis runs, without a slash at its end; empty
+	// where it is not exposed. Of one that others run, the plane reads it from the Secret.
+	PublicURL string
 }
 
 // Plan is what a kind wants to exist.
