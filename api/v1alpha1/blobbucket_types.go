@@ -114,11 +114,11 @@ type BlobBucketSpec struct {
 	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('1')) >= 0",message="quota must be 1 or more"
 	Quota *resource.Quantity `json:"quota,omitempty"`
 
-	// lifecycle ends objects by rules, at most 7. What the store does not do by itself, the plane does. Rules of others stay.
+	// lifecycle ends objects by rules, at most 32. What the store does not do by itself, the plane does. Rules of others stay.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
-	// +kubebuilder:validation:MaxItems=7
+	// +kubebuilder:validation:MaxItems=32
 	Lifecycle []BlobLifecycleRule `json:"lifecycle,omitempty"`
 
 	// uploads bound what is uploaded.
