@@ -10,7 +10,7 @@ import (
 )
 
 // Scan compares a bucket with the ledger, by a sorted merge of their pages: as many calls of List as there are pages, one
-// of the ledger's Keys for each, and no more in memory than two pages.
+// of the ledger's Keys for each, and no more in memory than two pages of the store and one of the ledger.
 type Scan struct {
 	Collector *Collector
 	// Prefix of the keys that are the ledger's to judge; others are left alone.
@@ -38,32 +38,26 @@ type Report struct {
 	Parts int64
 }
 
-// keyBatch is how many of the ledger's keys are read at a time.
-const keyBatch = 1000
+// keyBatch is how many of the ledger's keys are read at a time: somewhat more than a page of the store has, so that one call
+// is enough for those that go with it.
+const keyBatch = 1500
 
 // Run compares all, or breaks off at the first fault.
 func (s *Scan) Run(ctx context.Context, now time.Time) (r Report, err error) {
-	after := ""
-	for more := true; more; {
-		var page []Object
-		page, more, err = s.Collector.Objects.List(ctx, s.Prefix, after)
+	list := pagesOf(ctx, s.Collector.Objects, s.Prefix)
+	defer list.close()
+	for after, more := "", true; more; {
+		page, until, err := list.next()
 		if err != nil {
 			return r, err
 		}
 		r.Calls++
 		r.Objects += int64(len(page))
-		until := ""
-		if more {
-			if len(page) == 0 {
-				return r, errors.New("list objects: the store says that there are more, and gives none")
-			}
-			until = page[len(page)-1].Key
-		}
 		// After the list: whatever that has was in the ledger before it.
 		if err := s.merge(ctx, now, &r, page, after, until); err != nil {
 			return r, err
 		}
-		after = until
+		after, more = until, until != ""
 	}
 	return r, s.parts(ctx, now, &r)
 }
