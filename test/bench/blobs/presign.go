@@ -24,7 +24,7 @@ var asRaw = harness.RatioAtMost(1.2)
 
 const aboutPresign = "One request that is signed for 15 minutes, over and over in one goroutine: a PUT with its size, media type, SHA-256 and `If-None-Match`, a download with a media type and a disposition, " +
 	"and a part. Peer: the same request made with net/http and signed by the AWS SDK's Signature Version 4 signer; the two URLs are compared once. *calls to the store* are counted at the transport. " +
-	"*POST /v1/uploads* is the contract, for comparison: 16 clients that each begin an upload and wait for its signed request, which is in the ledger, on disk, by then; the store is a server that counts."
+	"*POST /v1/uploads* is the contract, for comparison: 16 clients that begin uploads of 100 owners and wait for each one's signed request, which is in the ledger, on disk, by then; the store is a server that counts."
 
 // Presign is the part about signatures.
 func Presign(p Programs) harness.Part {

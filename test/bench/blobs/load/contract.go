@@ -75,10 +75,13 @@ func (c contract) post(ctx context.Context, path string, in, out any) error {
 	return json.Unmarshal(answer, out)
 }
 
-func (c contract) begin(ctx context.Context, size int) (out blobs.Upload, err error) {
-	err = c.post(ctx, "/v1/uploads", blobs.NewUpload{Filename: "a.bin", Size: int64(size), Owner: "bench"}, &out)
+func (c contract) begin(ctx context.Context, owner string) (out blobs.Upload, err error) {
+	err = c.post(ctx, "/v1/uploads", blobs.NewUpload{Filename: "a.bin", Size: bodyBytes, Owner: owner}, &out)
 	return out, err
 }
+
+// owners of the uploads that are begun: those of one wait for each other, as its bounds are kept to.
+const owners = 100
 
 // BeginParams are those of a measurement of beginnings of uploads.
 type BeginParams struct {
@@ -122,7 +125,7 @@ func (c contract) beginAll(ctx context.Context, n, clients int) ([]time.Duration
 		all.Go(func() {
 			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
 				began := time.Now()
-				upload, err := c.begin(ctx, bodyBytes)
+				upload, err := c.begin(ctx, ownerOf(int(i)%owners))
 				took[i] = time.Since(began)
 				if err == nil && upload.Put == nil {
 					err = fmt.Errorf("the answer has no request to send")

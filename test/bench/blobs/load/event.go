@@ -130,7 +130,7 @@ func (u *uploading) one(ctx context.Context) (from, sent, arrived time.Time, err
 // begin is not measured: both sides have their signed request.
 func (u *uploading) begin(ctx context.Context) (blobs.File, blobs.Request, error) {
 	if u.params.Way != Bare {
-		upload, err := u.contract.begin(ctx, bodyBytes)
+		upload, err := u.contract.begin(ctx, "bench")
 		if err == nil && upload.Put == nil {
 			err = errors.New("the answer has no request to send")
 		}
