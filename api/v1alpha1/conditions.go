@@ -190,6 +190,9 @@ const (
 	AnnotationRotateCredentials = "patterns.trellis.dev/rotate-credentials"
 	// AnnotationSkipDrain, with the value "true", has a deletion wait no longer for what waits or runs.
 	AnnotationSkipDrain = "patterns.trellis.dev/skip-drain"
+	// AnnotationDeleteFiles has a deleted BlobBucket whose policy is Delete be emptied, where it repeats the object's name.
+	// Without it the files are kept.
+	AnnotationDeleteFiles = "patterns.trellis.dev/delete-files"
 )
 
 // Labels of every object that Trellis makes.

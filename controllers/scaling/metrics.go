@@ -24,6 +24,8 @@ type Gauge struct {
 	Always bool
 	// Label, when set, has only that count whose label of this name has Value.
 	Label, Value string
+	// Older is read of a pod that does not tell Name, as it is of a version before it; empty for none.
+	Older string
 }
 
 // counts is true for a metric of the gauge's family that belongs to it.
@@ -144,6 +146,9 @@ func familiesOf(text io.Reader) (map[string]*dto.MetricFamily, error) {
 // sumOf a gauge over all its labels. A plane that has not counted anything yet may not name it.
 func sumOf(families map[string]*dto.MetricFamily, gauge Gauge) (float64, error) {
 	family := families[gauge.Name]
+	if family == nil {
+		family = families[gauge.Older]
+	}
 	switch {
 	case family == nil && gauge.Always:
 		return 0, fmt.Errorf("read metrics: there is no %s", gauge.Name)

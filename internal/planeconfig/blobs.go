@@ -1,5 +1,15 @@
 package planeconfig
 
+// Metrics of a bucket's plane, each of the whole bucket.
+const (
+	// MetricBlobFiles and MetricBlobBytes count files by LabelStatus.
+	MetricBlobFiles = "trellis_blobs_files"
+	MetricBlobBytes = "trellis_blobs_bytes"
+	// MetricBlobEmptying is 1 while the bucket is being emptied, and MetricBlobRemaining then 0 when nothing is left.
+	MetricBlobEmptying  = "trellis_blobs_emptying"
+	MetricBlobRemaining = "trellis_blobs_remaining"
+)
+
 // Blobs configures the plane of a BlobBucket.
 type Blobs struct {
 	// StoreDir is where the Secret of the store is mounted, with the keys of S3Keys.
@@ -14,6 +24,8 @@ type Blobs struct {
 	Uploads   BlobUploads   `json:"uploads"`
 	Downloads BlobDownloads `json:"downloads"`
 	Orphans   BlobOrphans   `json:"orphans"`
+	// Emptying has the plane take no uploads and remove all objects, for the bucket is to go.
+	Emptying bool `json:"emptying,omitempty"`
 	// Quota is the most bytes of all files, pending ones included; 0 for none.
 	Quota int64 `json:"quota,omitempty"`
 	// Settings that the bucket itself is kept at, and Rules by which objects end.
