@@ -24,7 +24,7 @@ type SiegeParams struct {
 	Uploaders, Days int
 }
 
-// Siege of a store.
+// Sieged is what came of it.
 type Sieged struct {
 	plane.Report
 	// Uploads that were acknowledged meanwhile, and Lost ones that are not in the store.
