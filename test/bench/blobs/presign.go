@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ var asRaw = harness.RatioAtMost(1.2)
 
 const aboutPresign = "One request that is signed for 15 minutes, over and over in one goroutine: a PUT with its size, media type, SHA-256 and `If-None-Match`, a download with a media type and a disposition, " +
 	"and a part. Peer: the same request made with net/http and signed by the AWS SDK's Signature Version 4 signer; the two URLs are compared once. *calls to the store* are counted at the transport. " +
-	"*POST /v1/uploads* is the contract, for comparison: 16 clients that begin uploads of 100 owners and wait for each one's signed request, which is in the ledger, on disk, by then; the store is a server that counts."
+	"*POST /v1/uploads* is the contract, for comparison: 16 clients that begin uploads of 100 owners and wait for each one's signed request, which is in the ledger, on disk, by then; the store is a server that counts the requests for objects."
 
 // Presign is the part about signatures.
 func Presign(p Programs) harness.Part {
@@ -106,8 +107,11 @@ func (p Programs) begin(ctx context.Context, e *harness.Env, server *enginetest.
 		n = 300
 	}
 	var calls atomic.Int64
-	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		calls.Add(1)
+	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// The plane looks after the bucket itself meanwhile.
+		if strings.Trim(r.URL.Path, "/") != bucket {
+			calls.Add(1)
+		}
 		w.WriteHeader(http.StatusNotFound)
 	}))
 	defer store.Close()
