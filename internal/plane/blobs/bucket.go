@@ -73,6 +73,7 @@ func New(p *plane.Plane, o Options) (*Bucket, error) {
 	b.registerUploads()
 	b.registerFiles()
 	b.registerEvents()
+	b.registerStats()
 	p.OnReload(b.reload)
 	return b, nil
 }

@@ -60,9 +60,9 @@ func (b *Bucket) receive(ctx context.Context, in *plane.EventsInput) (*struct{},
 	return nil, nil
 }
 
-// settle looks at the object of a file that is not known to be uploaded.
+// settle looks at the object of a file that is not known to be uploaded, or that may have been written again.
 func (b *Bucket) settle(ctx context.Context, e Entry) error {
-	if e.Status == blobs.StatusUploaded || e.Status == blobs.StatusDeleted {
+	if e.Status == blobs.StatusUploaded && !e.again() || e.Status == blobs.StatusDeleted {
 		return nil
 	}
 	select {

@@ -2,10 +2,12 @@ package blobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -49,7 +51,7 @@ type downloadOutput struct {
 type moveInput struct {
 	ID   string `path:"id" maxLength:"64"`
 	Body struct {
-		Prefix string `json:"prefix" maxLength:"256" doc:"What the key begins with from then on, such as archive/; its last part stays."`
+		Prefix string `json:"prefix" maxLength:"256" doc:"What the key begins with from then on, such as archive/; its last part stays, but for a number where the key was the file's own not long ago."`
 	}
 }
 
@@ -173,7 +175,7 @@ func (b *Bucket) move(ctx context.Context, in *moveInput) (*fileOutput, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
-	e, err := b.ledger.BeginMove(ctx, b.now(), e.ID, key)
+	e, err := b.beginMove(ctx, e, key)
 	if err != nil {
 		return nil, plane.Fail(ctx, b.problem("move", err))
 	}
@@ -183,6 +185,18 @@ func (b *Bucket) move(ctx context.Context, in *moveInput) (*fileOutput, error) {
 		return nil, plane.Fail(ctx, b.problem("move", err))
 	}
 	return &fileOutput{CacheControl: "no-store", Body: e.File}, nil
+}
+
+// beginMove gives a file that comes back to a key that it had the number of its revision, as long as something may still be
+// written to that key.
+func (b *Bucket) beginMove(ctx context.Context, e Entry, key string) (Entry, error) {
+	out, err := b.ledger.BeginMove(ctx, b.now(), e.ID, key)
+	if !errors.Is(err, ErrKeyBusy) {
+		return out, err
+	}
+	numbered := regexp.MustCompile(regexp.QuoteMeta(e.ID) + `(\.r[0-9]+)?`)
+	at := strings.LastIndexByte(key, '/') + 1
+	return b.ledger.BeginMove(ctx, b.now(), e.ID, key[:at]+numbered.ReplaceAllLiteralString(key[at:], fmt.Sprintf("%s.r%d", e.ID, e.Revision)))
 }
 
 // moved is the key under another prefix. It stays among the keys that are the bucket's.

@@ -139,7 +139,7 @@ func (s *Scan) onlyKnown(ctx context.Context, now time.Time, r *Report, k KeyEnt
 	if !errors.Is(err, ErrNoObject) {
 		return err
 	}
-	_, err = s.Collector.Ledger.End(ctx, now, k.File, blobs.StatusDeleted, ReasonMissing, blobs.StatusUploaded)
+	_, err = s.Collector.Ledger.Missing(ctx, now, k.File, k.Key)
 	if err == nil {
 		r.Missing++
 	}

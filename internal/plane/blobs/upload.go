@@ -133,7 +133,7 @@ func (l *live) newFile(u blobs.NewUpload, id string, now time.Time) (NewFile, *p
 	}
 	pending := max(time.Duration(l.cfg.Uploads.PendingTimeout), time.Duration(l.cfg.Uploads.URLTTL))
 	expires := now.Add(pending)
-	n := NewFile{Multipart: multipart, File: blobs.File{
+	n := NewFile{Multipart: multipart, Replaceable: !multipart && (u.Form || !l.cfg.Conditional), File: blobs.File{
 		ID: id, Key: l.template.key(id, u.Owner, u.Filename, now), Filename: u.Filename, ContentType: u.ContentType, Size: u.Size,
 		Checksum: u.Checksum, Owner: u.Owner, Metadata: u.Metadata, ExpiresAt: &expires,
 	}}
