@@ -48,8 +48,8 @@ type Ledger interface {
 	// End has the file be expired or deleted for a reason, and its object be collected. Again is no fault; ErrState for
 	// a file whose status is not among from.
 	End(ctx context.Context, now time.Time, id string, to blobs.Status, reason string, from ...blobs.Status) (Entry, error)
-	// Missing has an uploaded file be deleted whose object is not under key, where the file has that key still and is not being
-	// moved; ErrState otherwise.
+	// Missing has an uploaded file be deleted whose object is not under key, where the file has that key still; ErrState
+	// otherwise.
 	Missing(ctx context.Context, now time.Time, id, key string) (Entry, error)
 	// BeginMove notes the key that an uploaded file's object is copied to; EndMove that it is there, and has the old one
 	// be collected. ErrKeyBusy where that key was the file's own before and is not forgotten yet.

@@ -159,12 +159,10 @@ func (f *locked) again(ctx context.Context, o plane.Object) error {
 // Missing implements blobs.Ledger.
 func (l *Ledger) Missing(ctx context.Context, now time.Time, id, key string) (plane.Entry, error) {
 	return l.change(ctx, "note that an object is missing", id, now, blobs.EventDeleted, func(ctx context.Context, f *locked) error {
-		if f.Status != blobs.StatusUploaded || f.Key != key || f.MovingTo != "" {
+		if f.Status != blobs.StatusUploaded || f.Key != key {
 			return plane.ErrState
 		}
-		f.Status, f.EndedAt, f.Reason = blobs.StatusDeleted, &f.now, plane.ReasonMissing
-		_, err := f.setKey(ctx, key, roleGarbage, f.now)
-		return err
+		return f.end(ctx, blobs.StatusDeleted, plane.ReasonMissing)
 	})
 }
 
@@ -181,16 +179,21 @@ func (l *Ledger) End(ctx context.Context, now time.Time, id string, to blobs.Sta
 		case !slices.Contains(from, f.Status):
 			return plane.ErrState
 		}
-		f.Status, f.EndedAt, f.Reason = to, &f.now, reason
-		if f.MovingTo != "" {
-			if _, err := f.setKey(ctx, f.MovingTo, roleGarbage, f.now); err != nil {
-				return err
-			}
-			f.MovingTo = ""
-		}
-		_, err := f.setKey(ctx, f.Key, roleGarbage, f.now)
-		return err
+		return f.end(ctx, to, reason)
 	})
+}
+
+// end has the object be collected, and a copy of it.
+func (f *locked) end(ctx context.Context, to blobs.Status, reason string) error {
+	f.Status, f.EndedAt, f.Reason = to, &f.now, reason
+	if f.MovingTo != "" {
+		if _, err := f.setKey(ctx, f.MovingTo, roleGarbage, f.now); err != nil {
+			return err
+		}
+		f.MovingTo = ""
+	}
+	_, err := f.setKey(ctx, f.Key, roleGarbage, f.now)
+	return err
 }
 
 // BeginMove implements blobs.Ledger.
