@@ -58,8 +58,8 @@ func (c *Collector) do(ctx context.Context, now time.Time, t Task) error {
 	}
 }
 
-// Settle asks the store for the object of a pending or expired file, and notes what is there. Where nothing is and over is
-// true, the file has expired.
+// Settle asks the store for the object of a pending or expired file, and notes what is there. Where what was said is not and
+// over is true, the file has expired.
 func (c *Collector) Settle(ctx context.Context, now time.Time, e Entry, over bool) (Entry, error) {
 	o, err := c.Objects.Head(ctx, e.Key)
 	missing := errors.Is(err, ErrNoObject)
@@ -69,10 +69,11 @@ func (c *Collector) Settle(ctx context.Context, now time.Time, e Entry, over boo
 		return e, err
 	case !missing && matches(e, o):
 		return c.Ledger.Arrived(ctx, now, e.ID, o)
+	case !over:
+		// What is not as it was said may be what is left of an upload that broke off: it can be sent again.
+		return e, nil
 	case !missing:
 		reason = ReasonMismatch
-	case !over:
-		return e, nil
 	}
 	return c.Ledger.End(ctx, now, e.ID, blobs.StatusExpired, reason, blobs.StatusPending)
 }

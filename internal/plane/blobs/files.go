@@ -7,7 +7,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
@@ -194,9 +193,7 @@ func (b *Bucket) beginMove(ctx context.Context, e Entry, key string) (Entry, err
 	if !errors.Is(err, ErrKeyBusy) {
 		return out, err
 	}
-	numbered := regexp.MustCompile(regexp.QuoteMeta(e.ID) + `(\.r[0-9]+)?`)
-	at := strings.LastIndexByte(key, '/') + 1
-	return b.ledger.BeginMove(ctx, b.now(), e.ID, key[:at]+numbered.ReplaceAllLiteralString(key[at:], fmt.Sprintf("%s.r%d", e.ID, e.Revision)))
+	return b.ledger.BeginMove(ctx, b.now(), e.ID, numbered(key, e))
 }
 
 // moved is the key under another prefix. It stays among the keys that are the bucket's.
@@ -208,8 +205,8 @@ func (l *live) moved(e Entry, prefix string) (string, *plane.Problem) {
 	switch {
 	case !strings.HasSuffix(prefix, "/") || !strings.HasPrefix(key, l.template.prefix()) || len(key) > maxKeyBytes:
 		f.Add("prefix", "must begin with %q and end with /, and make a key of at most %d bytes", l.template.prefix(), maxKeyBytes)
-	case template(prefix+"${id}").check() != nil:
-		f.Add("prefix", "must be a plain path: without //, and without dots as parts")
+	case strings.ContainsAny(prefix, "${}") || template(prefix+"${id}").check() != nil:
+		f.Add("prefix", "must be a plain path: without //, without dots as parts, and without any of ${}\\")
 	case !strings.Contains(last, e.ID):
 		return "", plane.Invalid(fmt.Sprintf("the key %q does not have the file's id in its last part, so that it can not be moved: have keyTemplate end with ${id}${ext}", e.Key))
 	}

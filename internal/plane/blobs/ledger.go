@@ -41,6 +41,9 @@ type Ledger interface {
 	// SetParts notes under which id the store keeps the parts of a pending file, in place of before: of two replicas the first counts,
 	// and the id that counts is returned.
 	SetParts(ctx context.Context, id, before, uploadID string) (string, error)
+	// Rekey gives a pending file another key, as the object of the one that it has is not its own: that is collected. ErrState
+	// for a file that has another key by now, or is not pending.
+	Rekey(ctx context.Context, now time.Time, id, from, to string) (Entry, error)
 	// Arrived notes that the store has the whole file. From pending and, where its object was not collected yet, from
 	// expired; from uploaded it changes nothing, but for an object that was written again, which is uploaded once more.
 	// ErrState for a deleted one.

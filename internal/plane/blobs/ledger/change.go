@@ -113,6 +113,21 @@ func (l *Ledger) SetParts(ctx context.Context, id, before, uploadID string) (str
 	return e.UploadID, err
 }
 
+// Rekey implements blobs.Ledger.
+func (l *Ledger) Rekey(ctx context.Context, now time.Time, id, from, to string) (plane.Entry, error) {
+	return l.change(ctx, "give a file another key", id, now, "", func(ctx context.Context, f *locked) error {
+		if f.Status != blobs.StatusPending || f.Key != from {
+			return plane.ErrState
+		}
+		if _, err := f.setKey(ctx, from, roleGarbage, f.now); err != nil {
+			return err
+		}
+		f.Key = to
+		_, err := f.tx.Exec(ctx, `INSERT INTO keys (key, file, role, due) VALUES ($1, $2, $3, $4)`, to, f.id, roleCurrent, f.URLsUntil)
+		return err
+	})
+}
+
 // Arrived implements blobs.Ledger.
 func (l *Ledger) Arrived(ctx context.Context, now time.Time, id string, o plane.Object) (plane.Entry, error) {
 	return l.change(ctx, "note that a file is uploaded", id, now, blobs.EventUploaded, func(ctx context.Context, f *locked) error {
