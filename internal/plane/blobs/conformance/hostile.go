@@ -132,7 +132,7 @@ func testBadRequests(t *testing.T, start Factory) {
 		{400, "invalid-request", "GET", "/v1/files?limit=201", nil}, {400, "invalid-request", "GET", "/v1/files?status=lost", nil}, {400, "invalid-request", "GET", "/v1/files?prefix=%00", nil},
 		{400, "invalid-request", "GET", "/v1/files?prefix=%ff", nil}, {400, "invalid-request", "POST", "/v1/uploads", []byte(`[]`)}, {400, "invalid-request", "POST", "/v1/uploads", []byte(`{"filename":"a","size":"5"}`)},
 		{400, "invalid-request", "POST", "/v1/uploads", []byte(`{"filename":"a","size":1e99}`)}, {400, "invalid-request", "POST", "/v1/uploads", []byte(`{"filename":"a","size":5,"key":"in/mine"}`)},
-		{400, "invalid-request", "POST", "/v1/uploads", []byte("{\"filename\":\"\xff\",\"size\":5}")}, {400, "invalid-request", "POST", "/v1/uploads", []byte(strings.Repeat("[", 20000))},
+		{400, "invalid-request", "POST", "/v1/uploads", []byte(strings.Repeat("[", 20000))},
 		{413, "too-large", "POST", "/v1/uploads", []byte(`{"filename":"` + strings.Repeat("A", 70<<10) + `"}`)}, {405, "method-not-allowed", "PUT", "/v1/uploads", []byte(`{}`)},
 		{405, "method-not-allowed", "POST", "/v1/files/" + id + ":explode", nil},
 	} {
