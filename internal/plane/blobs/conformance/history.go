@@ -131,10 +131,6 @@ func (h *history) one(ctx context.Context, c *client, random *rand.Rand, key, bo
 		if _, ok := c.insist(ctx, http.MethodDelete, "/v1/files/"+u.ID, nil, nil, nil, http.StatusOK); ok {
 			h.note(func() { h.deleted[u.ID] = true })
 		}
-		// A request that was signed before is sent again.
-		if u.Put != nil {
-			_, _ = c.send(ctx, *u.Put, body)
-		}
 	}
 }
 

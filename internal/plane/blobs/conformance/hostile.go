@@ -44,7 +44,9 @@ func testRefused(t *testing.T, start Factory) {
 			func(n *blobs.NewUpload) { n.Checksum = &blobs.Checksum{Algorithm: blobs.SHA256, Value: "aGVsbG8="} },
 			func(n *blobs.NewUpload) { n.Checksum = &blobs.Checksum{Algorithm: blobs.CRC32C, Value: "\r\n"} },
 			func(n *blobs.NewUpload) { n.Checksum = &blobs.Checksum{Algorithm: "MD5", Value: "aGVsbG8="} },
-			func(n *blobs.NewUpload) { n.Size, n.Checksum = PartSize+1, &blobs.Checksum{Algorithm: blobs.CRC32C, Value: "AAAAAA=="} },
+			func(n *blobs.NewUpload) {
+				n.Size, n.Checksum = PartSize+1, &blobs.Checksum{Algorithm: blobs.CRC32C, Value: "AAAAAA=="}
+			},
 		},
 		"form": {func(n *blobs.NewUpload) { n.Size, n.Form = PartSize+1, true }},
 		"metadata": {

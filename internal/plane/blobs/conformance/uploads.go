@@ -177,4 +177,3 @@ func testAbandoned(t *testing.T, start Factory) {
 		t.Errorf("counted %+v", s)
 	}
 }
-
