@@ -5,6 +5,7 @@ package controllers
 import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
+	"github.com/trellis-dev/trellis/controllers/blobbucket"
 	"github.com/trellis-dev/trellis/controllers/engine"
 	"github.com/trellis-dev/trellis/controllers/jobqueue"
 	"github.com/trellis-dev/trellis/controllers/pattern"
@@ -17,6 +18,7 @@ func Kinds() *pattern.Registration {
 	pattern.Register(r, engine.Definition())
 	pattern.Register(r, realtimegateway.Definition())
 	pattern.Register(r, jobqueue.Definition())
+	pattern.Register(r, blobbucket.Definition())
 	return r
 }
 

@@ -21,6 +21,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&Engine{}, &EngineList{},
 		&RealtimeGateway{}, &RealtimeGatewayList{},
 		&JobQueue{}, &JobQueueList{},
+		&BlobBucket{}, &BlobBucketList{},
 		&SinkGrant{}, &SinkGrantList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)

@@ -38,6 +38,7 @@ const (
 // +kubebuilder:validation:XValidation:rule="self.ordering == 'Key' || !has(self.schedules) || self.schedules.all(s, !has(s.orderingKey))",message="a schedule has an orderingKey and the queue does not order: set ordering to Key, or remove it"
 // +kubebuilder:validation:XValidation:rule="has(self.engineSelection) == has(oldSelf.engineSelection) && (!has(self.engineSelection) || self.engineSelection == oldSelf.engineSelection)",message="engineSelection can not be changed, as jobs do not move from one Engine to another: create another JobQueue, send new jobs there, and delete this one when its backlog is 0"
 // +kubebuilder:validation:XValidation:rule="has(self.className) == has(oldSelf.className) && (!has(self.className) || self.className == oldSelf.className) || (has(self.engineSelection) && (has(self.engineSelection.ref) || (has(self.engineSelection.sharing) && self.engineSelection.sharing == 'Dedicated')))",message="className can not be changed while the Engine is the class's shared one, as jobs do not move to another: create another JobQueue, send new jobs there, and delete this one when its backlog is 0"
+// +kubebuilder:validation:XValidation:rule="!has(self.sinks) || self.sinks.all(s, !has(s.types) || s.types.all(t, t in ['accepted', 'started', 'progress', 'succeeded', 'failed', 'dead']))",message="a sink's types of a JobQueue are accepted, started, progress, succeeded, failed and dead: remove the others"
 type JobQueueSpec struct {
 	PatternSpec `json:",inline"`
 

@@ -226,6 +226,12 @@ type PatternStatus struct {
 	// +optional
 	Engine *EngineStatusReference `json:"engine,omitempty"`
 
+	// otherEngines are those in use besides engine, e.g. the database of a bucket's ledger, at most 4.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=4
+	OtherEngines []EngineStatusReference `json:"otherEngines,omitempty"`
+
 	// recommendation says what a simpler or a larger setting would serve better; empty when there is none.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024

@@ -32,7 +32,8 @@ type Sink struct {
 	// +optional
 	CACertificates *CertificatesReference `json:"caCertificates,omitempty"`
 
-	// types of the events that are sent: accepted, started, progress, succeeded, failed, dead. Default: all.
+	// types of the events that are sent: of a JobQueue accepted, started, progress, succeeded, failed, dead; of a BlobBucket
+	// pending, uploaded, expired, deleted, orphaned. Default: all.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
@@ -51,9 +52,9 @@ type Sink struct {
 	Mapping *SinkMapping `json:"mapping,omitempty"`
 }
 
-// SinkEventType is what an event tells of a job.
+// SinkEventType is what an event tells of a job or of a file.
 //
-// +kubebuilder:validation:Enum=accepted;started;progress;succeeded;failed;dead
+// +kubebuilder:validation:Enum=accepted;started;progress;succeeded;failed;dead;pending;uploaded;expired;deleted;orphaned
 type SinkEventType string
 
 // SinkMapping makes an event's subject and data of what a filter sees of it.

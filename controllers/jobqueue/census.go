@@ -23,11 +23,11 @@ func census() *pattern.Census[*v1alpha1.JobQueue] {
 		Gauges: []scaling.Gauge{queued, scheduled, retrying, running, dead, succeeded},
 		Note: func(q *v1alpha1.JobQueue, counts pattern.Counts, now metav1.Time, asked bool) {
 			fresh := v1alpha1.JobCountsStatus{
-				Waiting:   rounded(counts.Most(queued)),
-				Scheduled: rounded(counts.Most(scheduled) + counts.Most(retrying)),
-				Running:   rounded(counts.Most(running)),
-				Dead:      rounded(counts.Most(dead)),
-				Succeeded: rounded(counts.Most(succeeded)),
+				Waiting:   pattern.Rounded(counts.Most(queued)),
+				Scheduled: pattern.Rounded(counts.Most(scheduled) + counts.Most(retrying)),
+				Running:   pattern.Rounded(counts.Most(running)),
+				Dead:      pattern.Rounded(counts.Most(dead)),
+				Succeeded: pattern.Rounded(counts.Most(succeeded)),
 				CountedAt: now,
 			}
 			if q.Status.Jobs == nil || asked || isFarFrom(fresh, *q.Status.Jobs) {
@@ -37,22 +37,12 @@ func census() *pattern.Census[*v1alpha1.JobQueue] {
 	}
 }
 
-// rounded to two digits.
-func rounded(n float64) int64 {
-	out, unit := int64(n), int64(1)
-	for out/unit >= 100 {
-		unit *= 10
-	}
-	return (out + unit/2) / unit * unit
-}
-
 // isFarFrom is true where a number is by a quarter of it more or less, or one of them is none.
 func isFarFrom(a, b v1alpha1.JobCountsStatus) bool {
 	for _, pair := range [][2]int64{
 		{a.Waiting, b.Waiting}, {a.Scheduled, b.Scheduled}, {a.Running, b.Running}, {a.Dead, b.Dead}, {a.Succeeded, b.Succeeded},
 	} {
-		least, most := min(pair[0], pair[1]), max(pair[0], pair[1])
-		if most-least > most/4 && most != least {
+		if pattern.IsFarFrom(pair[0], pair[1]) {
 			return true
 		}
 	}

@@ -12,14 +12,6 @@ import (
 	"github.com/trellis-dev/trellis/controllers/scaling"
 )
 
-func TestRounded(t *testing.T) {
-	for n, want := range map[float64]int64{0: 0, 7: 7, 99: 99, 100: 100, 104: 100, 105: 110, 999: 1000, 12_345: 12_000, 499_999: 500_000} {
-		if got := rounded(n); got != want {
-			t.Errorf("%v is rounded to %d, want %d", n, got, want)
-		}
-	}
-}
-
 func TestCensus(t *testing.T) {
 	first := metav1.NewTime(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 	later := metav1.NewTime(first.Add(time.Hour))

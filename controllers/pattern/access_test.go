@@ -45,7 +45,7 @@ func TestAccessTo(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			access := AccessTo(owner, Inputs{Class: class, Engine: &c.engine, ClusterDomain: "cluster.local"})
+			access := AccessTo(owner, Inputs{Class: class, ClusterDomain: "cluster.local"}, &c.engine, Bucket{})
 			uri := ""
 			for _, child := range access.Children() {
 				uri = string(child.Object.(*corev1.Secret).Data["uri"])
@@ -63,7 +63,7 @@ func TestAccessTo(t *testing.T) {
 				t.Errorf("volumes (-want +got):\n%s", diff)
 			}
 			// The Engine's own binding is not the main container's to read.
-			if diff := cmp.Diff([]corev1.VolumeMount{{Name: "engine", MountPath: EngineDir, ReadOnly: true}}, pod.Container.VolumeMounts); diff != "" {
+			if diff := cmp.Diff([]corev1.VolumeMount{{Name: "engine", MountPath: c.engine.Dir(), ReadOnly: true}}, pod.Container.VolumeMounts); diff != "" {
 				t.Errorf("mounts (-want +got):\n%s", diff)
 			}
 			if got := len(pod.InitContainers); got != len(access.Children()) {

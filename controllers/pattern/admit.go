@@ -32,28 +32,42 @@ func admit(a admission) Verdict {
 }
 
 func engineOffered(a admission) (string, string, bool) {
-	wanted := a.needs.OffersEngine
-	if e := a.needs.Engine; e != nil && (e.Selection == nil || e.Selection.Ref == nil) {
-		wanted = e.Type
+	var wanted []v1alpha1.EngineType
+	if a.needs.OffersEngine != "" {
+		wanted = append(wanted, a.needs.OffersEngine)
 	}
-	offered := func(e v1alpha1.EngineClass) bool { return e.Type == wanted }
-	if wanted == "" || slices.ContainsFunc(a.class.Spec.Engines, offered) {
-		return "", "", false
+	for _, e := range a.needs.engines() {
+		if e.Selection == nil || e.Selection.Ref == nil {
+			wanted = append(wanted, e.Type)
+		}
 	}
-	return v1alpha1.ReasonEngineNotAllowed, fmt.Sprintf(
-		"PatternClass %q offers no engine of type %s: choose another class, or ask the platform team to add it to spec.engines",
-		a.class.Name, wanted), true
+	for _, w := range wanted {
+		if !slices.ContainsFunc(a.class.Spec.Engines, func(e v1alpha1.EngineClass) bool { return e.Type == w }) {
+			return v1alpha1.ReasonEngineNotAllowed, fmt.Sprintf(
+				"PatternClass %q offers no engine of type %s: choose another class, or ask the platform team to add it to spec.engines",
+				a.class.Name, w), true
+		}
+	}
+	return "", "", false
 }
 
 func engineAllowed(a admission) (string, string, bool) {
 	limits := a.class.Spec.Limits
-	if limits == nil || len(limits.AllowedEngines) == 0 || a.needs.EngineName == "" ||
-		slices.Contains(limits.AllowedEngines, a.needs.EngineName) {
+	if limits == nil || len(limits.AllowedEngines) == 0 {
 		return "", "", false
 	}
-	return v1alpha1.ReasonEngineNotAllowed, fmt.Sprintf(
-		"PatternClass %q does not allow engine %s: choose one of %s",
-		a.class.Name, a.needs.EngineName, strings.Join(limits.AllowedEngines, ", ")), true
+	used := []string{a.needs.EngineName}
+	for _, e := range a.needs.Others {
+		used = append(used, string(e.Type))
+	}
+	for _, name := range used {
+		if name != "" && !slices.Contains(limits.AllowedEngines, name) {
+			return v1alpha1.ReasonEngineNotAllowed, fmt.Sprintf(
+				"PatternClass %q does not allow engine %s: choose one of %s",
+				a.class.Name, name, strings.Join(limits.AllowedEngines, ", ")), true
+		}
+	}
+	return "", "", false
 }
 
 func replicasWithin(a admission) (string, string, bool) {

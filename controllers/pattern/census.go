@@ -62,3 +62,18 @@ func (d Definition[T]) census() []scaling.Gauge {
 func (d Definition[T]) note(obj v1alpha1.Pattern, c Counts, now metav1.Time, asked bool) {
 	d.Census.Note(obj.(T), c, now, asked)
 }
+
+// Rounded to two digits, as counts are told that move all the time.
+func Rounded(n float64) int64 {
+	out, unit := int64(n), int64(1)
+	for out/unit >= 100 {
+		unit *= 10
+	}
+	return (out + unit/2) / unit * unit
+}
+
+// IsFarFrom is true where one number is by a quarter of it more or less than another, or one of them is none.
+func IsFarFrom(a, b int64) bool {
+	least, most := min(a, b), max(a, b)
+	return most-least > most/4 && most != least
+}

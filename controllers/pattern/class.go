@@ -52,6 +52,14 @@ func newer(a, b *v1alpha1.PatternClass) bool {
 	return b.CreationTimestamp.Before(&a.CreationTimestamp)
 }
 
+// policy is what a deletion of an object does with its data.
+func (r *Reconciler) policy(obj v1alpha1.Pattern, class *v1alpha1.PatternClass) v1alpha1.DeletionPolicy {
+	if r.kind.keeps(obj) {
+		return v1alpha1.DeletionRetain
+	}
+	return EffectivePolicy(obj, class)
+}
+
 // EffectivePolicy is the object's deletion policy, or its class's, or Retain.
 func EffectivePolicy(obj v1alpha1.Pattern, class *v1alpha1.PatternClass) v1alpha1.DeletionPolicy {
 	if p := obj.GetPatternSpec().DeletionPolicy; p != "" {

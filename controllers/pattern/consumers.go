@@ -3,6 +3,7 @@ package pattern
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -43,8 +44,20 @@ func succeedsOwner(k kind, p, engine v1alpha1.Pattern) bool {
 }
 
 func usesEngine(p v1alpha1.Pattern, engine string) bool {
-	ref := p.GetPatternStatus().Engine
-	return ref != nil && ref.Name == engine
+	return slices.Contains(enginesOf(p), engine)
+}
+
+// enginesOf are the names of the Engines that a pattern uses, by what its status says.
+func enginesOf(p v1alpha1.Pattern) []string {
+	status := p.GetPatternStatus()
+	var out []string
+	if status.Engine != nil && status.Engine.Name != "" {
+		out = append(out, status.Engine.Name)
+	}
+	for _, e := range status.OtherEngines {
+		out = append(out, e.Name)
+	}
+	return out
 }
 
 // listOf returns an empty list of a kind.

@@ -46,8 +46,12 @@ type Definition[T v1alpha1.Pattern] struct {
 	StopsFirst string
 	// Drain, when set, has a deleted object work off what it has taken before that.
 	Drain *Drain[T]
+	// Keeps, when set, is true of an object whose data a deletion keeps whatever the policy says.
+	Keeps func(obj T) bool
 	// Census, when set, counts now and then what an object holds.
 	Census *Census[T]
+	// Told, when set, is what the pods tell of, in a condition of its own.
+	Told *Told[T]
 	// Observe reads what is alive and says how the object is. It may set the fields of obj.Status
 	// that only this kind has.
 	Observe func(obj T, seen Observed) Health
@@ -57,6 +61,8 @@ type Definition[T v1alpha1.Pattern] struct {
 type Needs struct {
 	// Engine is the engine that the pattern uses, nil where it uses none.
 	Engine *EngineNeed
+	// Others are engines that it uses besides, each in a role of its own.
+	Others []EngineNeed
 	// EngineName is what limits.allowedEngines and the status call it, e.g. "Memory" or "Redis".
 	EngineName string
 	// Secrets of the object's namespace that must exist. An empty key means the Secret alone.
@@ -101,6 +107,24 @@ type Receiver struct {
 type EngineNeed struct {
 	Type      v1alpha1.EngineType
 	Selection *v1alpha1.EngineSelection
+	// Role of one of Needs.Others, e.g. "ledger"; empty for Needs.Engine.
+	Role string
+}
+
+// field of the spec that selects the Engine.
+func (n EngineNeed) field() string {
+	if n.Role == "" {
+		return "spec.engineSelection"
+	}
+	return "spec." + n.Role + "Selection"
+}
+
+// engines are all that are needed, the pattern's own first.
+func (n Needs) engines() []EngineNeed {
+	if n.Engine == nil {
+		return n.Others
+	}
+	return append([]EngineNeed{*n.Engine}, n.Others...)
 }
 
 // SecretNeed is a Secret that a spec names, and in which field.
@@ -114,6 +138,8 @@ type Inputs struct {
 	Class *v1alpha1.PatternClass
 	// Engine is the resolved engine, nil where the pattern uses none.
 	Engine *EngineInput
+	// Others are those of Needs.Others, in that order.
+	Others []*EngineInput
 	// Source is the data of the Secret that Needs.Source named.
 	Source map[string][]byte
 	// Sinks that are patterns, by the name of the sink.
@@ -124,9 +150,30 @@ type Inputs struct {
 	ClusterDomain string
 }
 
+// Engines are all that are used, the pattern's own first.
+func (in Inputs) Engines() []*EngineInput {
+	if in.Engine == nil {
+		return in.Others
+	}
+	return append([]*EngineInput{in.Engine}, in.Others...)
+}
+
+// resolveEngines fills in what needs no look-up.
+func (in *Inputs) resolveEngines(obj v1alpha1.Pattern, needs Needs) {
+	in.Engine, in.Others = nil, nil
+	if needs.Engine != nil {
+		in.Engine = needs.Engine.Input(obj, in.Class)
+	}
+	for _, n := range needs.Others {
+		in.Others = append(in.Others, n.Input(obj, in.Class))
+	}
+}
+
 // EngineInput is an Engine as a plan sees it.
 type EngineInput struct {
 	Type v1alpha1.EngineType
+	// Role of one of Inputs.Others; empty for Inputs.Engine.
+	Role string
 	// Name of the Engine.
 	Name string
 	// BindingSecret holds the key uri.
@@ -137,6 +184,9 @@ type EngineInput struct {
 	Dedicated bool
 	// External is true when the Engine is run by others or, where there is none yet, would be.
 	External bool
+	// PublicURL is where clients outside the cluster reach an S3 that Trellis runs, without a slash at its end; empty
+	// where it is not exposed. Of one that others run, the plane reads it from the Secret.
+	PublicURL string
 }
 
 // Plan is what a kind wants to exist.
@@ -198,6 +248,8 @@ type Observed struct {
 	Once []batchv1.Job
 	// Engine in use, nil when there is none or it does not exist yet.
 	Engine *v1alpha1.Engine
+	// Others in use, as Inputs.Others, nil for each that does not exist yet.
+	Others []*v1alpha1.Engine
 	// Claims that hold the object's data (by label).
 	Claims []corev1.PersistentVolumeClaim
 	// Probe is what the probe found, nil where there was none.
@@ -248,9 +300,11 @@ type kind interface {
 	scales() bool
 	receiver(ReceiverKey) (Receiver, bool)
 	stopsFirst() string
+	keeps(v1alpha1.Pattern) bool
 	census() []scaling.Gauge
 	note(obj v1alpha1.Pattern, c Counts, now metav1.Time, asked bool)
 	drain(v1alpha1.Pattern, v1alpha1.DeletionPolicy) *drainOf
+	told(v1alpha1.Pattern) *toldOf
 }
 
 func (d Definition[T]) name() string                { return d.Kind }
@@ -293,6 +347,8 @@ func (d Definition[T]) receiver(key ReceiverKey) (Receiver, bool) {
 
 func (d Definition[T]) stopsFirst() string { return d.StopsFirst }
 
+func (d Definition[T]) keeps(obj v1alpha1.Pattern) bool { return d.Keeps != nil && d.Keeps(obj.(T)) }
+
 func (d Definition[T]) scales() bool { return d.Scaling != nil }
 
 func (d Definition[T]) scaling(obj v1alpha1.Pattern) *scaling.Spec {
@@ -332,6 +388,7 @@ func (n EngineNeed) Input(obj v1alpha1.Pattern, class *v1alpha1.PatternClass) *E
 	given := n.Selection != nil && n.Selection.Ref != nil
 	return &EngineInput{
 		Type:          n.Type,
+		Role:          n.Role,
 		Name:          name,
 		BindingSecret: BindingSecretName(EngineBase(name)),
 		Given:         given,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -72,7 +73,7 @@ func (r *Reconciler) lookLive(ctx context.Context, child Child) (client.Object, 
 // makesAtOnce is true where children may be made before all of their names are known to be free: what was made could
 // be taken back. An Engine could not, as others may use it by then, and it holds data.
 func (s *scope) makesAtOnce() bool {
-	return isNew(s.before) && (s.needs.Engine == nil || s.engine != nil)
+	return isNew(s.before) && !slices.Contains(s.engines, nil)
 }
 
 // isNew is true for an object of which nothing has been said yet.

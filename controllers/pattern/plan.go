@@ -9,40 +9,47 @@ import (
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 )
 
-// compose is the plan of a kind with the Engine that it uses, where Trellis makes that, and the tokens of its sinks.
+// compose is the plan of a kind with the Engines that it uses, where Trellis makes them, and the tokens of its sinks.
 func compose(k kind, obj v1alpha1.Pattern, in Inputs) (Plan, error) {
 	p, err := k.plan(obj, in)
 	if err != nil {
 		return Plan{}, fmt.Errorf("plan %s: %w", k.name(), err)
 	}
 	p.Children = append(sinkTokens(k, obj, in), p.Children...)
-	if in.Engine != nil && !in.Engine.Given {
-		p.Children = append([]Child{engineChild(k, obj, in)}, p.Children...)
+	var engines []Child
+	for _, e := range in.Engines() {
+		if !e.Given {
+			engines = append(engines, engineChild(k, obj, in.Class, e))
+		}
 	}
+	p.Children = append(engines, p.Children...)
 	return p, nil
 }
 
 // engineChild is the Engine that a pattern uses. It names its class, so that
 // another default does not move it.
-func engineChild(k kind, obj v1alpha1.Pattern, in Inputs) Child {
+func engineChild(k kind, obj v1alpha1.Pattern, class *v1alpha1.PatternClass, in *EngineInput) Child {
 	e := &v1alpha1.Engine{
 		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Engine"},
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: obj.GetNamespace(),
-			Name:      in.Engine.Name,
+			Name:      in.Name,
 			Labels:    map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy},
 		},
 		Spec: v1alpha1.EngineSpec{
-			PatternSpec: v1alpha1.PatternSpec{ClassName: in.Class.Name},
-			Type:        in.Engine.Type,
+			PatternSpec: v1alpha1.PatternSpec{ClassName: class.Name},
+			Type:        in.Type,
 		},
 	}
-	if !in.Engine.Dedicated {
+	if !in.Dedicated {
 		return Child{Object: e, Shared: true}
 	}
 	e.Labels[v1alpha1.LabelKind] = k.name()
 	e.Labels[v1alpha1.LabelName] = obj.GetName()
 	e.Spec.DeletionPolicy = obj.GetPatternSpec().DeletionPolicy
+	if k.keeps(obj) {
+		e.Spec.DeletionPolicy = v1alpha1.DeletionRetain
+	}
 	return Child{Object: e, Retain: true}
 }
 
@@ -100,9 +107,7 @@ func preview(k kind, obj v1alpha1.Pattern, p Preview) (Plan, error) {
 	if in.Sinks, err = receivers(kinds, k, obj, p.ClusterDomain); err != nil {
 		return Plan{}, fmt.Errorf("%s: %w", v1alpha1.ReasonReferenceInvalid, err)
 	}
-	if needs.Engine != nil {
-		in.Engine = needs.Engine.Input(obj, p.Class)
-	}
+	in.resolveEngines(obj, needs)
 	return compose(k, obj, in)
 }
 

@@ -5,9 +5,9 @@ package pattern
 
 // +kubebuilder:rbac:groups=patterns.trellis.dev,resources=patternclasses;sinkgrants,verbs=get;list;watch
 // +kubebuilder:rbac:groups=patterns.trellis.dev,resources=engines,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups=patterns.trellis.dev,resources=realtimegateways;jobqueues,verbs=get;list;watch;patch
-// +kubebuilder:rbac:groups=patterns.trellis.dev,resources=engines/status;realtimegateways/status;jobqueues/status,verbs=patch
-// +kubebuilder:rbac:groups=patterns.trellis.dev,resources=engines/finalizers;realtimegateways/finalizers;jobqueues/finalizers,verbs=update
+// +kubebuilder:rbac:groups=patterns.trellis.dev,resources=realtimegateways;jobqueues;blobbuckets,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=patterns.trellis.dev,resources=engines/status;realtimegateways/status;jobqueues/status;blobbuckets/status,verbs=patch
+// +kubebuilder:rbac:groups=patterns.trellis.dev,resources=engines/finalizers;realtimegateways/finalizers;jobqueues/finalizers;blobbuckets/finalizers,verbs=update
 // +kubebuilder:rbac:groups="",resources=secrets;configmaps;services;serviceaccounts,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;list;watch;patch;delete
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;patch

@@ -148,7 +148,11 @@ func (r *Reconciler) addFinalizer(ctx context.Context, s *scope) error {
 
 // observe looks at what is alive.
 func (r *Reconciler) observe(ctx context.Context, s *scope) error {
-	seen := Observed{Children: s.children, Engine: s.engine, Claims: s.claims, Consumers: s.inputs.Consumers, Stopping: s.lingers}
+	seen := Observed{Children: s.children, Claims: s.claims, Consumers: s.inputs.Consumers, Stopping: s.lingers}
+	seen.Others = s.engines
+	if s.needs.Engine != nil {
+		seen.Engine, seen.Others = s.engines[0], s.engines[1:]
+	}
 	var err error
 	if seen.Once, err = r.seeOnce(ctx, s); err != nil {
 		return err
@@ -162,6 +166,9 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 	}
 	s.health = r.kind.observe(s.obj, seen)
 	if err := r.probeSinks(ctx, s); err != nil {
+		return err
+	}
+	if err := r.probeTold(ctx, s); err != nil {
 		return err
 	}
 	if err := r.explain(ctx, s); err != nil {

@@ -17,7 +17,7 @@ import (
 func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
 	s.inputs.ClusterDomain = r.clusterDomain
 	steps := []func(context.Context, *scope) error{
-		r.resolveGrants, r.resolveClass, r.resolveAPIs, r.resolveSecrets, r.resolveSource, r.resolveSinks, r.resolveEngine, r.resolveConsumers,
+		r.resolveGrants, r.resolveClass, r.resolveAPIs, r.resolveSecrets, r.resolveSource, r.resolveSinks, r.resolveEngines, r.resolveConsumers,
 	}
 	for _, step := range steps {
 		if err := step(ctx, s); err != nil || s.refused() {
@@ -47,6 +47,7 @@ func (r *Reconciler) resolveClass(ctx context.Context, s *scope) error {
 		return nil
 	}
 	s.inputs.Class = class
+	s.policy = r.policy(s.obj, class)
 	s.obj.GetPatternStatus().DefaultClassName = ""
 	if s.obj.GetPatternSpec().ClassName == "" {
 		s.obj.GetPatternStatus().DefaultClassName = class.Name
@@ -128,45 +129,53 @@ func (r *Reconciler) forgetSource(s *scope) {
 	}
 }
 
-func (r *Reconciler) resolveEngine(ctx context.Context, s *scope) error {
-	need := s.needs.Engine
-	if need == nil {
-		return nil
-	}
-	s.inputs.Engine = need.Input(s.obj, s.inputs.Class)
-	engine := &v1alpha1.Engine{}
-	err := r.client.Get(ctx, client.ObjectKey{Namespace: s.obj.GetNamespace(), Name: s.inputs.Engine.Name}, engine)
-	switch {
-	case apierrors.IsNotFound(err) && s.inputs.Engine.Given:
-		s.refuse(v1alpha1.ReasonReferenceNotFound, fmt.Sprintf(
-			"Engine %q, which spec.engineSelection.ref names, does not exist: create it, or remove ref to have one made",
-			s.inputs.Engine.Name), false)
-	case apierrors.IsNotFound(err):
-	case err != nil:
-		return fmt.Errorf("get engine: %w", err)
-	case engine.Spec.Type != need.Type:
-		s.refuse(v1alpha1.ReasonReferenceInvalid, fmt.Sprintf(
-			"Engine %q is of type %s and spec.engine asks for %s: name another Engine in spec.engineSelection.ref",
-			engine.Name, engine.Spec.Type, need.Type), true)
-	case !s.inputs.Engine.Given && !s.inputs.Engine.Dedicated && metav1.GetControllerOf(engine) != nil:
-		s.refuse(v1alpha1.ReasonNameConflict, fmt.Sprintf(
-			"Engine %q, whose name the shared one would have, belongs to %s %s alone: name an Engine in spec.engineSelection.ref, or choose another class",
-			engine.Name, metav1.GetControllerOf(engine).Kind, metav1.GetControllerOf(engine).Name), false)
-	default:
-		s.engine = engine
-		return r.resolveExternal(ctx, s)
+func (r *Reconciler) resolveEngines(ctx context.Context, s *scope) error {
+	s.inputs.resolveEngines(s.obj, s.needs)
+	inputs := s.inputs.Engines()
+	for i, need := range s.needs.engines() {
+		engine, err := r.resolveEngine(ctx, s, need, inputs[i])
+		if err != nil || s.refused() {
+			return err
+		}
+		s.engines = append(s.engines, engine)
 	}
 	return nil
 }
 
+// resolveEngine returns nil for an Engine that is to be made.
+func (r *Reconciler) resolveEngine(ctx context.Context, s *scope, need EngineNeed, in *EngineInput) (*v1alpha1.Engine, error) {
+	engine := &v1alpha1.Engine{}
+	err := r.client.Get(ctx, client.ObjectKey{Namespace: s.obj.GetNamespace(), Name: in.Name}, engine)
+	switch {
+	case apierrors.IsNotFound(err) && in.Given:
+		s.refuse(v1alpha1.ReasonReferenceNotFound, fmt.Sprintf(
+			"Engine %q, which %s.ref names, does not exist: create it, or remove ref to have one made", in.Name, need.field()), false)
+	case apierrors.IsNotFound(err):
+	case err != nil:
+		return nil, fmt.Errorf("get engine: %w", err)
+	case engine.Spec.Type != need.Type:
+		s.refuse(v1alpha1.ReasonReferenceInvalid, fmt.Sprintf(
+			"Engine %q is of type %s and one of type %s is needed: name another Engine in %s.ref",
+			engine.Name, engine.Spec.Type, need.Type, need.field()), true)
+	case !in.Given && !in.Dedicated && metav1.GetControllerOf(engine) != nil:
+		s.refuse(v1alpha1.ReasonNameConflict, fmt.Sprintf(
+			"Engine %q, whose name the shared one would have, belongs to %s %s alone: name an Engine in %s.ref, or choose another class",
+			engine.Name, metav1.GetControllerOf(engine).Kind, metav1.GetControllerOf(engine).Name, need.field()), false)
+	default:
+		return engine, r.resolveExternal(ctx, engine, in)
+	}
+	return nil, nil
+}
+
 // resolveExternal looks at the class of the Engine in use, which may be another than the pattern's.
-func (r *Reconciler) resolveExternal(ctx context.Context, s *scope) error {
+func (r *Reconciler) resolveExternal(ctx context.Context, engine *v1alpha1.Engine, in *EngineInput) error {
 	class := &v1alpha1.PatternClass{}
-	err := r.client.Get(ctx, client.ObjectKey{Name: classNameOf(s.engine)}, class)
+	err := r.client.Get(ctx, client.ObjectKey{Name: classNameOf(engine)}, class)
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("get the class of the engine: %w", err)
 	}
-	s.inputs.Engine.External = EngineExternal(s.engine, class)
+	in.External = EngineExternal(engine, class)
+	in.PublicURL = EnginePublicURL(engine)
 	return nil
 }
 

@@ -27,7 +27,7 @@ func S3URI(base, namespace, clusterDomain string) string {
 }
 
 // s3Account may use its own bucket alone.
-func s3Account(o specs.Owner, in Inputs, b Bucket) account {
+func s3Account(o specs.Owner, in Inputs, e *EngineInput, b Bucket) account {
 	generate := map[string]Generator{planeconfig.KeySecretAccessKey: {Bytes: 30}}
 	if b.Name == "" {
 		// Names of buckets have no upper case, and 63 characters at most.
@@ -35,7 +35,7 @@ func s3Account(o specs.Owner, in Inputs, b Bucket) account {
 		generate["instance"] = Generator{Bytes: 5, Hex: true}
 	}
 	data := map[string]string{
-		"uri":                      S3URI(EngineBase(in.Engine.Name), o.Namespace, in.ClusterDomain),
+		"uri":                      S3URI(EngineBase(e.Name), o.Namespace, in.ClusterDomain),
 		planeconfig.KeyRegion:      planeconfig.S3Region,
 		planeconfig.KeyPathStyle:   "true",
 		planeconfig.KeyAccessKeyID: o.Base,

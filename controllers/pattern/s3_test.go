@@ -16,7 +16,7 @@ func s3Secret(t *testing.T, b Bucket) map[string]string {
 	t.Helper()
 	class := makeClass("c").obj()
 	in := Inputs{Class: class, Engine: &EngineInput{Type: v1alpha1.EngineS3, Name: "c-s3", BindingSecret: "s"}, ClusterDomain: "cluster.local"}
-	child := AccessToBucket(specs.Owner{Namespace: "apps", Name: "files", Base: "files-blob"}, in, b).Children()[0]
+	child := AccessTo(specs.Owner{Namespace: "apps", Name: "files", Base: "files-blob"}, in, in.Engine, b).Children()[0]
 	if err := generate(child.Object, nil, child.Generate, ""); err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,8 @@ type scope struct {
 
 	needs  Needs
 	inputs Inputs
+	// policy is what a deletion would do with what holds data.
+	policy v1alpha1.DeletionPolicy
 	plan   Plan
 
 	// children are alive, in the plan's order; made are those that this reconcile made.
@@ -26,9 +28,10 @@ type scope struct {
 	// lingers is true while pods are there that stop first, of an object whose others are to stop.
 	lingers bool
 	// late is true while the cache does not show what this process wrote.
-	late   bool
-	engine *v1alpha1.Engine
-	claims []corev1.PersistentVolumeClaim
+	late bool
+	// engines in use, as Inputs.Engines, nil for each that does not exist yet.
+	engines []*v1alpha1.Engine
+	claims  []corev1.PersistentVolumeClaim
 	// marks of what is planned now.
 	marks marks
 	// held names what an update waits for.
@@ -47,6 +50,8 @@ type scope struct {
 
 	// sinks is what was found of them.
 	sinks sinksSeen
+	// told is what the pods tell of.
+	told toldSeen
 
 	// wordless is true while the first words about an object wait.
 	wordless bool

@@ -272,7 +272,7 @@ func (n Needs) names(namespace string, key client.ObjectKey) bool {
 }
 
 // related maps an object of another kind: an Engine to the patterns that use it,
-// a pattern to the Engine that it uses.
+// a pattern to the Engines that it uses.
 func (r *Reconciler) related(ctx context.Context, other client.Object) []reconcile.Request {
 	if _, isEngine := other.(*v1alpha1.Engine); isEngine {
 		return r.requests(ctx, other.GetNamespace(), func(p v1alpha1.Pattern) bool {
@@ -280,12 +280,14 @@ func (r *Reconciler) related(ctx context.Context, other client.Object) []reconci
 		})
 	}
 	p, ok := other.(v1alpha1.Pattern)
-	if !ok || r.kind.name() != "Engine" || p.GetPatternStatus().Engine == nil || p.GetPatternStatus().Engine.Name == "" {
+	if !ok || r.kind.name() != "Engine" {
 		return nil
 	}
-	return []reconcile.Request{{NamespacedName: types.NamespacedName{
-		Namespace: p.GetNamespace(), Name: p.GetPatternStatus().Engine.Name,
-	}}}
+	var out []reconcile.Request
+	for _, name := range enginesOf(p) {
+		out = append(out, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: p.GetNamespace(), Name: name}})
+	}
+	return out
 }
 
 func (r *Reconciler) requests(ctx context.Context, namespace string, wanted func(v1alpha1.Pattern) bool) []reconcile.Request {

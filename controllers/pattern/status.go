@@ -28,6 +28,7 @@ func summarise(s *scope) {
 	summariseVerdict(s, v1alpha1.ConditionPlaneReady, s.health.Plane)
 	summariseVerdict(s, v1alpha1.ConditionWorkersReady, s.health.Workers)
 	summariseSinks(s, status)
+	summariseTold(s, status)
 	summariseScaling(s, status)
 	summariseExposed(s, status)
 	summariseReady(s)
@@ -62,6 +63,10 @@ func summarisePlan(s *scope, status *v1alpha1.PatternStatus) {
 			status.Engine.Name = s.inputs.Engine.Name
 		}
 	}
+	status.OtherEngines = nil
+	for _, e := range s.inputs.Others {
+		status.OtherEngines = append(status.OtherEngines, v1alpha1.EngineStatusReference{Type: string(e.Type), Name: e.Name})
+	}
 	status.Recommendation = s.plan.Recommendation
 	status.DeletionImpact = slices.Concat(claimImpact(s), s.plan.Impact, secretImpact(s))
 }
@@ -70,7 +75,7 @@ func claimImpact(s *scope) []v1alpha1.DeletionImpact {
 	var out []v1alpha1.DeletionImpact
 	for _, claim := range s.claims {
 		out = append(out, v1alpha1.DeletionImpact{
-			Kind: "PersistentVolumeClaim", Name: claim.Name, Policy: EffectivePolicy(s.obj, s.inputs.Class),
+			Kind: "PersistentVolumeClaim", Name: claim.Name, Policy: s.policy,
 			Detail: "claim of " + claim.Spec.Resources.Requests.Storage().String(),
 		})
 	}
@@ -88,7 +93,7 @@ func secretImpact(s *scope) []v1alpha1.DeletionImpact {
 			continue
 		}
 		out = append(out, v1alpha1.DeletionImpact{
-			Kind: kindOf(child.Object), Name: child.GetName(), Policy: EffectivePolicy(s.obj, s.inputs.Class),
+			Kind: kindOf(child.Object), Name: child.GetName(), Policy: s.policy,
 			Detail: "the generated " + strings.Join(slices.Sorted(maps.Keys(child.Generate)), ", "),
 		})
 	}

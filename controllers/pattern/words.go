@@ -18,7 +18,7 @@ func (r *Reconciler) waitForWords(s *scope) {
 	key := client.ObjectKeyFromObject(s.obj)
 	_, isEngine := s.obj.(*v1alpha1.Engine)
 	blocker := s.blocker()
-	if !isNew(s.before) || isEngine || s.needs.Engine != nil || blocker == nil || blocker.Stalled || s.suspended() != nil {
+	if !isNew(s.before) || isEngine || len(s.needs.engines()) > 0 || blocker == nil || blocker.Stalled || s.suspended() != nil {
 		r.started.Delete(key)
 		return
 	}

@@ -42,8 +42,8 @@ func Engine(in *pattern.EngineInput, prefix string) planeconfig.Engine {
 	}
 	return planeconfig.Engine{
 		Type:       string(in.Type),
-		URIFile:    pattern.EngineDir + "/uri",
-		CAFile:     pattern.EngineDir + "/ca.crt",
+		URIFile:    in.Dir() + "/uri",
+		CAFile:     in.Dir() + "/ca.crt",
 		Prefix:     prefix,
 		PrefixFile: KeysDir + "/" + KeyInstance,
 	}

@@ -28,6 +28,8 @@ type Plane struct {
 	Recreate bool
 	// Fixed is that part of the configuration for which pods are made anew.
 	Fixed string
+	// Bucket that it wants of a store of type S3.
+	Bucket pattern.Bucket
 	// Mounts besides the configuration, the binding and the keys.
 	Mounts []Mount
 }
@@ -60,10 +62,10 @@ func (p Plane) Deployment(in pattern.Inputs) (before []pattern.Child, d *appsv1.
 		pod.Container.VolumeMounts = append(pod.Container.VolumeMounts,
 			corev1.VolumeMount{Name: m.Volume.Name, MountPath: m.Dir, ReadOnly: true})
 	}
-	if in.Engine != nil {
-		access := pattern.AccessTo(o, in)
+	for _, e := range in.Engines() {
+		access := pattern.AccessTo(o, in, e, p.Bucket)
 		access.AddTo(&pod)
-		before = access.Children()
+		before = append(before, access.Children()...)
 	}
 	return before, Workload(o, p.Replicas, p.strategy(), pod)
 }

@@ -1,12 +1,22 @@
 package planeconfig
 
+// Metrics of a bucket's plane, each of the whole bucket.
+const (
+	// MetricBlobFiles and MetricBlobBytes count files by LabelStatus.
+	MetricBlobFiles = "trellis_blobs_files"
+	MetricBlobBytes = "trellis_blobs_bytes"
+	// MetricBlobEmptying is 1 while the bucket is being emptied, and MetricBlobRemaining then 0 when nothing is left.
+	MetricBlobEmptying  = "trellis_blobs_emptying"
+	MetricBlobRemaining = "trellis_blobs_remaining"
+)
+
 // Blobs configures the plane of a BlobBucket.
 type Blobs struct {
 	// StoreDir is where the Secret of the store is mounted, with the keys of S3Keys.
 	StoreDir string `json:"storeDir"`
 	// Bucket of a store that others run; the Secret's own by default.
 	Bucket string `json:"bucket,omitempty"`
-	// PublicEndpoint is the store's URL as clients reach it; the Secret's uri by default.
+	// PublicEndpoint is the store's URL as clients reach it; the Secret's publicUri or else its uri by default.
 	PublicEndpoint string `json:"publicEndpoint,omitempty"`
 	// Conditional is true for a store that refuses to write over an object where If-None-Match: * asks for it.
 	Conditional bool `json:"conditional,omitempty"`
@@ -14,6 +24,8 @@ type Blobs struct {
 	Uploads   BlobUploads   `json:"uploads"`
 	Downloads BlobDownloads `json:"downloads"`
 	Orphans   BlobOrphans   `json:"orphans"`
+	// Emptying has the plane take no uploads and remove all objects, for the bucket is to go.
+	Emptying bool `json:"emptying,omitempty"`
 	// Quota is the most bytes of all files, pending ones included; 0 for none.
 	Quota int64 `json:"quota,omitempty"`
 	// Settings that the bucket itself is kept at, and Rules by which objects end.

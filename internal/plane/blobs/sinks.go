@@ -69,6 +69,18 @@ func (t telling) Missing(ctx context.Context, now time.Time, id, key string) (En
 	return e, err
 }
 
+func (t telling) Expire(ctx context.Context, now time.Time, id, key, reason string) (Entry, error) {
+	e, err := t.Ledger.Expire(ctx, now, id, key, reason)
+	t.told(err)
+	return e, err
+}
+
+func (t telling) Orphaned(ctx context.Context, now time.Time, orphans []blobs.File) error {
+	err := t.Ledger.Orphaned(ctx, now, orphans)
+	t.told(err)
+	return err
+}
+
 func (t telling) told(err error) {
 	if err == nil {
 		t.wake()

@@ -88,7 +88,7 @@ func (s subject) rotation(t testing.TB, e example, n int64) (state, int64, error
 
 // accountSuffix ends the name of the Secret with a pattern's account in its engine, which stays: pods tell the engine
 // of its password when they start, and not while they run.
-var accountSuffix = pattern.AccountSecretName("")
+var accountSuffix = pattern.AccountSecretName("", "")
 
 // rotating are the keys that a rotation makes anew, and where it keeps what they were.
 var rotating = map[string]string{"password": "previousPassword", "token": "previousToken", "signing-key": "previousSigningKey",

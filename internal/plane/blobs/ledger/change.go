@@ -136,6 +136,10 @@ func (l *Ledger) Arrived(ctx context.Context, now time.Time, id string, o plane.
 			return f.again(ctx, o)
 		case blobs.StatusDeleted:
 			return plane.ErrState
+		case blobs.StatusExpired:
+			if f.UploadedAt != nil {
+				return plane.ErrState // By a rule.
+			}
 		}
 		due := time.Time{}
 		if f.Replaceable && o.VersionID == "" {
@@ -209,6 +213,18 @@ func (f *locked) end(ctx context.Context, to blobs.Status, reason string) error 
 	}
 	_, err := f.setKey(ctx, f.Key, roleGarbage, f.now)
 	return err
+}
+
+// Expire implements blobs.Ledger.
+func (l *Ledger) Expire(ctx context.Context, now time.Time, id, key, reason string) (plane.Entry, error) {
+	return l.change(ctx, "expire a file", id, now, blobs.EventExpired, func(ctx context.Context, f *locked) error {
+		if f.Status != blobs.StatusUploaded || f.Key != key || f.MovingTo != "" {
+			return plane.ErrState
+		}
+		f.Status, f.EndedAt, f.Reason = blobs.StatusExpired, &f.now, reason
+		_, err := f.setKey(ctx, key, roleGarbage, f.now)
+		return err
+	})
 }
 
 // BeginMove implements blobs.Ledger.

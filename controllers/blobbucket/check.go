@@ -1,0 +1,37 @@
+package blobbucket
+
+import (
+	"strings"
+
+	"k8s.io/utils/ptr"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/controllers/pattern"
+)
+
+// mostParts of one upload, by S3.
+const mostParts = 10_000
+
+// check refuses what the schema could not.
+func check(b *v1alpha1.BlobBucket, in pattern.Inputs) error {
+	u := b.Spec.Uploads
+	most, part := bytes(u.MaxBytes), bytes(u.MultipartPartSize)
+	if part > 0 && most > part*mostParts {
+		return pattern.Invalid("spec.uploads.maxBytes is %s, which are more than %d parts of multipartPartSize %s: raise multipartPartSize, or lower maxBytes",
+			u.MaxBytes, mostParts, u.MultipartPartSize)
+	}
+	rest := u.KeyTemplate
+	for _, known := range []string{"${id}", "${owner}", "${date}", "${ext}"} {
+		rest = strings.ReplaceAll(rest, known, "x")
+	}
+	if strings.ContainsAny(rest, "${}\\") {
+		return pattern.Invalid("spec.uploads.keyTemplate is %q, and has something other than ${id}, ${owner}, ${date} and ${ext} in it: remove that", u.KeyTemplate)
+	}
+	if in.Engine.External && b.Spec.BucketName == "" {
+		return pattern.Invalid("spec.bucketName is empty, and Engine %q is run by others, where Trellis makes up no names: set it to the name of the bucket", in.Engine.Name)
+	}
+	if in.Engine.External && !ptr.Deref(b.Spec.Adopt, false) {
+		return pattern.Invalid("Engine %q is run by others, where Trellis makes no buckets: make the bucket %q there and set spec.adopt to true", in.Engine.Name, b.Spec.BucketName)
+	}
+	return nil
+}
