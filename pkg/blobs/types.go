@@ -18,6 +18,9 @@ const (
 	StatusOrphaned Status = "orphaned"
 )
 
+// Statuses are all that a file can have.
+func Statuses() []Status { return []Status{StatusPending, StatusUploaded, StatusExpired, StatusDeleted} }
+
 // Gone reports whether the file's bytes are not to be had any more.
 func (s Status) Gone() bool { return s == StatusExpired || s == StatusDeleted }
 
@@ -119,4 +122,14 @@ type Page struct {
 	Files []File `json:"files"`
 	// Cursor of the next page; empty after the last one.
 	Cursor string `json:"cursor,omitempty"`
+}
+
+// Stats count the files of a bucket.
+type Stats struct {
+	Files map[Status]int64 `json:"files" doc:"How many files there are, by status."`
+	Bytes map[Status]int64 `json:"bytes" doc:"How many bytes they have, by status."`
+	// Collecting objects are no file's any more. A key counts until no request can write it again.
+	Collecting int64 `json:"collecting" doc:"How many keys are watched so that no object of them stays in the store."`
+	Used       int64 `json:"used" doc:"How many bytes count for the quota: those of pending and uploaded files."`
+	Quota      int64 `json:"quota,omitempty" doc:"How many bytes there may be; absent for no bound."`
 }

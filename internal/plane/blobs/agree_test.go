@@ -314,7 +314,7 @@ func TestScan(t *testing.T) {
 	kept := r.begin(func(f *plane.NewFile) { f.Multipart = true })
 	id, err := r.Objects.BeginParts(t.Context(), plane.Put{Key: kept.Key, ContentType: "a/b"})
 	if err == nil {
-		_, err = r.Ledger.SetParts(t.Context(), kept.ID, id)
+		_, err = r.Ledger.SetParts(t.Context(), kept.ID, "", id)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -82,6 +82,7 @@ func New(p *plane.Plane, o Options) (*Bucket, error) {
 	if p.Config.Blobs.Playground {
 		b.registerPage(o.Origin)
 	}
+	b.registerStats()
 	p.OnReload(b.reload)
 	return b, nil
 }

@@ -35,15 +35,7 @@ type Collector struct {
 
 // Do a task, or put it off where the store or the ledger fail.
 func (c *Collector) Do(ctx context.Context, now time.Time, t Task) error {
-	var err error
-	switch t.Kind {
-	case TaskExpire:
-		_, err = c.Settle(ctx, now, t.Entry, true)
-	case TaskMove:
-		err = c.move(ctx, now, t.Entry)
-	case TaskCollect:
-		err = c.collect(ctx, now, t)
-	}
+	err := c.do(ctx, now, t)
 	if err == nil {
 		return nil
 	}
@@ -51,8 +43,25 @@ func (c *Collector) Do(ctx context.Context, now time.Time, t Task) error {
 	return errors.Join(err, c.Ledger.Postpone(ctx, t, now.Add(wait)))
 }
 
-// Settle asks the store for the object of a pending or expired file, and notes what is there. Where nothing is and over is
-// true, the file has expired.
+func (c *Collector) do(ctx context.Context, now time.Time, t Task) error {
+	ctx, cancel := context.WithTimeout(ctx, patience(t))
+	defer cancel()
+	switch t.Kind {
+	case TaskExpire:
+		if t.Entry.Status == blobs.StatusUploaded {
+			return c.look(ctx, now, t.Entry)
+		}
+		_, err := c.Settle(ctx, now, t.Entry, true)
+		return err
+	case TaskMove:
+		return c.move(ctx, now, t.Entry)
+	default:
+		return c.collect(ctx, now, t)
+	}
+}
+
+// Settle asks the store for the object of a pending or expired file, and notes what is there. Where what was said is not and
+// over is true, the file has expired.
 func (c *Collector) Settle(ctx context.Context, now time.Time, e Entry, over bool) (Entry, error) {
 	if e.byRule() {
 		return e, nil
@@ -65,12 +74,25 @@ func (c *Collector) Settle(ctx context.Context, now time.Time, e Entry, over boo
 		return e, err
 	case !missing && matches(e, o):
 		return c.Ledger.Arrived(ctx, now, e.ID, o)
+	case !over:
+		// What is not as it was said may be what is left of an upload that broke off: it can be sent again.
+		return e, nil
 	case !missing:
 		reason = ReasonMismatch
-	case !over:
-		return e, nil
 	}
 	return c.Ledger.End(ctx, now, e.ID, blobs.StatusExpired, reason, blobs.StatusPending)
+}
+
+// look at the object of an uploaded file once more, as it may have been written again.
+func (c *Collector) look(ctx context.Context, now time.Time, e Entry) error {
+	o, err := c.Objects.Head(ctx, e.Key)
+	switch {
+	case errors.Is(err, ErrNoObject):
+		_, err = c.Ledger.Missing(ctx, now, e.ID, e.Key)
+	case err == nil:
+		_, err = c.Ledger.Arrived(ctx, now, e.ID, o)
+	}
+	return ignore(err, ErrState)
 }
 
 // matches reports whether an object is what was said of the file. A checksum that the store does not tell was compared
@@ -116,7 +138,7 @@ func (c *Collector) collect(ctx context.Context, now time.Time, t Task) error {
 			if err := c.abort(ctx, t); err != nil {
 				return err
 			}
-			return c.Ledger.Collected(ctx, t.Key)
+			return c.forget(ctx, now, t)
 		}
 	}
 	if err := c.abort(ctx, t); err != nil {
@@ -128,7 +150,17 @@ func (c *Collector) collect(ctx context.Context, now time.Time, t Task) error {
 		}
 		return err
 	}
-	if until := t.Entry.URLsUntil.Add(slack); own && now.Before(until) {
+	return c.forget(ctx, now, t)
+}
+
+// forget a key, once nothing can write an object of it any more: no request that was signed for it, wherever the file was
+// moved to since, and no copy that was under way when the file ended.
+func (c *Collector) forget(ctx context.Context, now time.Time, t Task) error {
+	until := t.Entry.URLsUntil
+	if ended := t.Entry.EndedAt; ended != nil && ended.After(until) && t.Key != t.Entry.Key {
+		until = *ended
+	}
+	if until = until.Add(slack); now.Before(until) {
 		return c.Ledger.Postpone(ctx, t, until)
 	}
 	return c.Ledger.Collected(ctx, t.Key)
@@ -166,19 +198,35 @@ func (c *Collector) Work(ctx context.Context, now func() time.Time) (done int, e
 		if err != nil || len(tasks) == 0 {
 			return done, err
 		}
+		leased, end := context.WithTimeout(ctx, taskLease)
 		for _, t := range tasks {
+			if leased.Err() != nil {
+				break // What is left is due again, to whoever asks for it.
+			}
 			if err := c.Do(ctx, now(), t); err != nil {
 				c.Log.Warn("the store and the ledger could not be brought to agree on a file yet", "file", t.Entry.ID, "error", err)
 				continue
 			}
 			done++
 		}
+		end()
 	}
 	return done, fmt.Errorf("work on the bucket: %w", ctx.Err())
+}
+
+// patience with one task, so that a store that hangs holds up none of the others for long. A copy of a large object takes
+// its time. What outlasts its lease, somebody else does once more, and that does no harm.
+func patience(t Task) time.Duration {
+	if t.Kind == TaskMove {
+		return bound + time.Duration(t.Entry.Size/copyRate)*time.Second
+	}
+	return bound
 }
 
 const (
 	// taskBatch is how much work is taken at a time, and taskLease how long it is this replica's.
 	taskBatch = 32
 	taskLease = 5 * time.Minute
+	// copyRate is how many bytes a second a store copies at least.
+	copyRate = 8 << 20
 )

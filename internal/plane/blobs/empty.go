@@ -22,7 +22,7 @@ type Bucketless interface {
 	RemoveBucket(ctx context.Context) error
 }
 
-// ErrNoBucket: the bucket itself is not there.
+// ErrNoBucket is of a store without the bucket itself.
 var ErrNoBucket = errors.New("the store has no such bucket")
 
 // empties removes all that is in a bucket that is to go, and the bucket where it is the plane's, until ctx ends.

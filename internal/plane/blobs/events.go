@@ -42,7 +42,7 @@ func (b *Bucket) receive(ctx context.Context, in *plane.EventsInput) (*struct{},
 	if who := plane.IdentityOf(ctx); !who.Grant.All && !who.Sink {
 		return nil, problemForbidden("the binding's token")
 	}
-	keys, problem := hinted(in)
+	keys, problem := keysOf(in.Header(), in.RawBody)
 	if problem != nil {
 		return nil, problem
 	}
@@ -60,9 +60,9 @@ func (b *Bucket) receive(ctx context.Context, in *plane.EventsInput) (*struct{},
 	return nil, nil
 }
 
-// settle looks at the object of a file that is not known to be uploaded.
+// settle looks at the object of a file that is not known to be uploaded, or that may have been written again.
 func (b *Bucket) settle(ctx context.Context, e Entry) error {
-	if e.Status == blobs.StatusUploaded || e.Status == blobs.StatusDeleted {
+	if e.Status == blobs.StatusUploaded && !e.again() || e.Status == blobs.StatusDeleted {
 		return nil
 	}
 	select {
@@ -75,14 +75,13 @@ func (b *Bucket) settle(ctx context.Context, e Entry) error {
 	return ignore(err, ErrState)
 }
 
-// hinted are the keys that a request tells of.
-func hinted(in *plane.EventsInput) ([]string, *plane.Problem) {
+// keysOf are the keys that a request tells of.
+func keysOf(header http.Header, body []byte) ([]string, *plane.Problem) {
 	var texts [][]byte
-	header := in.Header()
 	if header.Get("Ce-Specversion") == "" && plainJSON(header.Get("Content-Type")) {
-		texts = [][]byte{in.RawBody}
+		texts = [][]byte{body}
 	} else {
-		events, problem := plane.DecodeEvents(header, in.RawBody, maxHints)
+		events, problem := plane.DecodeEvents(header, body, maxHints)
 		if problem != nil {
 			return nil, problem
 		}

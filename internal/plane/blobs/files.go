@@ -2,6 +2,7 @@ package blobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
@@ -49,7 +50,7 @@ type downloadOutput struct {
 type moveInput struct {
 	ID   string `path:"id" maxLength:"64"`
 	Body struct {
-		Prefix string `json:"prefix" maxLength:"256" doc:"What the key begins with from then on, such as archive/; its last part stays."`
+		Prefix string `json:"prefix" maxLength:"256" doc:"What the key begins with from then on, such as archive/; its last part stays, but for a number where the key was the file's own not long ago."`
 	}
 }
 
@@ -176,7 +177,7 @@ func (b *Bucket) move(ctx context.Context, in *moveInput) (*fileOutput, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
-	e, err := b.ledger.BeginMove(ctx, b.now(), e.ID, key)
+	e, err := b.beginMove(ctx, e, key)
 	if err != nil {
 		return nil, plane.Fail(ctx, b.problem("move", err))
 	}
@@ -188,6 +189,16 @@ func (b *Bucket) move(ctx context.Context, in *moveInput) (*fileOutput, error) {
 	return &fileOutput{CacheControl: "no-store", Body: e.File}, nil
 }
 
+// beginMove gives a file that comes back to a key that it had the number of its revision, as long as something may still be
+// written to that key.
+func (b *Bucket) beginMove(ctx context.Context, e Entry, key string) (Entry, error) {
+	out, err := b.ledger.BeginMove(ctx, b.now(), e.ID, key)
+	if !errors.Is(err, ErrKeyBusy) {
+		return out, err
+	}
+	return b.ledger.BeginMove(ctx, b.now(), e.ID, numbered(key, e))
+}
+
 // moved is the key under another prefix. It stays among the keys that are the bucket's.
 func (l *live) moved(e Entry, prefix string) (string, *plane.Problem) {
 	last := e.Key[strings.LastIndexByte(e.Key, '/')+1:]
@@ -197,8 +208,8 @@ func (l *live) moved(e Entry, prefix string) (string, *plane.Problem) {
 	switch {
 	case !strings.HasSuffix(prefix, "/") || !strings.HasPrefix(key, l.template.prefix()) || len(key) > maxKeyBytes:
 		f.Add("prefix", "must begin with %q and end with /, and make a key of at most %d bytes", l.template.prefix(), maxKeyBytes)
-	case template(prefix+"${id}").check() != nil:
-		f.Add("prefix", "must be a plain path: without //, and without dots as parts")
+	case strings.ContainsAny(prefix, "${}") || template(prefix+"${id}").check() != nil:
+		f.Add("prefix", "must be a plain path: without //, without dots as parts, and without any of ${}\\")
 	case !strings.Contains(last, e.ID):
 		return "", plane.Invalid(fmt.Sprintf("the key %q does not have the file's id in its last part, so that it can not be moved: have keyTemplate end with ${id}${ext}", e.Key))
 	}

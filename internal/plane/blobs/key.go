@@ -3,6 +3,7 @@ package blobs
 import (
 	"fmt"
 	"path"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -71,3 +72,15 @@ func plain(s string) string {
 	}
 	return out.String()
 }
+
+// numbered is a key with the file's revision behind its id, for a file that has to leave the key without it.
+func numbered(key string, e Entry) string {
+	at := strings.LastIndex(key, e.ID)
+	if at < 0 {
+		return key
+	}
+	return key[:at] + afterID.ReplaceAllLiteralString(key[at:], fmt.Sprintf("%s.r%d", e.ID, e.Revision))
+}
+
+// afterID is an id, and the revision behind it.
+var afterID = regexp.MustCompile(`^[0-9a-f-]{36}(\.r[0-9]+)?`)

@@ -23,6 +23,8 @@ var (
 	ErrQuota = errors.New("the bucket is full")
 	// ErrKeyReused: the idempotency key stands for another upload.
 	ErrKeyReused = errors.New("the idempotency key was used for another upload")
+	// ErrKeyBusy: the key was the file's own before, and what may be written there is to be removed.
+	ErrKeyBusy = errors.New("the key is not forgotten yet")
 	// ErrCursor: the cursor is none that List gave.
 	ErrCursor = errors.New("not a cursor of this list")
 )
@@ -37,20 +39,27 @@ type Ledger interface {
 	// Begin notes a pending file. With an idempotency key that is known and the same digest, it is the file that was begun
 	// then, and existing is true.
 	Begin(ctx context.Context, now time.Time, n NewFile, bounds Bounds) (f Entry, existing bool, err error)
-	// SetParts notes under which id the store keeps the parts of a pending file, once: of two replicas the first counts,
+	// SetParts notes under which id the store keeps the parts of a pending file, in place of before: of two replicas the first counts,
 	// and the id that counts is returned.
-	SetParts(ctx context.Context, id, uploadID string) (string, error)
+	SetParts(ctx context.Context, id, before, uploadID string) (string, error)
+	// Rekey gives a pending file another key, as the object of the one that it has is not its own: that is collected. ErrState
+	// for a file that has another key by now, or is not pending.
+	Rekey(ctx context.Context, now time.Time, id, from, to string) (Entry, error)
 	// Arrived notes that the store has the whole file. From pending and, where its object was not collected yet, from
-	// expired; from uploaded it changes nothing. ErrState for a deleted one, and for one that was uploaded and expired by a rule.
+	// expired; from uploaded it changes nothing, but for an object that was written again, which is uploaded once more.
+	// ErrState for a deleted one, and for one that was uploaded and expired by a rule.
 	Arrived(ctx context.Context, now time.Time, id string, o Object) (Entry, error)
 	// End has the file be expired or deleted for a reason, and its object be collected. Again is no fault; ErrState for
 	// a file whose status is not among from.
 	End(ctx context.Context, now time.Time, id string, to blobs.Status, reason string, from ...blobs.Status) (Entry, error)
+	// Missing has an uploaded file be deleted whose object is not under key, where the file has that key still; ErrState
+	// otherwise.
+	Missing(ctx context.Context, now time.Time, id, key string) (Entry, error)
 	// Expire has an uploaded file be expired by a rule, and its object be collected, where its key is this one and it is not
 	// being moved; ErrState otherwise.
 	Expire(ctx context.Context, now time.Time, id, key, reason string) (Entry, error)
 	// BeginMove notes the key that an uploaded file's object is copied to; EndMove that it is there, and has the old one
-	// be collected.
+	// be collected. ErrKeyBusy where that key was the file's own before and is not forgotten yet.
 	BeginMove(ctx context.Context, now time.Time, id, key string) (Entry, error)
 	EndMove(ctx context.Context, now time.Time, id, key string, o Object) (Entry, error)
 
@@ -110,8 +119,10 @@ func (s LedgerSettings) wants(event string) bool {
 type NewFile struct {
 	blobs.File
 	// Multipart is true for one that is uploaded in parts of PartSize bytes.
-	Multipart      bool
-	PartSize       int64
+	Multipart bool
+	PartSize  int64
+	// Replaceable is true where whoever uploads it can write its object again, until the request for it ends.
+	Replaceable    bool
 	IdempotencyKey string
 	// Digest of what the idempotency key stands for.
 	Digest      []byte
@@ -130,8 +141,9 @@ type Bounds struct {
 // Entry is a file and what only the plane has to know of it.
 type Entry struct {
 	blobs.File
-	Multipart bool
-	PartSize  int64
+	Multipart   bool
+	PartSize    int64
+	Replaceable bool
 	// UploadID of the store; empty until it was asked for one.
 	UploadID string
 	// URLsUntil is when the last request that was signed for its upload is refused, whatever became of the file.
@@ -139,6 +151,14 @@ type Entry struct {
 	// MovingTo is the key that it is being copied to.
 	MovingTo    string
 	TraceParent string
+}
+
+// WatchedUntil is when no request for its upload can be under way any more.
+func (e Entry) WatchedUntil() time.Time { return e.URLsUntil.Add(slack) }
+
+// again reports whether the object of an uploaded file may have been written again.
+func (e Entry) again() bool {
+	return e.Status == blobs.StatusUploaded && e.Replaceable && e.VersionID == ""
 }
 
 // byRule reports whether a file expired that had been uploaded.

@@ -15,16 +15,8 @@ const partsOfAnswer = 1000
 // missing asks the store which parts it has, and signs requests for the first ones that it does not, or that are to be sent
 // again.
 func (b *Bucket) missing(ctx context.Context, now time.Time, e Entry, out blobs.Upload, ttl time.Duration, again []int) (blobs.Upload, error) {
-	uploadID, err := b.uploadID(ctx, e)
-	if err != nil {
-		return out, err
-	}
-	stored, err := b.objects.Parts(ctx, e.Key, uploadID)
-	if errors.Is(err, ErrNoObject) {
-		// It was finished, or somebody else aborted it: the object decides.
-		return out, nil
-	}
-	if err != nil {
+	uploadID, stored, err := b.parts(ctx, e)
+	if err != nil || uploadID == "" {
 		return out, err
 	}
 	stored = slices.DeleteFunc(stored, func(p StoredPart) bool { return slices.Contains(again, p.Number) })
@@ -57,18 +49,39 @@ func wholeParts(e Entry, stored []StoredPart) (whole map[int]bool, bytes int64) 
 	return whole, bytes
 }
 
-// uploadID has the store begin the upload in parts, once. One that lost to another replica's is aborted; should that fail,
-// a scan finds it.
-func (b *Bucket) uploadID(ctx context.Context, e Entry) (string, error) {
-	if e.UploadID != "" {
-		return e.UploadID, nil
+// parts are those that the store has of a file, and under which id; none where the whole object is there. Where somebody
+// else aborted them, such as a rule of the bucket, the upload begins anew.
+func (b *Bucket) parts(ctx context.Context, e Entry) (uploadID string, stored []StoredPart, err error) {
+	uploadID = e.UploadID
+	if uploadID == "" {
+		if uploadID, err = b.beginParts(ctx, e); err != nil {
+			return "", nil, err
+		}
 	}
+	stored, err = b.objects.Parts(ctx, e.Key, uploadID)
+	if !errors.Is(err, ErrNoObject) {
+		return uploadID, stored, err
+	}
+	if _, err = b.objects.Head(ctx, e.Key); err == nil {
+		return "", nil, nil
+	}
+	if !errors.Is(err, ErrNoObject) {
+		return "", nil, err
+	}
+	e.UploadID = uploadID
+	uploadID, err = b.beginParts(ctx, e)
+	return uploadID, nil, err
+}
+
+// beginParts has the store begin an upload in parts, in place of the one that the file has. One that lost to another
+// replica's is aborted. One of which the ledger did not answer whether it counts is left to a scan.
+func (b *Bucket) beginParts(ctx context.Context, e Entry) (string, error) {
 	id, err := b.objects.BeginParts(ctx, Put{Key: e.Key, Size: e.Size, ContentType: e.ContentType})
 	if err != nil {
 		return "", err
 	}
-	counts, err := b.ledger.SetParts(ctx, e.ID, id)
-	if err != nil || counts != id {
+	counts, err := b.ledger.SetParts(ctx, e.ID, e.UploadID, id)
+	if err == nil && counts != id || errors.Is(err, ErrState) || errors.Is(err, ErrNotFound) {
 		_ = b.objects.AbortParts(ctx, e.Key, id)
 	}
 	return counts, err

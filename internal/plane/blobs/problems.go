@@ -35,6 +35,8 @@ func (b *Bucket) problem(operation string, err error) *plane.Problem {
 	case errors.Is(err, ErrKeyReused):
 		return plane.NewProblem(http.StatusUnprocessableEntity, "idempotency-key-reused", "The idempotency key was used for another upload",
 			"send the same content with the same key, or another key")
+	case errors.Is(err, ErrKeyBusy):
+		return plane.NewProblem(http.StatusConflict, "key-busy", "The key was the file's own not long ago", "move it to another prefix, or again once the URLs of its upload are over")
 	case errors.Is(err, ErrCursor):
 		return plane.NewProblem(http.StatusBadRequest, "invalid-cursor", "The cursor is not valid", "cursor is the member cursor of the page before; leave it out to begin anew")
 	case errors.Is(err, ErrMismatch):

@@ -134,7 +134,7 @@ func (s *scanning) onlyKnown(ctx context.Context, k KeyEntry) error {
 		}
 		return ignore(err, ErrState)
 	}
-	_, err = s.Collector.Ledger.End(ctx, s.now, k.File, blobs.StatusDeleted, ReasonMissing, blobs.StatusUploaded)
+	_, err = s.Collector.Ledger.Missing(ctx, s.now, k.File, k.Key)
 	if err == nil {
 		s.r.Missing++
 	}

@@ -63,6 +63,12 @@ func (t telling) End(ctx context.Context, now time.Time, id string, to blobs.Sta
 	return e, err
 }
 
+func (t telling) Missing(ctx context.Context, now time.Time, id, key string) (Entry, error) {
+	e, err := t.Ledger.Missing(ctx, now, id, key)
+	t.told(err)
+	return e, err
+}
+
 func (t telling) Expire(ctx context.Context, now time.Time, id, key, reason string) (Entry, error) {
 	e, err := t.Ledger.Expire(ctx, now, id, key, reason)
 	t.told(err)

@@ -179,7 +179,7 @@ func TestRulesOfParts(t *testing.T) {
 	parts := func(e plane.Entry) string {
 		id, err := r.Objects.BeginParts(t.Context(), plane.Put{Key: e.Key, ContentType: "a/b"})
 		if err == nil && e.ID != "" {
-			_, err = r.Ledger.SetParts(t.Context(), e.ID, id)
+			_, err = r.Ledger.SetParts(t.Context(), e.ID, "", id)
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"time"
 
@@ -141,7 +142,7 @@ func (l *live) newFile(u blobs.NewUpload, id string, now time.Time) (NewFile, *p
 	}
 	pending := max(time.Duration(l.cfg.Uploads.PendingTimeout), time.Duration(l.cfg.Uploads.URLTTL))
 	expires := now.Add(pending)
-	n := NewFile{Multipart: multipart, File: blobs.File{
+	n := NewFile{Multipart: multipart, Replaceable: !multipart && (u.Form || !l.cfg.Conditional), File: blobs.File{
 		ID: id, Key: l.template.key(id, u.Owner, u.Filename, now), Filename: u.Filename, ContentType: u.ContentType, Size: u.Size,
 		Checksum: u.Checksum, Owner: u.Owner, Metadata: u.Metadata, ExpiresAt: &expires,
 	}}
@@ -224,11 +225,39 @@ func (b *Bucket) resume(ctx context.Context, in *resumeInput) (*uploadOutput, er
 	}
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
+	e, err := b.cleared(ctx, e)
+	if err != nil {
+		return nil, plane.Fail(ctx, b.problem("resume", err))
+	}
 	body, err := b.requests(ctx, b.now(), e, false, in.Again)
 	if err != nil {
 		return nil, plane.Fail(ctx, b.problem("resume", err))
 	}
 	return &uploadOutput{CacheControl: "no-store", Body: body}, nil
+}
+
+// cleared is a file that can be sent, once more if need be, or that is found to be uploaded. Where the store kept what came of
+// an upload that broke off, as some do, the file leaves it behind: its key can not be written again.
+func (b *Bucket) cleared(ctx context.Context, e Entry) (Entry, error) {
+	if e.Status != blobs.StatusPending || e.Multipart {
+		return e, nil
+	}
+	out := e
+	o, err := b.objects.Head(ctx, e.Key)
+	switch {
+	case errors.Is(err, ErrNoObject):
+		return e, nil
+	case err != nil:
+		return e, err
+	case matches(e, o):
+		out, err = b.ledger.Arrived(ctx, b.now(), e.ID, o)
+	default:
+		out, err = b.ledger.Rekey(ctx, b.now(), e.ID, e.Key, numbered(e.Key, e))
+	}
+	if errors.Is(err, ErrState) {
+		return b.ledger.Get(ctx, e.ID) // Somebody else was faster.
+	}
+	return out, err
 }
 
 func (b *Bucket) complete(ctx context.Context, in *idInput) (*fileOutput, error) {

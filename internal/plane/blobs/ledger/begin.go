@@ -117,9 +117,9 @@ func insert(ctx context.Context, tx pgx.Tx, now time.Time, n plane.NewFile) (pla
 		return plane.Entry{}, err
 	}
 	return one(ctx, tx, `INSERT INTO files AS f (id, key, status, owner, filename, content_type, size, algorithm, checksum, metadata, created_at, expires_at,
-			multipart, part_size, traceparent)
-		VALUES ($1, $2, 0, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING `+columns,
-		id, n.Key, n.Owner, n.Filename, n.ContentType, n.Size, sum.Algorithm, sum.Value, metadata, now, expires, n.Multipart, n.PartSize, n.TraceParent)
+			multipart, part_size, traceparent, replaceable)
+		VALUES ($1, $2, 0, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) RETURNING `+columns,
+		id, n.Key, n.Owner, n.Filename, n.ContentType, n.Size, sum.Algorithm, sum.Value, metadata, now, expires, n.Multipart, n.PartSize, n.TraceParent, n.Replaceable)
 }
 
 // shards of the totals.

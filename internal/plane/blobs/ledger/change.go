@@ -99,12 +99,12 @@ func (f *locked) setKey(ctx context.Context, key string, role int, due time.Time
 }
 
 // SetParts implements blobs.Ledger.
-func (l *Ledger) SetParts(ctx context.Context, id, uploadID string) (string, error) {
+func (l *Ledger) SetParts(ctx context.Context, id, before, uploadID string) (string, error) {
 	e, err := l.change(ctx, "note an upload in parts", id, time.Time{}, "", func(_ context.Context, f *locked) error {
 		switch {
 		case f.Status != blobs.StatusPending || !f.Multipart:
 			return plane.ErrState
-		case f.UploadID != "":
+		case f.UploadID != before:
 			return errSame
 		}
 		f.UploadID = uploadID
@@ -113,12 +113,27 @@ func (l *Ledger) SetParts(ctx context.Context, id, uploadID string) (string, err
 	return e.UploadID, err
 }
 
+// Rekey implements blobs.Ledger.
+func (l *Ledger) Rekey(ctx context.Context, now time.Time, id, from, to string) (plane.Entry, error) {
+	return l.change(ctx, "give a file another key", id, now, "", func(ctx context.Context, f *locked) error {
+		if f.Status != blobs.StatusPending || f.Key != from {
+			return plane.ErrState
+		}
+		if _, err := f.setKey(ctx, from, roleGarbage, f.now); err != nil {
+			return err
+		}
+		f.Key = to
+		_, err := f.tx.Exec(ctx, `INSERT INTO keys (key, file, role, due) VALUES ($1, $2, $3, $4)`, to, f.id, roleCurrent, f.URLsUntil)
+		return err
+	})
+}
+
 // Arrived implements blobs.Ledger.
 func (l *Ledger) Arrived(ctx context.Context, now time.Time, id string, o plane.Object) (plane.Entry, error) {
 	return l.change(ctx, "note that a file is uploaded", id, now, blobs.EventUploaded, func(ctx context.Context, f *locked) error {
 		switch f.Status {
 		case blobs.StatusUploaded:
-			return errSame
+			return f.again(ctx, o)
 		case blobs.StatusDeleted:
 			return plane.ErrState
 		case blobs.StatusExpired:
@@ -126,7 +141,11 @@ func (l *Ledger) Arrived(ctx context.Context, now time.Time, id string, o plane.
 				return plane.ErrState // By a rule.
 			}
 		}
-		known, err := f.setKey(ctx, f.Key, roleCurrent, time.Time{})
+		due := time.Time{}
+		if f.Replaceable && o.VersionID == "" {
+			due = f.WatchedUntil()
+		}
+		known, err := f.setKey(ctx, f.Key, roleCurrent, due)
 		if err != nil {
 			return err
 		}
@@ -136,6 +155,33 @@ func (l *Ledger) Arrived(ctx context.Context, now time.Time, id string, o plane.
 		f.Status, f.UploadedAt, f.EndedAt, f.Reason = blobs.StatusUploaded, &f.now, nil, ""
 		f.ETag, f.VersionID = o.ETag, o.VersionID
 		return nil
+	})
+}
+
+// again is an uploaded file whose object may have been written again. The last look at it is after the last request for it.
+func (f *locked) again(ctx context.Context, o plane.Object) error {
+	if !f.Replaceable || f.VersionID != "" || f.Key != o.Key {
+		return errSame
+	}
+	if !f.now.Before(f.WatchedUntil()) {
+		if _, err := f.setKey(ctx, f.Key, roleCurrent, time.Time{}); err != nil {
+			return err
+		}
+	}
+	if o.ETag == f.ETag {
+		return errSame
+	}
+	f.ETag = o.ETag
+	return nil
+}
+
+// Missing implements blobs.Ledger.
+func (l *Ledger) Missing(ctx context.Context, now time.Time, id, key string) (plane.Entry, error) {
+	return l.change(ctx, "note that an object is missing", id, now, blobs.EventDeleted, func(ctx context.Context, f *locked) error {
+		if f.Status != blobs.StatusUploaded || f.Key != key {
+			return plane.ErrState
+		}
+		return f.end(ctx, blobs.StatusDeleted, plane.ReasonMissing)
 	})
 }
 
@@ -152,16 +198,21 @@ func (l *Ledger) End(ctx context.Context, now time.Time, id string, to blobs.Sta
 		case !slices.Contains(from, f.Status):
 			return plane.ErrState
 		}
-		f.Status, f.EndedAt, f.Reason = to, &f.now, reason
-		if f.MovingTo != "" {
-			if _, err := f.setKey(ctx, f.MovingTo, roleGarbage, f.now); err != nil {
-				return err
-			}
-			f.MovingTo = ""
-		}
-		_, err := f.setKey(ctx, f.Key, roleGarbage, f.now)
-		return err
+		return f.end(ctx, to, reason)
 	})
+}
+
+// end has the object be collected, and a copy of it.
+func (f *locked) end(ctx context.Context, to blobs.Status, reason string) error {
+	f.Status, f.EndedAt, f.Reason = to, &f.now, reason
+	if f.MovingTo != "" {
+		if _, err := f.setKey(ctx, f.MovingTo, roleGarbage, f.now); err != nil {
+			return err
+		}
+		f.MovingTo = ""
+	}
+	_, err := f.setKey(ctx, f.Key, roleGarbage, f.now)
+	return err
 }
 
 // Expire implements blobs.Ledger.
@@ -186,7 +237,11 @@ func (l *Ledger) BeginMove(ctx context.Context, now time.Time, id, key string) (
 			return errSame
 		}
 		f.MovingTo = key
-		_, err := f.tx.Exec(ctx, `INSERT INTO keys (key, file, role, due) VALUES ($1, $2, $3, $4)`, key, f.id, roleTarget, f.now.Add(moveWithin))
+		// A key that is to be collected is not taken back: whoever collects it may be about to remove what is there.
+		tag, err := f.tx.Exec(ctx, `INSERT INTO keys (key, file, role, due) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`, key, f.id, roleTarget, f.now.Add(moveWithin))
+		if err == nil && tag.RowsAffected() == 0 {
+			return plane.ErrKeyBusy
+		}
 		return err
 	})
 }

@@ -138,7 +138,7 @@ func again(t *testing.T, connect func(plane.LedgerSettings) *ledger.Ledger) {
 	l := connect(plane.LedgerSettings{Sinks: map[string][]string{"s": nil}})
 	e := begin(t, l, func(n *plane.NewFile) { n.Multipart, n.PartSize = true, 5 })
 	for i, offered := range []string{"first", "second"} {
-		if id, err := l.SetParts(t.Context(), e.ID, offered); err != nil || id != "first" {
+		if id, err := l.SetParts(t.Context(), e.ID, "", offered); err != nil || id != "first" {
 			t.Errorf("offer %d: %q, %v", i, id, err)
 		}
 	}

@@ -36,7 +36,8 @@ const (
 )
 
 const columns = `f.id, f.key, f.status, f.owner, f.filename, f.content_type, f.size, f.algorithm, f.checksum, f.metadata, f.etag, f.version_id,
-	f.created_at, f.expires_at, f.uploaded_at, f.ended_at, f.reason, f.revision, f.multipart, f.part_size, f.upload_id, f.moving_to, f.traceparent`
+	f.created_at, f.expires_at, f.uploaded_at, f.ended_at, f.reason, f.revision, f.multipart, f.part_size, f.upload_id, f.moving_to, f.traceparent,
+	f.replaceable`
 
 // scanned reads the columns, and those that come after them.
 func scanned(row pgx.CollectableRow, more ...any) (plane.Entry, error) {
@@ -49,6 +50,7 @@ func scanned(row pgx.CollectableRow, more ...any) (plane.Entry, error) {
 	into := append([]any{
 		&id, &e.Key, &status, &e.Owner, &e.Filename, &e.ContentType, &e.Size, &sum.Algorithm, &sum.Value, &metadata, &e.ETag, &e.VersionID,
 		&e.CreatedAt, &expires, &e.UploadedAt, &e.EndedAt, &e.Reason, &e.Revision, &e.Multipart, &e.PartSize, &e.UploadID, &e.MovingTo, &e.TraceParent,
+		&e.Replaceable,
 	}, more...)
 	if err := row.Scan(into...); err != nil {
 		return e, err
