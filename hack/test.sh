@@ -11,7 +11,7 @@ source hack/lib.sh
 own=(test-cluster)
 [[ ${CLUSTER:-embedded} == embedded ]] || own=()
 stages=("$@")
-((${#stages[@]} > 0)) || stages=(deps test-unit fuzz test-browser test-chart verify lint test-integration "${own[@]}" test-e2e)
+((${#stages[@]} > 0)) || stages=(deps test-unit test-s3-minio fuzz test-browser test-chart verify lint test-integration "${own[@]}" test-e2e)
 declare -A result seconds
 failures=0
 

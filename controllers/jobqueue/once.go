@@ -57,10 +57,11 @@ func once(q *v1alpha1.JobQueue, in pattern.Inputs, url string) (*pattern.Once, e
 	}}, nil
 }
 
-// scaleOnce says how many Kubernetes Jobs are under way: of a queue that is suspended or paused none is begun.
+// scaleOnce says how many Kubernetes Jobs are under way: as many as there are jobs that a pod would be given, as one for
+// a job that waits for its key or the rate would wait in vain; of a queue that is suspended or paused none is begun.
 func scaleOnce(q *v1alpha1.JobQueue) *scaling.Spec {
 	if isSuspended(q) || ptr.Deref(q.Spec.Paused, false) {
 		return nil
 	}
-	return &scaling.Spec{Max: q.Spec.Worker.Job.MaxParallel, PerReplica: 1, Total: planeconfig.MetricBacklog, Unit: "jobs"}
+	return &scaling.Spec{Max: q.Spec.Worker.Job.MaxParallel, PerReplica: 1, Total: planeconfig.MetricStartable, Older: planeconfig.MetricBacklog, Unit: "jobs"}
 }

@@ -58,7 +58,7 @@ func TestTheClassBoundsJobsToo(t *testing.T) {
 }
 
 func TestScaleOnce(t *testing.T) {
-	all := &scaling.Spec{Max: 4, PerReplica: 1, Total: planeconfig.MetricBacklog, Unit: "jobs"}
+	all := &scaling.Spec{Max: 4, PerReplica: 1, Total: planeconfig.MetricStartable, Older: planeconfig.MetricBacklog, Unit: "jobs"}
 	paused := func(s *spec) { s.Paused = ptr.To(true) }
 	for name, c := range map[string]struct {
 		mutate []func(*spec)

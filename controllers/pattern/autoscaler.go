@@ -192,7 +192,7 @@ func (a *autoscaler) load(ctx context.Context, spec scaling.Spec, teller types.N
 		return scaling.Load{}, err
 	}
 	var out scaling.Load
-	for _, p := range a.read(ctx, tellers, scaling.Gauge{Name: spec.Total, Always: true}) {
+	for _, p := range a.read(ctx, tellers, scaling.Gauge{Name: spec.Total, Older: spec.Older, Always: true}) {
 		// Each tells the whole: one that lags behind may know of less.
 		if p.Load != nil && (out.Total == nil || *p.Load > *out.Total) {
 			out.Total = p.Load

@@ -22,6 +22,10 @@ func (r *Reconciler) finalize(ctx context.Context, s *scope) (reconcile.Result, 
 	if err := r.refresh(ctx, s); err != nil || s.gone {
 		return ctrl.Result{}, err
 	}
+	// What is not granted any more stops at once, however long the deletion takes.
+	if _, err := r.takeTokens(ctx, s.obj); err != nil {
+		return ctrl.Result{}, err
+	}
 	if !controllerutil.ContainsFinalizer(s.obj, Finalizer) {
 		s.waitForOthers()
 		return ctrl.Result{}, nil

@@ -1,8 +1,10 @@
 package pattern
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -86,6 +88,36 @@ func (o *Once) next(jobs []batchv1.Job, now time.Time, n int32) []string {
 	return out
 }
 
+// mostEnded are kept of the Jobs that are at their end, the newest: short pieces of work would leave thousands until their
+// time to live is over. What is read from those that ended needs a few.
+const mostEnded = 100
+
+// surplus are the Jobs that ended first, beyond those that are kept. Those that are being deleted count as gone.
+func (o *Once) surplus(jobs []batchv1.Job) []batchv1.Job {
+	var ended []batchv1.Job
+	for i := range jobs {
+		if _, _, ok := o.place(jobs[i].Name); ok && jobs[i].DeletionTimestamp.IsZero() && atEnd(&jobs[i]) {
+			ended = append(ended, jobs[i])
+		}
+	}
+	slices.SortFunc(ended, func(a, b batchv1.Job) int {
+		return cmp.Or(endOf(&a).Ended.Compare(endOf(&b).Ended), strings.Compare(a.Name, b.Name))
+	})
+	return ended[:max(0, len(ended)-mostEnded)]
+}
+
+// discard deletes Jobs that are at their end, with their pods.
+func (a *autoscaler) discard(ctx context.Context, jobs []batchv1.Job) error {
+	for i := range jobs {
+		uid := jobs[i].GetUID()
+		err := a.client.Delete(ctx, &jobs[i], client.Preconditions{UID: &uid}, client.PropagationPolicy(metav1.DeletePropagationBackground))
+		if err = client.IgnoreNotFound(err); err != nil && !apierrors.IsConflict(err) {
+			return fmt.Errorf("delete a Job that is at its end: %w", err)
+		}
+	}
+	return nil
+}
+
 // lookOnce at an object whose work is run in Jobs, and start as many as are missing. The cache says whether there is anything
 // to start; what there is the API server says before, as by an old cache there would be more than there may be. That
 // holds also after a death between two writes, with nothing remembered.
@@ -117,7 +149,10 @@ func (a *autoscaler) lookOnce(ctx context.Context, f *followed, spec scaling.Spe
 		}
 	}
 	a.report(ctx, f, decision)
-	return err
+	if err != nil {
+		return err
+	}
+	return a.discard(ctx, once.surplus(seen))
 }
 
 // reasonFailedCreate is that of the Job controller.

@@ -12,6 +12,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -171,6 +172,24 @@ func TestAsManyJobsAsThereIsWork(t *testing.T) {
 				t.Errorf("Jobs under way (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestJobsThatEndedAreBounded: those that ended first are deleted, and none that is under way.
+func TestJobsThatEndedAreBounded(t *testing.T) {
+	all := []*batchv1.Job{onceJob(0, 1, 0), onceJob(1, 1, 0, batchv1.JobFailureTarget)}
+	for n := range mostEnded + 2 {
+		all = append(all, onceJob(2, n+1, n-200, []batchv1.JobConditionType{batchv1.JobComplete, batchv1.JobFailed}[n%2]))
+	}
+	c := onceCluster(t, all...)
+	if _, err := lookAt(t, c, all, 0, 3, interceptor.Funcs{}); err != nil {
+		t.Fatal(err)
+	}
+	for i, j := range all {
+		err := c.Get(t.Context(), client.ObjectKeyFromObject(j), &batchv1.Job{})
+		if gone := i == 2 || i == 3; apierrors.IsNotFound(err) != gone {
+			t.Errorf("%s: %v, to be deleted %t", j.Name, err, gone)
+		}
 	}
 }
 

@@ -39,6 +39,32 @@ func next(obj v1alpha1.Pattern) []node {
 	return out
 }
 
+// graph is what findCycle asks.
+type graph struct {
+	// get returns nil for what does not exist.
+	get func(node) (v1alpha1.Pattern, error)
+	// granted is false for a sink that is not permitted: nothing goes by it, and it closes no circle.
+	granted func(from node, to *v1alpha1.SinkReference) (bool, error)
+}
+
+// next are the patterns that a node's events go to.
+func (g graph) next(at node, obj v1alpha1.Pattern) ([]node, error) {
+	var out []node
+	for _, s := range obj.GetPatternSpec().Sinks {
+		if s.Ref == nil {
+			continue
+		}
+		granted, err := g.granted(at, s.Ref)
+		if err != nil {
+			return nil, err
+		}
+		if granted {
+			out = append(out, node{s.Ref.Kind, sinkNamespace(obj, s.Ref), s.Ref.Name})
+		}
+	}
+	return out, nil
+}
+
 // suspect is an object of a cycle; the last of them in their order is to be refused. Whoever was refused for one stays so
 // until it changes; else it is who was changed and has not been accepted since; and else, where two came at once, the younger.
 type suspect struct {
@@ -74,8 +100,8 @@ func (s suspect) before(o suspect) bool {
 }
 
 // findCycle returns the shortest way from an object back to it, itself at both ends, in which it is the one to be refused;
-// nil where there is none. get returns nil for what does not exist.
-func findCycle(start node, obj v1alpha1.Pattern, get func(node) (v1alpha1.Pattern, error)) ([]node, error) {
+// nil where there is none.
+func findCycle(start node, obj v1alpha1.Pattern, in graph) ([]node, error) {
 	own := suspectOf(start, obj)
 	from := map[node]node{}
 	way := func(last node) []node {
@@ -94,14 +120,18 @@ func findCycle(start node, obj v1alpha1.Pattern, get func(node) (v1alpha1.Patter
 		current := obj
 		if at != start {
 			var err error
-			if current, err = get(at); err != nil {
+			if current, err = in.get(at); err != nil {
 				return nil, err
 			}
 			if current == nil || !suspectOf(at, current).before(own) {
 				continue
 			}
 		}
-		for _, to := range next(current) {
+		all, err := in.next(at, current)
+		if err != nil {
+			return nil, err
+		}
+		for _, to := range all {
 			if to == start {
 				return way(at), nil
 			}
@@ -117,7 +147,8 @@ func findCycle(start node, obj v1alpha1.Pattern, get func(node) (v1alpha1.Patter
 // refuseCycle refuses an object whose sinks lead back to it, where it is the one that closed the circle.
 func (r *Reconciler) refuseCycle(ctx context.Context, s *scope) error {
 	start := node{r.kind.name(), s.obj.GetNamespace(), s.obj.GetName()}
-	cycle, err := findCycle(start, s.before, func(n node) (v1alpha1.Pattern, error) {
+	granted := func(from node, to *v1alpha1.SinkReference) (bool, error) { return r.granted(ctx, from, to) }
+	cycle, err := findCycle(start, s.before, graph{granted: granted, get: func(n node) (v1alpha1.Pattern, error) {
 		k := kindNamed(r.kinds, n.kind)
 		if k == nil {
 			return nil, nil
@@ -130,7 +161,7 @@ func (r *Reconciler) refuseCycle(ctx context.Context, s *scope) error {
 			return nil, fmt.Errorf("follow the sinks: %w", err)
 		}
 		return obj, nil
-	})
+	}})
 	if err != nil || cycle == nil {
 		return err
 	}

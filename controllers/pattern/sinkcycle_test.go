@@ -64,6 +64,7 @@ func TestFindCycle(t *testing.T) {
 			q := sending(text, i)
 			all[node{"JobQueue", "apps", q.Name}] = q
 		}
+		granted := func(node, *v1alpha1.SinkReference) (bool, error) { return true, nil }
 		get := func(n node) (v1alpha1.Pattern, error) {
 			if q, ok := all[n]; ok {
 				return q, nil
@@ -72,7 +73,7 @@ func TestFindCycle(t *testing.T) {
 		}
 		got := map[string]string{}
 		for n, q := range all {
-			cycle, err := findCycle(n, q, get)
+			cycle, err := findCycle(n, q, graph{get, granted})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -89,6 +90,24 @@ func TestFindCycle(t *testing.T) {
 		}
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// A circle is closed by what may be sent alone.
+func TestNoCycleByWhatIsNotPermitted(t *testing.T) {
+	a, b := sending("*a>closed/b", 0), sending("b>apps/a", 1)
+	b.Namespace = "closed"
+	get := func(n node) (v1alpha1.Pattern, error) {
+		return map[node]v1alpha1.Pattern{{"JobQueue", "closed", "b"}: b, {"JobQueue", "apps", "a"}: a}[n], nil
+	}
+	for _, permits := range []bool{false, true} {
+		granted := func(_ node, to *v1alpha1.SinkReference) (bool, error) {
+			return permits || to.Namespace != "closed", nil
+		}
+		cycle, err := findCycle(node{"JobQueue", "apps", "a"}, a, graph{get, granted})
+		if err != nil || (cycle != nil) != permits {
+			t.Errorf("permitted %t: the way is %v, error %v", permits, cycle, err)
 		}
 	}
 }

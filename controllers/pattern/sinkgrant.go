@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 )
@@ -16,30 +17,53 @@ import (
 // resolveGrants asks that every sink in another namespace is granted there. It comes before all else, as what is not granted
 // any more has to stop whatever else is wrong: the copy of the receiver's token is deleted, without which nothing is taken.
 func (r *Reconciler) resolveGrants(ctx context.Context, s *scope) error {
-	granted := true
-	for i, sink := range s.obj.GetPatternSpec().Sinks {
-		if sink.Ref == nil || !abroad(s.obj, sink.Ref) {
+	refused, err := r.takeTokens(ctx, s.obj)
+	if err != nil || len(refused) == 0 {
+		return err
+	}
+	ref := s.obj.GetPatternSpec().Sinks[refused[0]].Ref
+	s.refuse(v1alpha1.ReasonReferenceNotPermitted, fmt.Sprintf(
+		"%s is in namespace %q, which does not allow it: create a SinkGrant there from {kind: %s, namespace: %s} to {kind: %s, name: %s}",
+		sinkField(refused[0]), ref.Namespace, r.kind.name(), s.obj.GetNamespace(), ref.Kind, ref.Name), false)
+	s.again = lookAgain
+	return nil
+}
+
+// takeTokens deletes the copies of tokens that an object may not have: those of sinks that are not granted, and all of an
+// object that is deleted and kept by finalizers of others alone. It returns the places of sinks that are not granted.
+func (r *Reconciler) takeTokens(ctx context.Context, obj v1alpha1.Pattern) (refused []int, err error) {
+	over := !obj.GetDeletionTimestamp().IsZero() && !controllerutil.ContainsFinalizer(obj, Finalizer)
+	for i, sink := range obj.GetPatternSpec().Sinks {
+		if sink.Ref == nil || !abroad(obj, sink.Ref) {
 			continue
 		}
-		var grants v1alpha1.SinkGrantList
-		if err := r.client.List(ctx, &grants, client.InNamespace(sink.Ref.Namespace)); err != nil {
-			return fmt.Errorf("list the grants of a sink: %w", err)
+		granted, err := r.granted(ctx, node{r.kind.name(), obj.GetNamespace(), obj.GetName()}, sink.Ref)
+		if err != nil {
+			return nil, err
 		}
-		if permitted(grants.Items, r.kind.name(), s.obj.GetNamespace(), sink.Ref) {
+		if granted && !over {
 			continue
 		}
-		if err := r.takeToken(ctx, s.obj, sink.Name); err != nil {
-			return err
+		if err := r.takeToken(ctx, obj, sink.Name); err != nil {
+			return nil, err
 		}
-		if granted {
-			granted = false
-			s.refuse(v1alpha1.ReasonReferenceNotPermitted, fmt.Sprintf(
-				"%s is in namespace %q, which does not allow it: create a SinkGrant there from {kind: %s, namespace: %s} to {kind: %s, name: %s}",
-				sinkField(i), sink.Ref.Namespace, r.kind.name(), s.obj.GetNamespace(), sink.Ref.Kind, sink.Ref.Name), false)
-			s.again = lookAgain
+		if !granted {
+			refused = append(refused, i)
 		}
 	}
-	return nil
+	return refused, nil
+}
+
+// granted is true where an object may send to a pattern, one of its own namespace or one that a grant there allows.
+func (r *Reconciler) granted(ctx context.Context, from node, to *v1alpha1.SinkReference) (bool, error) {
+	if to.Namespace == "" || to.Namespace == from.namespace {
+		return true, nil
+	}
+	var grants v1alpha1.SinkGrantList
+	if err := r.client.List(ctx, &grants, client.InNamespace(to.Namespace)); err != nil {
+		return false, fmt.Errorf("list the grants of a sink: %w", err)
+	}
+	return permitted(grants.Items, from.kind, from.namespace, to), nil
 }
 
 // permitted is true where one of the grants of the receiver's namespace allows it.

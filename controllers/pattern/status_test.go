@@ -195,7 +195,7 @@ func TestSummarisePlan(t *testing.T) {
 	s := found(func(s *scope) {
 		s.plan.Address, s.plan.Recommendation = "http://rooms/events", "use Redis"
 		s.plan.Impact = []v1alpha1.DeletionImpact{impact}
-		s.inputs.Class = makeClass("c").policy(v1alpha1.DeletionDelete).obj()
+		s.policy = v1alpha1.DeletionDelete
 		s.claims = claims("data-0", "3Gi")
 	})
 	summarise(s)

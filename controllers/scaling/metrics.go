@@ -24,6 +24,8 @@ type Gauge struct {
 	Always bool
 	// Label, when set, has only that count whose label of this name has Value.
 	Label, Value string
+	// Older is read of a pod that does not tell Name, as it is of a version before it; empty for none.
+	Older string
 }
 
 // counts is true for a metric of the gauge's family that belongs to it.
@@ -54,6 +56,14 @@ type LabelledReader interface {
 	// ReadBy returns the values of each gauge by those of the label, at the pod with the given address. A gauge that the pod
 	// does not tell is left out.
 	ReadBy(ctx context.Context, address, label string, gauges ...string) (map[string]map[string]float64, error)
+	// Samples returns all that a pod tells of a gauge, which may be nothing.
+	Samples(ctx context.Context, address, gauge string) ([]Sample, error)
+}
+
+// Sample is one value of a gauge.
+type Sample struct {
+	Labels map[string]string
+	Value  float64
 }
 
 // metricsReader reads what a pod tells Prometheus: what is scaled by is then what its owner sees, and
@@ -113,6 +123,23 @@ func (m metricsReader) ReadBy(ctx context.Context, address, label string, gauges
 	return out, nil
 }
 
+// Samples implements LabelledReader.
+func (m metricsReader) Samples(ctx context.Context, address, gauge string) ([]Sample, error) {
+	families, err := m.families(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	var out []Sample
+	for _, one := range families[gauge].GetMetric() {
+		s := Sample{Labels: map[string]string{}, Value: one.GetGauge().GetValue()}
+		for _, l := range one.GetLabel() {
+			s.Labels[l.GetName()] = l.GetValue()
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
 // families of a pod's metrics, by their names.
 func (m metricsReader) families(ctx context.Context, address string) (_ map[string]*dto.MetricFamily, err error) {
 	url := "http://" + net.JoinHostPort(address, strconv.Itoa(m.port)) + "/metrics"
@@ -144,6 +171,9 @@ func familiesOf(text io.Reader) (map[string]*dto.MetricFamily, error) {
 // sumOf a gauge over all its labels. A plane that has not counted anything yet may not name it.
 func sumOf(families map[string]*dto.MetricFamily, gauge Gauge) (float64, error) {
 	family := families[gauge.Name]
+	if family == nil {
+		family = families[gauge.Older]
+	}
 	switch {
 	case family == nil && gauge.Always:
 		return 0, fmt.Errorf("read metrics: there is no %s", gauge.Name)

@@ -80,6 +80,19 @@ func TestReadOneOfItsLabels(t *testing.T) {
 	}
 }
 
+// A pod of the version before does not tell what is asked for.
+func TestReadAnOlderPod(t *testing.T) {
+	for name, want := range map[string]float64{"trellis_plane_connections": 42, "trellis_plane_tomorrow": 1} {
+		families, err := familiesOf(strings.NewReader(someMetrics))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := sumOf(families, Gauge{Name: name, Older: "trellis_plane_info", Always: true}); got != want || err != nil {
+			t.Errorf("%s: %v, %v, want %v", name, got, err, want)
+		}
+	}
+}
+
 func readFrom(t *testing.T, server string, always bool) (float64, error) {
 	t.Helper()
 	u, err := url.Parse(server)

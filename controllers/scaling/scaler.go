@@ -36,6 +36,8 @@ type Spec struct {
 	// Total is the gauge of what the replicas bear together, where others than they tell it; empty where the sum of
 	// Metric over them is the load. Then Metric only says which of them go first.
 	Total string
+	// Older is told by those that do not tell Total yet, and counts in its place; empty for none.
+	Older string
 	// Unit of the load, for people, e.g. "connections".
 	Unit string
 }

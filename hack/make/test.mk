@@ -6,7 +6,7 @@ demo: deps-run ## From nothing to a served RealtimeGateway, shown step by step
 
 ##@ Test
 
-.PHONY: test test-unit fuzz test-browser test-chart test-integration test-laws test-cluster test-e2e bench deps deps-run
+.PHONY: test test-unit test-s3-minio fuzz test-browser test-chart test-integration test-laws test-cluster test-e2e bench deps deps-run
 test: ## Everything below, ending in a summary
 	@hack/test.sh
 
@@ -22,6 +22,11 @@ test-unit: $(call tools,gotestsum) ## Plans, contracts, policies, and the embedd
 
 test-browser: $(call tools,gotestsum) ## What runs in browsers, in a real Chromium against real planes
 	hack/gotest.sh test-browser -count=1 -timeout=10m -parallel=4 -tags=browser ./test/browser/...
+
+test-s3-minio: $(call tools,gotestsum) ## What speaks S3, against a MinIO as others run one, which is built at first
+	TRELLIS_TEST_STORE=minio hack/gotest.sh test-s3-minio -count=1 -race -timeout=20m ./internal/plane/blobs/...
+	TRELLIS_TEST_STORE=minio hack/gotest.sh test-s3-minio-engine -count=1 -race -timeout=20m -run='^TestS3(Features|Check)$$' \
+	  ./internal/plane/account ./controllers/engine
 
 fuzz: ## What is read from strangers, with inputs made up: FUZZTIME=20000x or 1m for each target
 	hack/fuzz.sh

@@ -13,15 +13,16 @@ import (
 	"testing"
 )
 
-// engineProgram is built in a module of its own, at the version that the embedded cluster has too.
+// engineProgram is built in a module of its own: where the embedded cluster has it too, at the same version.
 type engineProgram struct {
 	// folder of hack/cluster/components with its module files, and the main package.
 	folder, mainPackage string
 }
 
 var (
-	natsProgram = sync.OnceValues(engineProgram{"nats-server", "github.com/nats-io/nats-server/v2"}.build)
-	s3Program   = sync.OnceValues(engineProgram{"versitygw", "github.com/versity/versitygw/cmd/versitygw"}.build)
+	natsProgram  = sync.OnceValues(engineProgram{"nats-server", "github.com/nats-io/nats-server/v2"}.build)
+	s3Program    = sync.OnceValues(engineProgram{"versitygw", "github.com/versity/versitygw/cmd/versitygw"}.build)
+	minioProgram = sync.OnceValues(engineProgram{"minio", "github.com/minio/minio"}.build)
 )
 
 // NATSProgram is the path of a nats-server. It is built at the first use, which takes the better part of a
@@ -30,6 +31,9 @@ func NATSProgram(t testing.TB) string { t.Helper(); return built(t, "nats-server
 
 // S3Program is the path of a versitygw, built and kept likewise.
 func S3Program(t testing.TB) string { t.Helper(); return built(t, "versitygw", s3Program) }
+
+// MinIOProgram is the path of a minio, built and kept likewise; it takes two minutes, or four where nothing is cached.
+func MinIOProgram(t testing.TB) string { t.Helper(); return built(t, "minio", minioProgram) }
 
 func built(t testing.TB, name string, build func() (string, error)) string {
 	t.Helper()

@@ -6,6 +6,10 @@ import "encoding/json"
 // ones alone: what the operator scales workers by. Every replica of a plane reports the whole queue's.
 const MetricBacklog = "trellis_jobs_backlog"
 
+// MetricStartable is the gauge of those of the backlog that run, or that a worker would be given if it asked within the
+// next seconds: others wait for their key or for the rate. By it the operator begins pods for one job each.
+const MetricStartable = "trellis_jobs_startable"
+
 // MetricDepth is the gauge of the whole queue's jobs by their status, with the label LabelStatus.
 const (
 	MetricDepth = "trellis_jobs_depth"

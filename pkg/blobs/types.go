@@ -14,6 +14,8 @@ const (
 	StatusExpired Status = "expired"
 	// StatusDeleted was deleted or aborted on request, or taken out of the store by somebody else.
 	StatusDeleted Status = "deleted"
+	// StatusOrphaned is of an object that is nobody's file, and in events alone.
+	StatusOrphaned Status = "orphaned"
 )
 
 // Gone reports whether the file's bytes are not to be had any more.

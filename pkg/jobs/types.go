@@ -274,8 +274,10 @@ type RedriveReply struct {
 // Stats are the numbers of a queue.
 type Stats struct {
 	// Backlog is what workers have to do now: jobs that are due, and those that run.
-	Backlog int64            `json:"backlog" doc:"Jobs that are due and those that run: what workers are scaled by."`
-	Depth   map[Status]int64 `json:"depth" doc:"Jobs by status."`
+	Backlog int64 `json:"backlog" doc:"Jobs that are due and those that run: what workers are scaled by."`
+	// Startable is what of the backlog runs, or could be started by now as far as order by key and the rate allow.
+	Startable int64            `json:"startable" doc:"Jobs of the backlog that run, and those that could be started by now as far as order by key and the rate allow. Of those of one priority that wait, 1,000 are counted at the most."`
+	Depth     map[Status]int64 `json:"depth" doc:"Jobs by status."`
 	// ByPriority counts the waiting jobs.
 	ByPriority map[string]int64 `json:"byPriority" doc:"Jobs that wait, by priority."`
 	// OldestAge of the jobs that are due, in seconds.

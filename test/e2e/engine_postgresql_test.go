@@ -31,7 +31,7 @@ func query(t *testing.T, namespace, key, sql string) (string, error) {
 	t.Helper()
 	uri := get(t, &corev1.Secret{}, namespace, "ledger-eng-binding").Data[key]
 	cmd := exec.CommandContext(ctx, "kubectl", "--namespace", namespace, "exec", "-i", "ledger-eng-0", "--",
-		"sh", "-c", `read -r uri && exec psql -XAtqw -v ON_ERROR_STOP=1 -d "$uri"`)
+		"sh", "-c", `read -r uri && export PGCONNECT_TIMEOUT=5 && exec psql -XAtqw -v ON_ERROR_STOP=1 -d "$uri"`)
 	cmd.Stdin = strings.NewReader(string(uri) + "\n" + sql + "\n")
 	out, err := cmd.CombinedOutput()
 	return strings.TrimSpace(string(out)), err
@@ -83,6 +83,7 @@ func TestPostgreSQL(t *testing.T) {
 	g.Eventually(func() []corev1.Pod { return podsOf(ns, nil) }, patience, often).Should(BeEmpty())
 	g.Expect(reload(claim)().Labels).To(HaveKeyWithValue(v1alpha1.LabelRetained, "true"))
 	applied(t, ledger(ns, 1))
-	g.Expect(must(t, ns, "uri", "SELECT count(*) FROM kept")).To(Equal("1"), "an Engine of the same name adopts the data")
+	// Its Service has another address, and resolvers may give the one before for as long as they keep names.
+	g.Eventually(reads("uri"), patience, often).Should(Equal("1"), "an Engine of the same name adopts the data")
 	g.Expect(claimOf(t, ns, "ledger").UID).To(Equal(claim.UID))
 }

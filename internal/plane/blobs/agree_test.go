@@ -51,7 +51,7 @@ func newRig(t *testing.T) *rig {
 // newStore is a store with an empty bucket.
 func newStore(t *testing.T) (*enginetest.S3Store, *s3store.Store) {
 	t.Helper()
-	store := enginetest.S3(t)
+	store := enginetest.Store(t)
 	keys := credentials.NewStaticCredentialsProvider(enginetest.S3AccessKeyID, enginetest.S3SecretAccessKey, "")
 	admin := s3.New(s3.Options{BaseEndpoint: aws.String(store.URI), Region: enginetest.S3Region, UsePathStyle: true, Credentials: keys})
 	if _, err := admin.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String("files")}); err != nil {

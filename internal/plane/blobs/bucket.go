@@ -26,6 +26,7 @@ type Bucket struct {
 	objects Objects
 	collect *Collector
 	metrics *metrics
+	upkeep  upkeep
 	// live is what of the configuration changes while the plane runs.
 	live atomic.Pointer[live]
 	// settling are the hints of the store that are being followed.
@@ -39,7 +40,10 @@ type Options struct {
 	// Ledger is reached in Run.
 	Ledger  Ledger
 	Objects Objects
-	Clock   clock.WithTicker
+	// Settings and Versions of the bucket; those that Objects has by default. Where it has none, they are not kept.
+	Settings BucketSettings
+	Versions Versions
+	Clock    clock.WithTicker
 }
 
 const (
@@ -62,12 +66,12 @@ func New(p *plane.Plane, o Options) (*Bucket, error) {
 		return nil, err
 	}
 	b := &Bucket{
-		plane: p, log: p.Log, clock: o.Clock, ledger: o.Ledger, objects: o.Objects, metrics: newMetrics(p.Metrics),
+		plane: p, log: p.Log, clock: o.Clock, ledger: o.Ledger, objects: o.Objects, metrics: newMetrics(p.Metrics), upkeep: newUpkeep(o),
 		newID: func() string { return uuid.Must(uuid.NewV7()).String() }, settling: make(chan struct{}, settlingAtOnce),
 	}
 	b.delivery = b.newDelivery()
 	b.ledger = telling{o.Ledger, b.delivery.Wake}
-	b.collect = &Collector{Ledger: b.ledger, Objects: o.Objects, Log: p.Log}
+	b.collect = &Collector{Ledger: b.ledger, Objects: o.Objects, Log: p.Log, Locked: b.metrics.locked.Inc}
 	b.use(l)
 	plane.OfferTokens[TokenRequest](p)
 	b.registerUploads()
@@ -88,6 +92,10 @@ func (b *Bucket) reload(c planeconfig.Config) {
 		return
 	}
 	b.use(l)
+	select {
+	case b.upkeep.changed <- struct{}{}:
+	default:
+	}
 }
 
 func (b *Bucket) use(l *live) {
@@ -103,6 +111,10 @@ func (b *Bucket) Run(ctx context.Context) error {
 	work.Go(func() { b.work(ctx) })
 	work.Go(func() { b.scans(ctx) })
 	work.Go(func() { b.delivery.Run(ctx) })
+	if b.upkeep.settings != nil && b.upkeep.versions != nil {
+		work.Go(func() { b.keepSettings(ctx) })
+		work.Go(func() { b.sweeps(ctx) })
+	}
 	return b.ledger.Run(ctx)
 }
 

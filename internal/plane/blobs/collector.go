@@ -29,6 +29,8 @@ type Collector struct {
 	Ledger  Ledger
 	Objects Objects
 	Log     *slog.Logger
+	// Locked, when set, is told of each removal that the store refuses because the object is locked.
+	Locked func()
 }
 
 // Do a task, or put it off where the store or the ledger fail.
@@ -52,6 +54,9 @@ func (c *Collector) Do(ctx context.Context, now time.Time, t Task) error {
 // Settle asks the store for the object of a pending or expired file, and notes what is there. Where nothing is and over is
 // true, the file has expired.
 func (c *Collector) Settle(ctx context.Context, now time.Time, e Entry, over bool) (Entry, error) {
+	if e.byRule() {
+		return e, nil
+	}
 	o, err := c.Objects.Head(ctx, e.Key)
 	missing := errors.Is(err, ErrNoObject)
 	reason := ReasonNotUploaded
@@ -96,7 +101,7 @@ func (c *Collector) move(ctx context.Context, now time.Time, e Entry) error {
 // collect removes an object that nobody is to have any more, and forgets its key once none can come any more.
 func (c *Collector) collect(ctx context.Context, now time.Time, t Task) error {
 	own := t.Key == t.Entry.Key
-	if own && t.Entry.Status == blobs.StatusExpired {
+	if own && t.Entry.Status == blobs.StatusExpired && !t.Entry.byRule() {
 		// What arrived after its time is no garbage.
 		o, err := c.Objects.Head(ctx, t.Key)
 		if err == nil && matches(t.Entry, o) {
@@ -118,12 +123,32 @@ func (c *Collector) collect(ctx context.Context, now time.Time, t Task) error {
 		return err
 	}
 	if err := c.Objects.Remove(ctx, t.Key); err != nil {
+		if errors.Is(err, ErrDenied) {
+			return c.waitForLock(ctx, now, t, err)
+		}
 		return err
 	}
 	if until := t.Entry.URLsUntil.Add(slack); own && now.Before(until) {
 		return c.Ledger.Postpone(ctx, t, until)
 	}
 	return c.Ledger.Collected(ctx, t.Key)
+}
+
+// waitForLock puts the removal of an object off until the store lets it be removed. A lock may be taken off or made longer
+// meanwhile: it is tried once a day.
+func (c *Collector) waitForLock(ctx context.Context, now time.Time, t Task, refused error) error {
+	o, err := c.Objects.Head(ctx, t.Key)
+	if err != nil || !o.locked(now) {
+		return refused
+	}
+	if c.Locked != nil {
+		c.Locked()
+	}
+	until := now.Add(day)
+	if !o.Held && o.RetainedUntil.Before(until) {
+		until = o.RetainedUntil.Add(time.Second)
+	}
+	return c.Ledger.Postpone(ctx, t, until)
 }
 
 // abort the upload in parts of a file's own key.

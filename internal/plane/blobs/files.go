@@ -64,8 +64,8 @@ func (b *Bucket) registerFiles() {
 	}, b.list)
 	huma.Register(b.plane.API, huma.Operation{
 		OperationID: "delete-file", Method: http.MethodDelete, Path: "/v1/files/{id}", Summary: "Delete a file", Tags: []string{"files"},
-		Description: "Acknowledged when the ledger has it: the object is removed right after, however often that has to be tried. Again is no fault.",
-		Errors:      []int{400, 401, 403, 404, 503},
+		Description: "Acknowledged when the ledger has it: the object is removed right after, however often that has to be tried. Again is no fault. One that the bucket keeps for a time is refused until then.",
+		Errors:      []int{400, 401, 403, 404, 409, 503},
 	}, b.remove)
 	huma.Register(b.plane.API, huma.Operation{
 		OperationID: "download-file", Method: http.MethodPost, Path: "/v1/files/{id}:download", Summary: "Fetch a file", Tags: []string{"files"},
@@ -73,7 +73,7 @@ func (b *Bucket) registerFiles() {
 	}, b.download)
 	huma.Register(b.plane.API, huma.Operation{
 		OperationID: "move-file", Method: http.MethodPost, Path: "/v1/files/{id}:move", Summary: "Move a file", Tags: []string{"files"},
-		Description:   "Between prefixes, for which the bucket's lifecycle may have rules of their own. Acknowledged with 202 when the ledger has it; the object follows.",
+		Description:   "Between prefixes, for which the bucket's lifecycle may have rules of their own; those count the file's age anew from the move. Acknowledged with 202 when the ledger has it; the object follows.",
 		DefaultStatus: http.StatusAccepted, MaxBodyBytes: 4 << 10, Errors: []int{400, 401, 403, 404, 409, 413, 415, 503},
 	}, b.move)
 }
@@ -117,6 +117,9 @@ func (b *Bucket) remove(ctx context.Context, in *idInput) (*fileOutput, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
+	if problem := b.unlocked(ctx, e); problem != nil {
+		return nil, plane.Fail(ctx, problem)
+	}
 	e, err := b.ledger.End(ctx, b.now(), e.ID, blobs.StatusDeleted, "deleted", blobs.StatusPending, blobs.StatusUploaded, blobs.StatusExpired)
 	if err != nil {
 		return nil, plane.Fail(ctx, b.problem("delete", err))

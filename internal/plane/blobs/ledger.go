@@ -3,6 +3,7 @@ package blobs
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/trellis-dev/trellis/pkg/blobs"
@@ -40,11 +41,14 @@ type Ledger interface {
 	// and the id that counts is returned.
 	SetParts(ctx context.Context, id, uploadID string) (string, error)
 	// Arrived notes that the store has the whole file. From pending and, where its object was not collected yet, from
-	// expired; from uploaded it changes nothing. ErrState for a deleted one.
+	// expired; from uploaded it changes nothing. ErrState for a deleted one, and for one that was uploaded and expired by a rule.
 	Arrived(ctx context.Context, now time.Time, id string, o Object) (Entry, error)
 	// End has the file be expired or deleted for a reason, and its object be collected. Again is no fault; ErrState for
 	// a file whose status is not among from.
 	End(ctx context.Context, now time.Time, id string, to blobs.Status, reason string, from ...blobs.Status) (Entry, error)
+	// Expire has an uploaded file be expired by a rule, and its object be collected, where its key is this one and it is not
+	// being moved; ErrState otherwise.
+	Expire(ctx context.Context, now time.Time, id, key, reason string) (Entry, error)
 	// BeginMove notes the key that an uploaded file's object is copied to; EndMove that it is there, and has the old one
 	// be collected.
 	BeginMove(ctx context.Context, now time.Time, id, key string) (Entry, error)
@@ -68,6 +72,12 @@ type Ledger interface {
 	// until is no bound.
 	Keys(ctx context.Context, prefix, after, until string, limit int) ([]KeyEntry, error)
 
+	// Orphaned tells the sinks of objects that are nobody's. OrphansTold is what SetOrphansTold noted last, and never goes back;
+	// zero at first.
+	Orphaned(ctx context.Context, now time.Time, orphans []blobs.File) error
+	OrphansTold(ctx context.Context) (time.Time, error)
+	SetOrphansTold(ctx context.Context, until time.Time) error
+
 	// Stats counts files and bytes by status.
 	Stats(ctx context.Context) (Stats, error)
 
@@ -84,6 +94,16 @@ type Ledger interface {
 type LedgerSettings struct {
 	// Sinks by name, with the types of events each wants; nil for all.
 	Sinks map[string][]string
+}
+
+// wants reports whether any sink is to be told of events of a type.
+func (s LedgerSettings) wants(event string) bool {
+	for _, types := range s.Sinks {
+		if types == nil || slices.Contains(types, event) {
+			return true
+		}
+	}
+	return false
 }
 
 // NewFile is a checked upload.
@@ -120,6 +140,9 @@ type Entry struct {
 	MovingTo    string
 	TraceParent string
 }
+
+// byRule reports whether a file expired that had been uploaded.
+func (e Entry) byRule() bool { return e.Status == blobs.StatusExpired && e.UploadedAt != nil }
 
 // Filter of a list.
 type Filter struct {

@@ -15,6 +15,11 @@ type metrics struct {
 	begun        prometheus.Counter
 	orphans      *prometheus.GaugeVec
 	scans        *prometheus.CounterVec
+	settings     *prometheus.GaugeVec
+	drift        *prometheus.CounterVec
+	sweeps       *prometheus.CounterVec
+	swept        *prometheus.CounterVec
+	locked       prometheus.Counter
 }
 
 func newMetrics(m *plane.Metrics) *metrics {
@@ -26,7 +31,28 @@ func newMetrics(m *plane.Metrics) *metrics {
 		begun:      prometheus.NewCounter(prometheus.CounterOpts{Name: "trellis_blobs_uploads_begun_total", Help: "Uploads that this replica began."}),
 		orphans:    prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "trellis_blobs_orphans", Help: "Objects that the ledger does not know, by the last scan of this replica: old ones, and young ones inside the grace."}, []string{"age"}),
 		scans:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "trellis_blobs_scans_total", Help: "Comparisons of the store with the ledger by this replica, by how they ended."}, []string{"result"}),
+		settings:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: planeconfig.MetricBlobSetting, Help: "1 for the state that a setting of the bucket is in: kept by the store (native), done by the plane as far as the store can not (trellis), not to be done, all or some of it (unsupported), or not as it should be (failing)."}, []string{planeconfig.LabelSetting, planeconfig.LabelState}),
+		drift:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: planeconfig.MetricBlobDrift, Help: "Settings of the bucket that differed and that this replica put right."}, []string{planeconfig.LabelSetting}),
+		sweeps:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "trellis_blobs_sweeps_total", Help: "How often this replica did the rules that the store does not do, by how that ended."}, []string{"result"}),
+		swept:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "trellis_blobs_swept_total", Help: "What this replica did by rules: files that expired, objects removed that are nobody's, versions removed, uploads in parts aborted, and what is locked and stays."}, []string{"what"}),
+		locked:     prometheus.NewCounter(prometheus.CounterOpts{Name: "trellis_blobs_locked_total", Help: "Removals that the store refused because the object is locked; they are tried when the lock ends, and once a day."}),
 	}
-	m.Registerer.MustRegister(out.files, out.bytes, out.collecting, out.begun, out.orphans, out.scans)
+	m.Registerer.MustRegister(out.files, out.bytes, out.collecting, out.begun, out.orphans, out.scans, out.settings, out.drift, out.sweeps, out.swept, out.locked)
 	return out
+}
+
+// show the states that settings are in. One that is not there is not configured.
+func (m *metrics) show(states map[planeconfig.BlobSetting]planeconfig.BlobState) {
+	for _, setting := range []planeconfig.BlobSetting{
+		planeconfig.SettingLifecycle, planeconfig.SettingVersioning, planeconfig.SettingCORS, planeconfig.SettingEncryption, planeconfig.SettingRetention, planeconfig.SettingPublicAccess,
+	} {
+		if state, ok := states[setting]; ok {
+			m.settings.WithLabelValues(string(setting), string(state)).Set(1)
+		}
+		for _, other := range []planeconfig.BlobState{planeconfig.StateNative, planeconfig.StateTrellis, planeconfig.StateUnsupported, planeconfig.StateFailing} {
+			if states[setting] != other {
+				m.settings.DeleteLabelValues(string(setting), string(other))
+			}
+		}
+	}
 }

@@ -36,8 +36,8 @@ type Objects interface {
 	// BeginParts begins an upload in parts, and Parts lists what there is of it, in order.
 	BeginParts(ctx context.Context, p Put) (uploadID string, err error)
 	Parts(ctx context.Context, key, uploadID string) ([]StoredPart, error)
-	// FinishParts makes them one object. Where it was done before, the object is there and the error, by the store, none or
-	// ErrNoObject.
+	// FinishParts makes them one object. Where it was done before, the object is there and the error, by the store, none,
+	// ErrNoObject or ErrExists.
 	FinishParts(ctx context.Context, key, uploadID string, parts []StoredPart) error
 	// AbortParts forgets them; what is not there is no error.
 	AbortParts(ctx context.Context, key, uploadID string) error
@@ -94,7 +94,14 @@ type Object struct {
 	VersionID   string
 	Checksum    *blobs.Checksum
 	Modified    time.Time
+	// RetainedUntil is until when the store refuses to remove it, and Held is true for one that has a legal hold on it. Head
+	// alone tells.
+	RetainedUntil time.Time
+	Held          bool
 }
+
+// locked reports whether the store refuses to remove an object.
+func (o Object) locked(now time.Time) bool { return o.Held || now.Before(o.RetainedUntil) }
 
 // Unfinished is an upload in parts that was neither finished nor aborted.
 type Unfinished struct {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/trellis-dev/trellis/internal/planeconfig"
 	"github.com/trellis-dev/trellis/pkg/blobs"
 )
 
@@ -20,8 +21,10 @@ type Scan struct {
 	Grace time.Duration
 	// Remove orphans; otherwise they are counted only.
 	Remove bool
-	// Orphan, when set, is told of each orphan before it is removed.
-	Orphan func(Object)
+	// Tell sinks of orphans, each once as far as that can be said without keeping them.
+	Tell bool
+	// Rules by which objects end, whoever does them: a file whose object is gone has expired where one of them says so.
+	Rules []planeconfig.BlobRule
 }
 
 // Report is what a scan found.
@@ -32,103 +35,87 @@ type Report struct {
 	Orphans, OrphanBytes, Removed int64
 	// Young are objects that the ledger does not know and that are inside the grace.
 	Young int64
-	// Healed files were uploaded and not known to be; Missing ones were thought to be in the store.
-	Healed, Missing int64
+	// Denied are orphans that the store does not let be removed.
+	Denied int64
+	// Healed files were uploaded and not known to be; Missing ones were thought to be in the store. Expired ones the store
+	// has removed by a rule.
+	Healed, Missing, Expired int64
 	// Parts are uploads in parts of which the ledger does not know, or no longer, that were aborted or, without Remove, seen.
 	Parts int64
 }
 
-// keyBatch is how many of the ledger's keys are read at a time.
-const keyBatch = 1000
-
 // Run compares all, or breaks off at the first fault.
 func (s *Scan) Run(ctx context.Context, now time.Time) (r Report, err error) {
-	after := ""
-	for more := true; more; {
-		var page []Object
-		page, more, err = s.Collector.Objects.List(ctx, s.Prefix, after)
-		if err != nil {
-			return r, err
-		}
-		r.Calls++
-		r.Objects += int64(len(page))
-		until := ""
-		if more {
-			if len(page) == 0 {
-				return r, errors.New("list objects: the store says that there are more, and gives none")
-			}
-			until = page[len(page)-1].Key
-		}
-		// After the list: whatever that has was in the ledger before it.
-		if err := s.merge(ctx, now, &r, page, after, until); err != nil {
-			return r, err
-		}
-		after = until
+	told, err := s.toldUntil(ctx)
+	if err != nil {
+		return r, err
+	}
+	w := &walk{Collector: s.Collector, prefix: s.Prefix}
+	err = w.run(ctx, &scanning{Scan: s, now: now, r: &r, told: told})
+	r.Objects, r.Keys, r.Calls = w.seen, w.known, w.calls
+	if err == nil {
+		err = s.tellUntil(ctx, now)
+	}
+	if err != nil {
+		return r, err
 	}
 	return r, s.parts(ctx, now, &r)
 }
 
-// merge compares a page of the store with the keys that the ledger has from after to until.
-func (s *Scan) merge(ctx context.Context, now time.Time, r *Report, page []Object, after, until string) error {
-	keys := &keyCursor{scan: s, after: after, until: until}
-	k, err := keys.next(ctx, r)
-	for _, o := range page {
-		for ; err == nil && k != nil && k.Key < o.Key; k, err = keys.next(ctx, r) {
-			if err := s.onlyKnown(ctx, now, r, *k); err != nil {
-				return err
-			}
-		}
-		if err != nil {
-			return err
-		}
-		if k == nil || k.Key != o.Key {
-			if err := s.onlyStored(ctx, now, r, o); err != nil {
-				return err
-			}
-			continue
-		}
-		if err := s.both(ctx, now, r, *k); err != nil {
-			return err
-		}
-		k, err = keys.next(ctx, r)
-	}
-	for ; err == nil && k != nil; k, err = keys.next(ctx, r) {
-		if err := s.onlyKnown(ctx, now, r, *k); err != nil {
-			return err
-		}
-	}
-	return err
+// scanning is a scan under way.
+type scanning struct {
+	*Scan
+	now time.Time
+	r   *Report
+	// told is until when orphans were written that were told of before, and orphans are those of a page.
+	told    time.Time
+	orphans []Object
 }
 
 // onlyStored is an object that the ledger does not know.
-func (s *Scan) onlyStored(ctx context.Context, now time.Time, r *Report, o Object) error {
-	if now.Sub(o.Modified) < s.Grace {
-		r.Young++
+func (s *scanning) onlyStored(_ context.Context, o Object) error {
+	if s.now.Sub(o.Modified) < s.Grace {
+		s.r.Young++
 		return nil
 	}
-	r.Orphans++
-	r.OrphanBytes += o.Size
-	if s.Orphan != nil {
-		s.Orphan(o)
-	}
-	if !s.Remove {
-		return nil
-	}
-	// Looked for once more right before: a key may have been promised since.
-	known, err := s.Collector.Ledger.Find(ctx, []string{o.Key})
-	if err != nil || len(known) > 0 {
+	s.r.Orphans++
+	s.r.OrphanBytes += o.Size
+	s.orphans = append(s.orphans, o)
+	return nil
+}
+
+// paged tells of a page's orphans and removes them.
+func (s *scanning) paged(ctx context.Context) error {
+	page := s.orphans
+	s.orphans = nil
+	if err := s.tell(ctx, s.now, s.told, page); err != nil || !s.Remove {
 		return err
 	}
-	if err := s.Collector.Objects.Remove(ctx, o.Key); err != nil {
-		return err
+	for _, o := range page {
+		// Looked for once more right before: a key may have been promised since.
+		known, err := s.Collector.Ledger.Find(ctx, []string{o.Key})
+		if err != nil {
+			return err
+		}
+		if len(known) > 0 {
+			continue
+		}
+		err = s.Collector.Objects.Remove(ctx, o.Key)
+		switch {
+		case errors.Is(err, ErrDenied):
+			s.r.Denied++
+		case err != nil:
+			return err
+		default:
+			s.r.Removed++
+		}
 	}
-	r.Removed++
 	return nil
 }
 
 // onlyKnown is a key whose object the store's list did not have.
-func (s *Scan) onlyKnown(ctx context.Context, now time.Time, r *Report, k KeyEntry) error {
-	if k.Status != blobs.StatusUploaded || k.Collecting || now.Sub(k.Since) < s.Grace {
+func (s *scanning) onlyKnown(ctx context.Context, k KeyEntry) error {
+	if k.Status != blobs.StatusUploaded || k.Collecting || s.now.Sub(k.Since) < s.Grace {
 		return nil
 	}
 	e, err := s.Collector.Ledger.Get(ctx, k.File)
@@ -139,15 +126,23 @@ func (s *Scan) onlyKnown(ctx context.Context, now time.Time, r *Report, k KeyEnt
 	if !errors.Is(err, ErrNoObject) {
 		return err
 	}
-	_, err = s.Collector.Ledger.End(ctx, now, k.File, blobs.StatusDeleted, ReasonMissing, blobs.StatusUploaded)
+	// No object is older than its file. Whether it had a rule's tags, nobody can say any more.
+	if by := ended(s.Rules, e.Key, e.Size, e.CreatedAt, s.now); by != nil {
+		_, err = s.Collector.Ledger.Expire(ctx, s.now, k.File, k.Key, reasonOf(*by))
+		if err == nil {
+			s.r.Expired++
+		}
+		return ignore(err, ErrState)
+	}
+	_, err = s.Collector.Ledger.End(ctx, s.now, k.File, blobs.StatusDeleted, ReasonMissing, blobs.StatusUploaded)
 	if err == nil {
-		r.Missing++
+		s.r.Missing++
 	}
 	return ignore(err, ErrState)
 }
 
 // both has a file be uploaded whose object is there: whoever should have told of it did not.
-func (s *Scan) both(ctx context.Context, now time.Time, r *Report, k KeyEntry) error {
+func (s *scanning) both(ctx context.Context, _ Object, k KeyEntry) error {
 	if k.Status != blobs.StatusPending && k.Status != blobs.StatusExpired {
 		return nil
 	}
@@ -155,9 +150,9 @@ func (s *Scan) both(ctx context.Context, now time.Time, r *Report, k KeyEntry) e
 	if err != nil {
 		return ignore(err, ErrNotFound)
 	}
-	e, err = s.Collector.Settle(ctx, now, e, false)
+	e, err = s.Collector.Settle(ctx, s.now, e, false)
 	if err == nil && e.Status == blobs.StatusUploaded {
-		r.Healed++
+		s.r.Healed++
 	}
 	return ignore(err, ErrState)
 }
@@ -210,31 +205,4 @@ func (s *Scan) unfinished(ctx context.Context, now time.Time, r *Report, u Unfin
 		return nil
 	}
 	return s.Collector.Objects.AbortParts(ctx, u.Key, u.UploadID)
-}
-
-// keyCursor walks the ledger's keys of a scan.
-type keyCursor struct {
-	scan         *Scan
-	after, until string
-	page         []KeyEntry
-	ended        bool
-}
-
-// next is nil after the last one.
-func (c *keyCursor) next(ctx context.Context, r *Report) (*KeyEntry, error) {
-	if len(c.page) == 0 && !c.ended {
-		var err error
-		c.page, err = c.scan.Collector.Ledger.Keys(ctx, c.scan.Prefix, c.after, c.until, keyBatch)
-		if err != nil {
-			return nil, err
-		}
-		c.ended = len(c.page) < keyBatch
-	}
-	if len(c.page) == 0 {
-		return nil, nil
-	}
-	k := &c.page[0]
-	c.page, c.after = c.page[1:], k.Key
-	r.Keys++
-	return k, nil
 }

@@ -63,6 +63,18 @@ func (t telling) End(ctx context.Context, now time.Time, id string, to blobs.Sta
 	return e, err
 }
 
+func (t telling) Expire(ctx context.Context, now time.Time, id, key, reason string) (Entry, error) {
+	e, err := t.Ledger.Expire(ctx, now, id, key, reason)
+	t.told(err)
+	return e, err
+}
+
+func (t telling) Orphaned(ctx context.Context, now time.Time, orphans []blobs.File) error {
+	err := t.Ledger.Orphaned(ctx, now, orphans)
+	t.told(err)
+	return err
+}
+
 func (t telling) told(err error) {
 	if err == nil {
 		t.wake()

@@ -3,6 +3,8 @@ package blobs
 import (
 	"context"
 	"time"
+
+	"github.com/trellis-dev/trellis/pkg/blobs"
 )
 
 const (
@@ -67,7 +69,10 @@ func (b *Bucket) scan(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, scanTimeout)
 	defer cancel()
 	l := b.live.Load()
-	s := &Scan{Collector: b.collect, Prefix: l.template.prefix(), Grace: time.Duration(l.cfg.Orphans.Grace), Remove: l.cfg.Orphans.Remove}
+	s := &Scan{
+		Collector: b.collect, Prefix: l.template.prefix(), Grace: time.Duration(l.cfg.Orphans.Grace), Remove: l.cfg.Orphans.Remove,
+		Rules: l.cfg.Rules, Tell: l.ledger.wants(blobs.EventOrphaned),
+	}
 	r, err := s.Run(ctx, b.now())
 	if err != nil {
 		b.metrics.scans.WithLabelValues("failed").Inc()
@@ -77,5 +82,5 @@ func (b *Bucket) scan(ctx context.Context) {
 	b.metrics.scans.WithLabelValues("ended").Inc()
 	b.metrics.orphans.WithLabelValues("old").Set(float64(r.Orphans - r.Removed))
 	b.metrics.orphans.WithLabelValues("young").Set(float64(r.Young))
-	b.log.Info("the store was compared with the ledger", "objects", r.Objects, "orphans", r.Orphans, "removed", r.Removed, "healed", r.Healed, "missing", r.Missing, "parts", r.Parts)
+	b.log.Info("the store was compared with the ledger", "objects", r.Objects, "orphans", r.Orphans, "removed", r.Removed, "healed", r.Healed, "missing", r.Missing, "expired", r.Expired, "denied", r.Denied, "parts", r.Parts)
 }

@@ -16,10 +16,10 @@ type metrics struct {
 	*plane.Metrics
 
 	// backlog and oldest are absent until the store was asked: 0 would have workers stopped that have much to do.
-	backlog, oldest *prometheus.GaugeVec
-	depth, waiting  *prometheus.GaugeVec
-	paused          prometheus.Gauge
-	draining        prometheus.Gauge
+	backlog, startable, oldest *prometheus.GaugeVec
+	depth, waiting             *prometheus.GaugeVec
+	paused                     prometheus.Gauge
+	draining                   prometheus.Gauge
 
 	accepted, attempts, completed, dead prometheus.Counter
 	failures, refused                   *prometheus.CounterVec
@@ -52,6 +52,7 @@ func newMetrics(m *plane.Metrics) *metrics {
 	return &metrics{
 		Metrics:   m,
 		backlog:   gauges(planeconfig.MetricBacklog, "Jobs that are due and those that run, of the whole queue."),
+		startable: gauges(planeconfig.MetricStartable, "Jobs that run, and those that could be started as far as order by key and the rate allow, of the whole queue."),
 		oldest:    gauges("trellis_jobs_oldest_age_seconds", "How long the oldest job has been due, of the whole queue."),
 		depth:     gauges(planeconfig.MetricDepth, "Jobs by status, of the whole queue.", planeconfig.LabelStatus),
 		waiting:   gauges("trellis_jobs_waiting", "Jobs that wait, by priority, of the whole queue.", "priority"),
@@ -119,6 +120,7 @@ func (m *metrics) swept(s Swept) {
 
 func (m *metrics) counted(s jobs.Stats) {
 	m.backlog.WithLabelValues().Set(float64(s.Backlog))
+	m.startable.WithLabelValues().Set(float64(s.Startable))
 	m.oldest.WithLabelValues().Set(s.OldestAgeSeconds)
 	for _, status := range statuses {
 		m.depth.WithLabelValues(string(status)).Set(float64(s.Depth[status]))

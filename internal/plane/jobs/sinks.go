@@ -43,6 +43,11 @@ func (o outbox) Sent(ctx context.Context, sink string, ids []string) error {
 	return o.store.Sent(ctx, sink, ids)
 }
 
+// Waiting implements sinks.Counting.
+func (o outbox) Waiting(ctx context.Context, sink string, atMost int) (int, error) {
+	return o.store.Waiting(ctx, sink, atMost)
+}
+
 // metadataHops is the metadata of a job that an event of another sink made: it is kept there, so that every store has it.
 const metadataHops = sinks.AttributeHops
 

@@ -104,7 +104,7 @@ func (q *Queue) sample(ctx context.Context) {
 // toDo is what workers are scaled by: of a queue that hands nothing out they have no more to do than what runs.
 func toDo(s jobs.Stats) jobs.Stats {
 	if s.Paused {
-		s.Backlog = s.Depth[jobs.StatusRunning]
+		s.Backlog, s.Startable = s.Depth[jobs.StatusRunning], s.Depth[jobs.StatusRunning]
 	}
 	return s
 }

@@ -25,6 +25,13 @@ var (
 	ErrKeyReused = errors.New("the idempotency key was used for another job")
 )
 
+const (
+	// StartableCounted is how many jobs of a priority are counted that can be started.
+	StartableCounted = 1000
+	// StartableWithin is how soon the rate has to let a job start for it to be counted: as often as counts are told.
+	StartableWithin = statsEvery
+)
+
 // Store keeps the jobs of one queue in an engine. What it returned without an error is durable. Every method is
 // safe for several replicas of the plane at once, and each change of a job is one atomic step: a replica that
 // dies anywhere leaves every job in a status from which it goes on.
@@ -96,6 +103,8 @@ type Store interface {
 	Events(ctx context.Context, now time.Time, sink string, atMost int, ttl time.Duration) ([]Event, error)
 	// Sent forgets events that a sink has got, or that are given up.
 	Sent(ctx context.Context, sink string, ids []string) error
+	// Waiting is how many events a sink has not got yet; it need not count further than atMost.
+	Waiting(ctx context.Context, sink string, atMost int) (int, error)
 
 	// Schedule returns when the schedule last fired, zero for never, and the id of the job that it made then.
 	Schedule(ctx context.Context, name string) (fired time.Time, job string, err error)

@@ -56,6 +56,8 @@ type Delivery struct {
 	clock   clock.WithTicker
 	log     *slog.Logger
 	metrics *metrics
+	// most events that wait for one sink.
+	most int
 
 	mu sync.Mutex
 	// cfg are the sinks; changed is closed when they are others, and woken when there may be an event.
@@ -67,7 +69,7 @@ type Delivery struct {
 // New makes a delivery without sinks; they come by Reconfigure.
 func New(o Options) *Delivery {
 	return &Delivery{
-		outbox: o.Outbox, source: o.Source, clock: o.Clock, log: o.Log, metrics: newMetrics(o.Registerer, o.Clock),
+		outbox: o.Outbox, source: o.Source, clock: o.Clock, log: o.Log, metrics: newMetrics(o.Registerer, o.Clock), most: mostWaiting,
 		changed: make(chan struct{}), woken: make(chan struct{}),
 	}
 }
@@ -113,6 +115,7 @@ func (d *Delivery) Run(ctx context.Context) {
 		var work sync.WaitGroup
 		for _, c := range cfg {
 			work.Go(func() { d.serve(now, c) })
+			work.Go(func() { (&sink{Delivery: d, cfg: c}).guard(now) })
 		}
 		select {
 		case <-changed:
@@ -139,6 +142,7 @@ func (d *Delivery) serve(ctx context.Context, cfg planeconfig.Sink) {
 			d.log.Error("a sink can not be used; its events wait", "sink", cfg.Name, "error", err)
 		}
 		d.metrics.unusable(cfg.Name)
+		s.expire(ctx)
 		d.pause(ctx, look)
 	}
 }

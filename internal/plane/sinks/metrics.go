@@ -52,7 +52,7 @@ func newMetrics(reg prometheus.Registerer, c clock.PassiveClock) *metrics {
 		sent:        counters("trellis_sink_events_total", "Events that a sink has taken."),
 		failures:    counters("trellis_sink_failures_total", "Attempts to send an event that failed."),
 		filtered:    counters("trellis_sink_filtered_total", "Events that a sink's filter did not want."),
-		deadLetters: counters("trellis_sink_dead_letters_total", "Events that were given up: the sink refuses them (refused), did not take them for a day (expired), they can not be filtered, mapped or read (filter, mapping, data), or go round (hops).", "reason"),
+		deadLetters: counters("trellis_sink_dead_letters_total", "Events that were given up: the sink refuses them (refused), did not take them for a day (expired), too many waited (full), they can not be filtered, mapped or read (filter, mapping, data), or go round (hops).", "reason"),
 		age: prometheus.NewDesc(planeconfig.MetricSinkBacklogAge,
 			"How long the oldest event has waited that this replica tried to send and could not.", []string{planeconfig.LabelSink}, nil),
 		recently: prometheus.NewDesc(planeconfig.MetricSinkDeadLetters,

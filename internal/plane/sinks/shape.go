@@ -16,6 +16,7 @@ const (
 	reasonMapping = "mapping"
 	reasonHops    = "hops"
 	reasonData    = "data"
+	reasonFull    = "full"
 )
 
 // cause of a dead letter.

@@ -62,6 +62,7 @@ func (s *sink) round(ctx context.Context) (more bool, wait time.Duration) {
 		return false, look
 	}
 	if err := s.refresh(); err != nil {
+		s.expire(ctx)
 		s.metrics.failures.WithLabelValues(s.cfg.Name).Inc()
 		return false, look
 	}

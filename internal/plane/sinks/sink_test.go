@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"k8s.io/utils/clock"
@@ -53,6 +54,8 @@ func (b *box) Sent(_ context.Context, _ string, ids []string) error {
 	b.events = slices.DeleteFunc(b.events, func(e Event) bool { return slices.Contains(ids, e.ID) })
 	return nil
 }
+
+func (b *box) Waiting(context.Context, string, int) (int, error) { return b.left(), nil }
 
 func (b *box) left() int {
 	b.mu.Lock()
@@ -304,6 +307,43 @@ func TestWhatIsNeverTakenIsGivenUpAfterADay(t *testing.T) {
 			t.Errorf("the log is %s", log)
 		}
 	})
+}
+
+// TestEventsAreBounded: of a sink that can not be used those are given up that are too many, the oldest, and those that are
+// too old; they are dead letters like others.
+func TestEventsAreBounded(t *testing.T) {
+	for name, c := range map[string]struct {
+		most int
+		age  time.Duration
+		left []string
+		dead map[string]float64
+	}{
+		"too many":       {2, 0, []string{"b2", "c1"}, map[string]float64{reasonFull: 2}},
+		"too old":        {9, keep - look, []string{}, map[string]float64{reasonExpired: 4}},
+		"few and recent": {4, 0, []string{"a1", "b1", "b2", "c1"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBox(events(time.Now().Add(-c.age), "a1", "b1", "b2", "c1")...)
+				f := newFixture(b)
+				f.most = c.most
+				f.Reconfigure([]planeconfig.Sink{{Name: "s", URL: "https://a", CAFile: filepath.Join(t.TempDir(), "ca.crt")}})
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				f.Run(ctx)
+				left := []string{}
+				for _, e := range b.events {
+					left = append(left, e.ID)
+				}
+				if diff := cmp.Diff(c.left, left); diff != "" {
+					t.Errorf("what waits (-want +got):\n%s", diff)
+				}
+				if diff := cmp.Diff(c.dead, f.metric(t, "trellis_sink_dead_letters_total"), cmpopts.EquateEmpty()); diff != "" {
+					t.Errorf("dead letters (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
 }
 
 func TestASinkThatCanNotBeUsed(t *testing.T) {

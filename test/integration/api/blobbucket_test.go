@@ -29,9 +29,9 @@ func blobTables() []table {
 		{name: "sinks", kind: kind, base: "spec:" + sinksBase, rows: slices.Concat(sinkRows("uploaded"), []row{
 			foreignType("a sink's types of a BlobBucket are pending, uploaded, expired, deleted and orphaned: remove the others", "succeeded"),
 		})},
-		{name: "Ingress", kind: kind, rows: ingressRows(),
+		{name: "Ingress", kind: kind, rows: ingressRows("spec.exposure"),
 			base: `spec: {exposure: {ingress: {host: files.example.com}}}`},
-		{name: "Gateway", kind: kind, rows: gatewayRefRows(),
+		{name: "Gateway", kind: kind, rows: gatewayRefRows("spec.exposure"),
 			base: `spec: {exposure: {gatewayRef: {name: public}}}`},
 	}
 }

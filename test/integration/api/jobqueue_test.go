@@ -36,9 +36,9 @@ func jobTables() []table {
 		{name: "sinks", kind: kind, base: "spec:\n  worker: {pull: {}}" + sinksBase, rows: slices.Concat(sinkRows("dead"), []row{
 			foreignType("a sink's types of a JobQueue are accepted, started, progress, succeeded, failed and dead: remove the others", "uploaded"),
 		})},
-		{name: "Ingress", kind: kind, rows: ingressRows(),
+		{name: "Ingress", kind: kind, rows: ingressRows("spec.exposure"),
 			base: `spec: {worker: {pull: {}}, exposure: {ingress: {host: jobs.example.com}}}`},
-		{name: "Gateway", kind: kind, rows: gatewayRefRows(),
+		{name: "Gateway", kind: kind, rows: gatewayRefRows("spec.exposure"),
 			base: `spec: {worker: {pull: {}}, exposure: {gatewayRef: {name: public}}}`},
 	}
 }

@@ -85,8 +85,12 @@ func StartOperator(t testing.TB, o OperatorOptions) *Operator {
 type mute struct{}
 
 func (mute) ReadBy(context.Context, string, string, ...string) (map[string]map[string]float64, error) {
-	return nil, errors.New("the pods of these tests do not run")
+	return nil, errMute
 }
+
+func (mute) Samples(context.Context, string, string) ([]scaling.Sample, error) { return nil, errMute }
+
+var errMute = errors.New("the pods of these tests do not run")
 
 func (op *Operator) manager(o OperatorOptions) (manager.Manager, error) {
 	if o.Kinds == nil {

@@ -66,7 +66,7 @@ func TestEachJobHasAKubernetesJob(t *testing.T) {
 	g.Eventually(reload(q), patience).Should(And(beReady(),
 		haveCondition(v1alpha1.ConditionWorkersReady, metav1.ConditionTrue, v1alpha1.ReasonWorkersIdle)))
 	todo := func(n float64) {
-		load.set("192.0.2.1", scaling.Gauge{Name: planeconfig.MetricBacklog, Always: true}, n)
+		load.set("192.0.2.1", scaling.Gauge{Name: planeconfig.MetricStartable, Older: planeconfig.MetricBacklog, Always: true}, n)
 	}
 	todo(0)
 	runs(g, ns, "renders-jq", "plane-0", "192.0.2.1")

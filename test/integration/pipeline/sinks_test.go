@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/controllers/scaling"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 	"github.com/trellis-dev/trellis/test/integration/framework"
 )
@@ -148,6 +149,17 @@ func TestASinkInAnotherNamespaceNeedsAGrant(t *testing.T) {
 	g.Expect(copyOf()).To(Equal(made()))
 	changed(g, reload(q)(), func(q *v1alpha1.JobQueue) { q.Spec.Sinks = nil })
 	g.Eventually(copyOf, patience).Should(BeEmpty())
+
+	// One that is deleted, and that finalizers of others alone keep, has none either.
+	changed(g, reload(q)(), func(q *v1alpha1.JobQueue) {
+		q.Spec.Sinks = []v1alpha1.Sink{{Name: "next", Ref: &v1alpha1.SinkReference{Kind: "RealtimeGateway", Namespace: other, Name: "chat"}}}
+		q.Annotations = map[string]string{v1alpha1.AnnotationSkipDrain: "true"}
+		q.Finalizers = append(q.Finalizers, "example.com/keeps")
+	})
+	g.Eventually(copyOf, patience).Should(Equal(made()))
+	g.Expect(framework.Admin.Delete(ctx, reload(q)())).To(Succeed())
+	g.Eventually(copyOf, patience).Should(BeEmpty())
+	changed(g, reload(q)(), func(q *v1alpha1.JobQueue) { q.Finalizers = nil })
 }
 
 func TestAFilterThatIsNoneIsRefused(t *testing.T) {
@@ -173,6 +185,10 @@ func (s *sinkGauges) ReadBy(_ context.Context, address, _ string, _ ...string) (
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.of[address], nil
+}
+
+func (s *sinkGauges) Samples(context.Context, string, string) ([]scaling.Sample, error) {
+	return nil, nil
 }
 
 func (s *sinkGauges) set(address string, age, dead float64) {

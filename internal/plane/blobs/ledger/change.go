@@ -121,6 +121,10 @@ func (l *Ledger) Arrived(ctx context.Context, now time.Time, id string, o plane.
 			return errSame
 		case blobs.StatusDeleted:
 			return plane.ErrState
+		case blobs.StatusExpired:
+			if f.UploadedAt != nil {
+				return plane.ErrState // By a rule.
+			}
 		}
 		known, err := f.setKey(ctx, f.Key, roleCurrent, time.Time{})
 		if err != nil {
@@ -156,6 +160,18 @@ func (l *Ledger) End(ctx context.Context, now time.Time, id string, to blobs.Sta
 			f.MovingTo = ""
 		}
 		_, err := f.setKey(ctx, f.Key, roleGarbage, f.now)
+		return err
+	})
+}
+
+// Expire implements blobs.Ledger.
+func (l *Ledger) Expire(ctx context.Context, now time.Time, id, key, reason string) (plane.Entry, error) {
+	return l.change(ctx, "expire a file", id, now, blobs.EventExpired, func(ctx context.Context, f *locked) error {
+		if f.Status != blobs.StatusUploaded || f.Key != key || f.MovingTo != "" {
+			return plane.ErrState
+		}
+		f.Status, f.EndedAt, f.Reason = blobs.StatusExpired, &f.now, reason
+		_, err := f.setKey(ctx, key, roleGarbage, f.now)
 		return err
 	})
 }

@@ -46,7 +46,7 @@ func kindOf(code string, status int) error {
 		return nil // It is no object that is missing.
 	case "NoSuchKey", "NoSuchUpload", "NotFound", "NoSuchVersion":
 		return plane.ErrNoObject
-	case "InvalidPart", "InvalidPartOrder", "EntityTooSmall", "BadDigest", "InvalidRange":
+	case "InvalidPart", "InvalidPartOrder", "EntityTooSmall", "BadDigest", "XAmzContentChecksumMismatch", "InvalidRange":
 		return plane.ErrMismatch
 	case "PreconditionFailed":
 		return plane.ErrExists
@@ -75,6 +75,7 @@ func (s *Store) Head(ctx context.Context, key string) (plane.Object, error) {
 	o := plane.Object{
 		Key: key, Size: aws.ToInt64(out.ContentLength), ContentType: aws.ToString(out.ContentType), ETag: unquote(out.ETag),
 		VersionID: aws.ToString(out.VersionId), Modified: aws.ToTime(out.LastModified),
+		Held: out.ObjectLockLegalHoldStatus == types.ObjectLockLegalHoldStatusOn, RetainedUntil: aws.ToTime(out.ObjectLockRetainUntilDate),
 	}
 	// One of all parts' checksums is none of the bytes.
 	if out.ChecksumType != types.ChecksumTypeComposite {

@@ -3,6 +3,7 @@ package s3store
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -68,7 +69,8 @@ func (s *Store) AbortParts(ctx context.Context, key, uploadID string) error {
 	return err
 }
 
-// ListParts implements blobs.Objects.
+// ListParts implements blobs.Objects. MinIO takes a prefix for a whole key: so where there seems to be nothing, all of
+// the bucket's are asked for as well. It gives those on one page; a store that gives several knows prefixes.
 func (s *Store) ListParts(ctx context.Context, prefix string, after plane.Unfinished) (uploads []plane.Unfinished, more bool, err error) {
 	in := &s3.ListMultipartUploadsInput{Bucket: aws.String(s.config.Bucket), MaxUploads: aws.Int32(1000)}
 	if prefix != "" {
@@ -81,8 +83,35 @@ func (s *Store) ListParts(ctx context.Context, prefix string, after plane.Unfini
 	if err != nil {
 		return nil, false, fail("list uploads in parts", err)
 	}
-	for _, u := range out.Uploads {
+	if prefix != "" && after.Key == "" && len(out.Uploads) == 0 && !aws.ToBool(out.IsTruncated) {
+		uploads, err = s.allParts(ctx, prefix)
+		return uploads, false, err
+	}
+	return unfinished(out.Uploads, prefix), aws.ToBool(out.IsTruncated), nil
+}
+
+// allParts picks from what is not finished in the whole bucket; none where that is more than one page.
+func (s *Store) allParts(ctx context.Context, prefix string) ([]plane.Unfinished, error) {
+	out, err := s.client.ListMultipartUploads(ctx, &s3.ListMultipartUploadsInput{Bucket: aws.String(s.config.Bucket)})
+	switch err = fail("list uploads in parts", err); {
+	case errors.Is(err, plane.ErrDenied):
+		// Credentials may be bound to the prefix, by a store that knows it.
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case aws.ToBool(out.IsTruncated):
+		return nil, nil
+	default:
+		return unfinished(out.Uploads, prefix), nil
+	}
+}
+
+func unfinished(all []types.MultipartUpload, prefix string) (uploads []plane.Unfinished) {
+	for _, u := range all {
+		if !strings.HasPrefix(aws.ToString(u.Key), prefix) {
+			continue
+		}
 		uploads = append(uploads, plane.Unfinished{Key: aws.ToString(u.Key), UploadID: aws.ToString(u.UploadId), Begun: aws.ToTime(u.Initiated)})
 	}
-	return uploads, aws.ToBool(out.IsTruncated), nil
+	return uploads
 }

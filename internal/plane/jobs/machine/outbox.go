@@ -98,6 +98,14 @@ func (s *State) Deliverable(now time.Time, sink string) bool {
 	return found
 }
 
+// Letters is how many events a sink has not got yet.
+func (s *State) Letters(sink string) int {
+	if l := s.outbox[sink]; l != nil {
+		return len(l.byID)
+	}
+	return 0
+}
+
 func (s *State) sent(c Sent) {
 	l := s.outbox[c.Sink]
 	if l == nil {

@@ -55,6 +55,7 @@ func (s *State) Stats(at time.Time) jobs.Stats {
 	due := func(j *job) bool { return j.dueAt() <= now }
 	out := jobs.Stats{
 		Backlog:            s.waiting - int64(s.delayed.len()) + s.delayed.countUntil(0, due) + s.depth[running],
+		Startable:          s.depth[running] + s.startable(now),
 		Depth:              map[jobs.Status]int64{},
 		ByPriority:         map[string]int64{},
 		AcceptedPerSecond:  s.rates.perSecond(now, accepted),
@@ -81,6 +82,19 @@ func (s *State) Stats(at time.Time) jobs.Stats {
 	}
 	out.OldestAgeSeconds = time.Duration(now - oldest).Seconds()
 	return out
+}
+
+// startable is how many jobs could be started by now, or soon where it is the rate that they wait for.
+func (s *State) startable(now int64) int64 {
+	var n int64
+	for _, k := range s.classes {
+		n += min(int64(k.ready.len()), plane.StartableCounted)
+	}
+	if every := int64(s.settings.Interval); every > 0 {
+		room := now + int64(plane.StartableWithin) + s.burst() - max(s.freeAt(now), now)
+		n = min(n, max(0, (room+every)/every))
+	}
+	return n
 }
 
 // List returns jobs that match, the newest first, and where to go on.

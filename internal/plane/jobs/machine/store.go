@@ -202,6 +202,12 @@ func (s *Store) Sent(_ context.Context, sink string, ids []string) error {
 	return nil
 }
 
+// Waiting implements plane.Store.
+func (s *Store) Waiting(_ context.Context, sink string, _ int) (n int, _ error) {
+	s.replica.Read(func(st *State) { n = st.Letters(sink) })
+	return n, nil
+}
+
 // Schedule implements plane.Store.
 func (s *Store) Schedule(_ context.Context, name string) (fired time.Time, job string, _ error) {
 	s.replica.Read(func(st *State) { fired, job = st.Schedule(name) })

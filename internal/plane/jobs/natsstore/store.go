@@ -234,6 +234,15 @@ func (s *Store) Sent(ctx context.Context, sink string, ids []string) error {
 	return err
 }
 
+// Waiting implements plane.Store.
+func (s *Store) Waiting(ctx context.Context, sink string, _ int) (n int, err error) {
+	if err := s.sync(ctx); err != nil {
+		return 0, err
+	}
+	s.replica.Read(func(st *machine.State) { n = st.Letters(sink) })
+	return n, nil
+}
+
 // Schedule implements plane.Store.
 func (s *Store) Schedule(ctx context.Context, name string) (fired time.Time, job string, err error) {
 	if err := s.sync(ctx); err != nil {

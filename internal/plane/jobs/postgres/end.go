@@ -160,6 +160,8 @@ func (s *Store) end(ctx context.Context, pool *pgxpool.Pool, to *settings, now t
 	return rows, b.unblocked, b.run(ctx, pool)
 }
 
+// ending has a job wait behind the head of its lane where it is not that itself: of a lane that was made while several of
+// its jobs ran, all but one are not.
 func ending(to *settings, now time.Time, ends []end) (*statement, []pgtype.UUID) {
 	n := len(ends)
 	of, tokens, revisions, statuses, runAt := make([]pgtype.UUID, n), make([]int64, n), make([]int64, n), make([]int16, n), make([]time.Time, n)
@@ -175,6 +177,7 @@ func ending(to *settings, now time.Time, ends []end) (*statement, []pgtype.UUID)
 		i(i_id, i_token, i_revision, i_status, i_run, i_outcome, i_error, i_reported)),`,
 		st.param(of), st.param(tokens), st.param(revisions), st.param(statuses), st.param(runAt), st.param(outcomes), st.param(errs), st.param(reported))
 	st.add(`changed AS (UPDATE jobs SET status = i_status, attempt = attempt - i_back, revision = revision + 1,
+		blocked = laned AND i_status < 3 AND id IS DISTINCT FROM (SELECT head FROM lanes WHERE key = ordering_key),
 		run_at = CASE WHEN i_status < 3 THEN i_run ELSE accepted_at END, finished_at = CASE WHEN i_status > 3 THEN %[1]s::timestamptz END,
 		expires_at = NULL, deadline_at = NULL, progress_at = NULL, error = CASE WHEN i_back = 0 THEN i_error ELSE error END
 		FROM input WHERE id = i_id AND token = i_token AND revision = i_revision AND status::int = 3

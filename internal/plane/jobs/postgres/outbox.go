@@ -107,6 +107,16 @@ func (s *Store) Sent(ctx context.Context, sink string, ids []string) error {
 	})
 }
 
+// Waiting implements jobs.Store.
+func (s *Store) Waiting(ctx context.Context, sink string, atMost int) (n int, err error) {
+	err = s.call(ctx, "count events", func(ctx context.Context, pool *pgxpool.Pool) error {
+		return pool.QueryRow(ctx, waitingFor, sink, atMost).Scan(&n)
+	})
+	return n, err
+}
+
+const waitingFor = `SELECT count(*) FROM (SELECT FROM outbox WHERE sink = $1 LIMIT $2) o`
+
 const (
 	// orphansEvery is how often events are looked for whose sink is gone: it reads the whole outbox.
 	orphansEvery = 10 * time.Minute

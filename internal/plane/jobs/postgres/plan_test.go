@@ -103,6 +103,7 @@ func planned(t *testing.T, s *Store) map[string]plan {
 		"upcoming":      {&statement{text: upcoming, args: []any{now}}, "jobs_over on jobs"},
 		"unwanted":      {&statement{text: unwanted, args: []any{[]string{"a"}, now, 10}}, "outbox_pkey on outbox"},
 		"oldest":        {&statement{text: oldestDue, args: []any{now}}, "jobs_due on jobs"},
+		"startable":     {&statement{text: startable, args: []any{now, 1000}}, "jobs_due on jobs"},
 		"list":          {list(pub.Filter{}), "Index Scan Backward using jobs_pkey on jobs"},
 		"list status":   {list(pub.Filter{Status: pub.StatusDead}), "Index Scan Backward using jobs_status on jobs"},
 		"list type":     {list(pub.Filter{Type: kind}), "Index Scan Backward using jobs_type on jobs"},

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/trellis-dev/trellis/internal/plane/jobs"
 	pub "github.com/trellis-dev/trellis/pkg/jobs"
 )
 
@@ -22,6 +23,8 @@ const (
 		+ (SELECT count(*) FROM (SELECT FROM jobs WHERE status = 2 AND run_at <= $1 LIMIT 100000) b)`
 	oldestDue = `SELECT min(first) FROM (SELECT DISTINCT priority AS name FROM tally) p, LATERAL (SELECT run_at AS first FROM jobs
 		WHERE priority = name AND status < 3 AND NOT blocked AND run_at <= $1 ORDER BY run_at, seq LIMIT 1) j`
+	startable = `SELECT coalesce(sum(n), 0)::bigint FROM (SELECT DISTINCT priority AS name FROM tally) p, LATERAL (SELECT count(*) AS n
+		FROM (SELECT FROM jobs WHERE priority = name AND status < 3 AND NOT blocked AND run_at <= $1 LIMIT $2) j) k`
 	lastMark = `SELECT at, accepted, completed, failed FROM marks WHERE at <= $1 ORDER BY at DESC LIMIT 1`
 )
 
@@ -39,14 +42,16 @@ func (s *Store) Stats(ctx context.Context, now time.Time) (pub.Stats, error) {
 			out.ByPriority[name] = 0
 		}
 		var counted, before total
-		var late int64
-		var oldest *time.Time
+		var late, free int64
+		var oldest, filled *time.Time
+		var tokens *float64
 		since := at.Add(-rateOver)
 		b := &pipelined{}
 		b.Queue(sums).Query(func(rows pgx.Rows) error { return sum(rows, &out, &counted) })
 		b.Queue(dueLater, at).QueryRow(func(r pgx.Row) error { return r.Scan(&late) })
 		b.Queue(oldestDue, at).QueryRow(func(r pgx.Row) error { return r.Scan(&oldest) })
-		b.Queue("SELECT paused FROM control").QueryRow(func(r pgx.Row) error { return r.Scan(&out.Paused) })
+		b.Queue(startable, at, jobs.StartableCounted).QueryRow(func(r pgx.Row) error { return r.Scan(&free) })
+		b.Queue("SELECT paused, tokens, filled_at FROM control").QueryRow(func(r pgx.Row) error { return r.Scan(&out.Paused, &tokens, &filled) })
 		b.Queue(lastMark, since).QueryRow(func(r pgx.Row) error {
 			err := r.Scan(&since, &before.accepted, &before.completed, &before.failed)
 			if errors.Is(err, pgx.ErrNoRows) {
@@ -58,6 +63,11 @@ func (s *Store) Stats(ctx context.Context, now time.Time) (pub.Stats, error) {
 			return err
 		}
 		out.Backlog = out.Depth[pub.StatusQueued] + out.Depth[pub.StatusRunning] + late
+		if to.Rate > 0 {
+			level, of := fill(tokens, filled, at, to.Rate, to.Burst)
+			free = min(free, int64(level+max(0, at.Add(jobs.StartableWithin).Sub(of).Seconds())*to.Rate))
+		}
+		out.Startable = out.Depth[pub.StatusRunning] + free
 		if oldest != nil {
 			out.OldestAgeSeconds = at.Sub(*oldest).Seconds()
 		}

@@ -206,7 +206,7 @@ func (in *input) statement(to *settings, now time.Time) *statement {
 	laned, blocked := "false", "false"
 	if in.laned {
 		// Whether jobs are ordered is asked of the engine: this replica may not have heard of a switch yet.
-		laned = "i_key <> '' AND (SELECT ordered FROM control)"
+		laned = "i_key <> '' AND coalesce((SELECT ordered FROM control), false)"
 		blocked = laned + " AND i_id NOT IN (SELECT head FROM lane)"
 		st.add(`, lane AS (INSERT INTO lanes (key, head) SELECT DISTINCT ON (i_key) i_key, i_id FROM %s
 			WHERE i_key <> '' AND (SELECT ordered FROM control) AND NOT EXISTS (SELECT FROM jobs WHERE id = i_id) ORDER BY i_key, i_ord

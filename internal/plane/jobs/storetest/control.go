@@ -159,6 +159,33 @@ func paused(t *testing.T, connect Connect) {
 	same(t, len(one.lease(Epoch, 10)), 2)
 }
 
+// startable counts what a lease would hand out now, or soon where it is the rate that holds it back.
+func startable(t *testing.T, connect Connect) {
+	is := func(q queue, now time.Time, want int64) {
+		t.Helper()
+		same(t, must[jobs.Stats](t)(q.Stats(q.ctx, now)).Startable, want)
+	}
+	q := with(t, connect(ordered()))
+	q.submit(Epoch, NewJob(keyed("a")), NewJob(keyed("a")), NewJob(keyed("b"), priority("high")), NewJob(), NewJob(at(Epoch.Add(time.Hour))))
+	is(q, Epoch, 3)
+	l := q.lease(Epoch, 10)
+	is(q, Epoch, 3)
+	for _, one := range l {
+		q.complete(Epoch, one)
+	}
+	is(q, Epoch, 1)
+
+	rated := Settings()
+	rated.Rate, rated.Burst = 0.5, 2
+	q.Reconfigure(rated)
+	q.submit(Epoch, batchOf(9)...)
+	// Of ten, two at once, and two within the next seconds.
+	is(q, Epoch, 4)
+	q.lease(Epoch, 2)
+	is(q, Epoch, 2+2)
+	is(q, Epoch.Add(time.Second), 2+3)
+}
+
 func stats(t *testing.T, connect Connect) {
 	q := with(t, connect(Settings()))
 	q.submit(Epoch, NewJob(), NewJob(), NewJob(), NewJob(), NewJob(priority("high")), NewJob(at(Epoch.Add(time.Minute))))
@@ -174,7 +201,7 @@ func stats(t *testing.T, connect Connect) {
 		}
 	}
 	want := jobs.Stats{
-		Backlog: 2, Depth: map[jobs.Status]int64{jobs.StatusScheduled: 1, jobs.StatusQueued: 1, jobs.StatusRetrying: 1, jobs.StatusRunning: 1,
+		Backlog: 2, Startable: 2, Depth: map[jobs.Status]int64{jobs.StatusScheduled: 1, jobs.StatusQueued: 1, jobs.StatusRetrying: 1, jobs.StatusRunning: 1,
 			jobs.StatusSucceeded: 1, jobs.StatusDead: 1},
 		ByPriority: map[string]int64{"high": 0, "low": 3}, OldestAgeSeconds: 10,
 		AcceptedPerSecond: 0.1, CompletedPerSecond: 1. / 60, FailedPerSecond: 2. / 60,

@@ -58,6 +58,7 @@ func events(t *testing.T, connect Connect) {
 		seen[e.ID] = true
 	}
 	same(t, []any{got[0].Time, got[5].Time, got[2].Job.Progress.Message, got[3].Job.Error}, []any{Epoch, now, "on it", "no paper"})
+	same(t, []int{must[int](t)(q.Waiting(q.ctx, "all", 100)), must[int](t)(q.Waiting(q.ctx, "none", 100))}, []int{6, 0})
 	// They are somebody's for a minute, and then the same again.
 	same(t, len(q.events(now.Add(time.Minute-time.Millisecond), "all", 100)), 0)
 	again := q.events(now.Add(time.Minute), "all", 2)

@@ -46,6 +46,29 @@ func orderingOn(t *testing.T, connect Connect) {
 	same(t, q.leaseOne(now).Job.ID, later[1])
 }
 
+// What ran beside others of its key when a queue began to order them, and comes back, waits until those have ended.
+func orderingOnComesBack(t *testing.T, connect Connect) {
+	q := with(t, connect(Settings()))
+	ids := q.submit(Epoch, batchOf(5, keyed("a"))...)
+	got := q.lease(Epoch, 4)
+	q.Reconfigure(ordered())
+
+	q.fail(Epoch, got[1], plane.Failure{})
+	if err := q.Release(q.ctx, Epoch, claim(got[2])); err != nil {
+		t.Fatal(err)
+	}
+	now := Epoch.Add(retryIn)
+	q.none(now)
+	q.complete(now, got[0])
+	q.none(now)
+	q.complete(now, got[3])
+	for _, id := range []string{ids[1], ids[2], ids[4]} {
+		l := q.leaseOne(now)
+		same(t, l.Job.ID, id)
+		q.complete(now, l)
+	}
+}
+
 // Jobs that wait for others of their key go at once when a queue orders no more, and in order when it does again.
 func orderingOff(t *testing.T, connect Connect) {
 	q := with(t, connect(ordered()))
