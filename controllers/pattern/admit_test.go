@@ -1,6 +1,7 @@
 package pattern
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -67,5 +68,43 @@ func TestAdmit(t *testing.T) {
 				t.Errorf("verdict (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestAdmitAsksForEachEngine of a kind that uses several.
+func TestAdmitAsksForEachEngine(t *testing.T) {
+	ref := &v1alpha1.EngineSelection{Ref: &v1alpha1.EngineReference{Name: "mine"}}
+	of := func(store, ledger *v1alpha1.EngineSelection) Needs {
+		return Needs{
+			EngineName: "S3", Engine: &EngineNeed{Type: v1alpha1.EngineS3, Selection: store},
+			Others: []EngineNeed{{Type: v1alpha1.EnginePostgreSQL, Selection: ledger, Role: "ledger"}},
+		}
+	}
+	const (
+		s3, pgsql  = v1alpha1.EngineS3, v1alpha1.EnginePostgreSQL
+		notOffered = `PatternClass "c" offers no engine of type %: choose another class, or ask the platform team to add it to spec.engines`
+		notAllowed = `PatternClass "c" does not allow engine %: choose one of `
+	)
+	for name, c := range map[string]struct {
+		class *classBuilder
+		needs Needs
+		want  string
+	}{
+		"both on offer":     {makeClass("c").offers(s3).offers(pgsql), of(nil, nil), ""},
+		"no store":          {makeClass("c").offers(pgsql), of(nil, nil), strings.Replace(notOffered, "%", "S3", 1)},
+		"no ledger":         {makeClass("c").offers(s3), of(nil, nil), strings.Replace(notOffered, "%", "PostgreSQL", 1)},
+		"a ledger by name":  {makeClass("c").offers(s3), of(nil, ref), ""},
+		"both by name":      {makeClass("c"), of(ref, ref), ""},
+		"both allowed":      {makeClass("c").allows("S3", "PostgreSQL"), of(ref, ref), ""},
+		"no store allowed":  {makeClass("c").allows("PostgreSQL"), of(ref, ref), strings.Replace(notAllowed, "%", "S3", 1) + "PostgreSQL"},
+		"no ledger allowed": {makeClass("c").allows("S3"), of(ref, ref), strings.Replace(notAllowed, "%", "PostgreSQL", 1) + "S3"},
+	} {
+		want := "the spec can be carried out"
+		if c.want != "" {
+			want = c.want
+		}
+		if got := admit(admission{class: c.class.obj(), needs: c.needs}); got.Message != want || got.OK != (c.want == "") {
+			t.Errorf("%s: %+v, want %s", name, got, want)
+		}
 	}
 }

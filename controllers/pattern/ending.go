@@ -46,7 +46,7 @@ func (e ending) noted() []appsv1.Deployment {
 // the object. It returns false while something is waited for; s.deleting says what.
 func (r *Reconciler) end(ctx context.Context, s *scope, policy v1alpha1.DeletionPolicy) (bool, error) {
 	key := client.ObjectKeyFromObject(s.obj)
-	if r.kind.stopsFirst() == "" || s.obj.GetAnnotations()[v1alpha1.AnnotationSkipDrain] == "true" {
+	if !r.waitsToEnd(s.obj, policy) || s.obj.GetAnnotations()[v1alpha1.AnnotationSkipDrain] == "true" {
 		r.autoscaler.forget(r.kind.name(), key)
 		return true, nil
 	}
@@ -65,10 +65,19 @@ func (r *Reconciler) end(ctx context.Context, s *scope, policy v1alpha1.Deletion
 		}
 	}
 	r.autoscaler.forget(r.kind.name(), key)
+	if r.kind.stopsFirst() == "" {
+		return true, nil
+	}
 	if err := r.stopFirst(ctx, s, e); err != nil {
 		return false, err
 	}
 	return r.haveStopped(ctx, s, e)
+}
+
+// waitsToEnd is true of an object whose pods have something to end before it goes.
+func (r *Reconciler) waitsToEnd(obj v1alpha1.Pattern, policy v1alpha1.DeletionPolicy) bool {
+	d := r.kind.drain(obj, policy)
+	return r.kind.stopsFirst() != "" || d != nil && d.timeout > 0
 }
 
 // endingOf reads the Deployments that the object controls from the API server.

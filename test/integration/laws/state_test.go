@@ -100,7 +100,7 @@ var random = regexp.MustCompile(`^[A-Za-z0-9_-]{8,64}$`)
 var generatedKeys = []string{
 	"password", "previousPassword", "replicationPassword", "previousReplicationPassword", "token", "previousToken",
 	"signing-key", "previousSigningKey", "worker-token", "previousWorkerToken", "instance",
-	"operatorSeed", "systemSeed", "routePassword", "seed",
+	"operatorSeed", "systemSeed", "routePassword", "seed", "secretAccessKey", "bucket",
 }
 
 // generatedValues pairs every generated secret value with a name for it.
