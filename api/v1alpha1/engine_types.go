@@ -14,6 +14,7 @@ import (
 // +kubebuilder:validation:XValidation:rule="self.type != 'S3' || !has(self.provisioned) || !has(self.provisioned.replicas) || self.provisioned.replicas == 1",message="an S3 that is run here is one server, which can not replicate: set replicas to 1, or use external with a store that is replicated"
 // +kubebuilder:validation:XValidation:rule="self.type == 'PostgreSQL' || !has(self.provisioned) || !has(self.provisioned.replicas) || !has(oldSelf.provisioned) || !has(oldSelf.provisioned.replicas) || self.provisioned.replicas >= oldSelf.provisioned.replicas",message="replicas can not be lowered, as the primary may be on any of them: create another Engine and point your patterns at it"
 // +kubebuilder:validation:XValidation:rule="self.type != 'NATS' || !has(self.provisioned) || !has(self.provisioned.replicas) || !has(oldSelf.provisioned) || !has(oldSelf.provisioned.replicas) || oldSelf.provisioned.replicas != 1 || self.provisioned.replicas == 1",message="a NATS of one can not become a cluster, which could not take over its data: create another Engine and point your patterns at it"
+// +kubebuilder:validation:XValidation:rule="self.type == 'S3' || !has(self.provisioned) || !has(self.provisioned.exposure)",message="only an engine of type S3 is reached from outside the cluster: remove provisioned.exposure, and expose the patterns that use the engine"
 // +kubebuilder:validation:XValidation:rule="!has(self.sinks) || size(self.sinks) == 0",message="an Engine sends no events: remove sinks"
 type EngineSpec struct {
 	PatternSpec `json:",inline"`
@@ -59,6 +60,11 @@ type ProvisionedEngine struct {
 	// resources of each replica's container. Default: the class's.
 	// +optional
 	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
+
+	// exposure outside the cluster, of S3 alone: browsers send and fetch objects there, by URLs that patterns
+	// sign for the host of the Ingress or the hostname of the route. Default: reached from its own namespace alone.
+	// +optional
+	Exposure *Exposure `json:"exposure,omitempty"`
 }
 
 // ExternalEngine points at an engine by a Secret of the same namespace.
@@ -71,7 +77,8 @@ type ExternalEngine struct {
 	// Of S3, uri is the endpoint without a bucket, e.g. https://s3.eu-central-1.amazonaws.com or
 	// http://minio.example:9000, and the keys accessKeyID and secretAccessKey are the credentials; optional are
 	// region (default: us-east-1) and pathStyle, "true" for https://host/bucket or "false" for
-	// https://bucket.host (default: false for hosts of amazonaws.com, else true).
+	// https://bucket.host (default: false for hosts of amazonaws.com, else true), and publicUri, the endpoint
+	// as clients outside the cluster reach it (default: uri).
 	// The optional key ca.crt holds PEM certificates.
 	// +required
 	SecretRef SecretReference `json:"secretRef,omitzero"`

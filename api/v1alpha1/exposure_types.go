@@ -61,7 +61,8 @@ type GatewayExposure struct {
 	// +kubebuilder:validation:MaxLength=63
 	Namespace string `json:"namespace,omitempty"`
 
-	// sectionName of the Gateway's listener, 253 characters at most. Default: every listener.
+	// sectionName of the Gateway's listener, 253 characters at most. One that begins with https is taken for
+	// one that speaks TLS, in the endpoint that the status names. Default: every listener.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253

@@ -33,9 +33,10 @@ func planeConfig(b *v1alpha1.BlobBucket, in pattern.Inputs) planeconfig.Config {
 func blobsConfig(b *v1alpha1.BlobBucket, in pattern.Inputs) *planeconfig.Blobs {
 	s := b.Spec
 	out := &planeconfig.Blobs{
-		StoreDir:  in.Engine.Dir(),
-		Uploads:   uploadsConfig(s.Uploads),
-		Downloads: planeconfig.BlobDownloads{URLTTL: duration(s.Downloads.URLTTL), BaseURL: s.Downloads.CDNBaseURL},
+		StoreDir:       in.Engine.Dir(),
+		PublicEndpoint: in.Engine.PublicURL,
+		Uploads:        uploadsConfig(s.Uploads),
+		Downloads:      planeconfig.BlobDownloads{URLTTL: duration(s.Downloads.URLTTL), BaseURL: s.Downloads.CDNBaseURL},
 		Orphans: planeconfig.BlobOrphans{
 			Remove: s.Orphans.Policy == v1alpha1.BlobOrphansDelete, Every: duration(s.Orphans.Interval), Grace: duration(s.Orphans.Grace),
 		},

@@ -48,4 +48,6 @@ type Request struct {
 	Suspended     bool
 	Overrides     []*v1alpha1.PodTemplate
 	ClusterDomain string
+	// Exposure outside the cluster, of the types that have one; nil for none.
+	Exposure *v1alpha1.Exposure
 }

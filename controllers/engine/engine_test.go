@@ -7,6 +7,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -74,6 +75,9 @@ func TestNeeds(t *testing.T) {
 		{"of several replicas", makeEngine(provisioned(v1alpha1.ProvisionedEngine{Replicas: ptr.To[int32](3)})), makeClass(sized),
 			pattern.Needs{Storage: gi("9Gi")}},
 		{"of more replicas than are asked for", hasReplicas(makeEngine(), 5), makeClass(sized), pattern.Needs{Storage: gi("15Gi")}},
+		{"exposed by a Gateway", makeEngine(provisioned(v1alpha1.ProvisionedEngine{Exposure: &v1alpha1.Exposure{
+			GatewayRef: &v1alpha1.GatewayExposure{Name: "public"}}})), makeClass(image), pattern.Needs{Storage: gi("1Gi"),
+			APIs: []schema.GroupVersionKind{{Group: "gateway.networking.k8s.io", Version: "v1", Kind: "HTTPRoute"}}}},
 		{"not on offer", makeEngine(), makeClass(), pattern.Needs{Storage: gi("1Gi"), OffersEngine: v1alpha1.EngineRedis}},
 		{"not on offer, of its own image", makeEngine(provisioned(v1alpha1.ProvisionedEngine{Image: "redis:8"})), makeClass(),
 			pattern.Needs{Storage: gi("1Gi")}},

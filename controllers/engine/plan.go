@@ -10,6 +10,7 @@ import (
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 	"github.com/trellis-dev/trellis/controllers/pattern"
 	"github.com/trellis-dev/trellis/controllers/specs"
+	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
 // Kind is the API's name of an Engine.
@@ -39,6 +40,7 @@ func needs(e *v1alpha1.Engine, class *v1alpha1.PatternClass) pattern.Needs {
 		n.Source = &client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}
 	default:
 		r := request(e, pattern.Inputs{Class: class})
+		n.APIs = pattern.ExposureAPIs(r.Exposure)
 		total := r.Storage.Size.DeepCopy()
 		total.Mul(int64(r.Replicas))
 		n.Storage = &total
@@ -61,10 +63,12 @@ func plan(e *v1alpha1.Engine, in pattern.Inputs) (pattern.Plan, error) {
 		if err != nil {
 			return pattern.Plan{}, err
 		}
+		out.Endpoints = publicEndpoint(data[planeconfig.KeyPublicURI])
 		out.Children = []pattern.Child{{Object: bindingSecret(o, e.Spec.Type, "external", data)}}
 		return out, nil
 	}
 	r := request(e, in)
+	out.Endpoints = publicEndpoint(pattern.EnginePublicURL(e))
 	out.Children = driver.Provision(r)
 	switch {
 	case r.Wanted < r.Replicas:
@@ -75,6 +79,14 @@ func plan(e *v1alpha1.Engine, in pattern.Inputs) (pattern.Plan, error) {
 		out.Recommendation = "no pattern uses this Engine: delete it if none is to come"
 	}
 	return out, nil
+}
+
+// publicEndpoint is where clients outside the cluster reach the engine; those inside it have the binding.
+func publicEndpoint(url string) []v1alpha1.Endpoint {
+	if url == "" {
+		return nil
+	}
+	return []v1alpha1.Endpoint{{Name: "external", URL: url}}
 }
 
 // bindingSecret is a servicebinding.io provisioned service.

@@ -34,18 +34,23 @@ type s3Driver struct{}
 func (s3Driver) Type() v1alpha1.EngineType { return v1alpha1.EngineS3 }
 
 // Provision implements Driver: one server on a claim, as it can not replicate. Without a second one, a disruption
-// budget would only keep its node from being drained.
+// budget would only keep its node from being drained. What is exposed admits everybody to its port: who may do
+// what is told by signatures.
 func (s3Driver) Provision(r Request) []pattern.Child {
 	o := r.Owner
 	port := specs.Port("s3", s3Port)
-	return []pattern.Child{
+	clients := specs.SameNamespace()
+	if r.Exposure != nil {
+		clients = nil
+	}
+	return append([]pattern.Child{
 		{Object: specs.ServiceAccount(o, o.Base)},
 		{Object: s3Binding(r), Retain: true, Generate: map[string]pattern.Generator{planeconfig.KeySecretAccessKey: {Bytes: 30}}},
-		{Object: specs.NetworkPolicy(o, o.Base, specs.Ingress(specs.SameNamespace(), "s3"))},
+		{Object: specs.NetworkPolicy(o, o.Base, specs.Ingress(clients, "s3"))},
 		{Object: specs.HeadlessService(o, pattern.MembersService(o.Base), port)},
-		{Object: specs.Service(o, o.Base, corev1.ServiceTypeClusterIP, port)},
+		{Object: pattern.ExposedService(o, port, r.Exposure)},
 		{Object: statefulSet(r, o.Base, nil, r.Replicas, s3Pod(r))},
-	}
+	}, pattern.Exposing(o, port, r.Exposure)...)
 }
 
 func s3Binding(r Request) *corev1.Secret {

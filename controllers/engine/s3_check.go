@@ -27,8 +27,8 @@ const (
 	s3ServerName = 128
 )
 
-// Binding implements Driver. Source keys: uri, accessKeyID and secretAccessKey; region and pathStyle, which have
-// defaults; ca.crt where the certificate is not a public one.
+// Binding implements Driver. Source keys: uri, accessKeyID and secretAccessKey; region, pathStyle and publicUri,
+// which have defaults; ca.crt where the certificate is not a public one.
 func (s3Driver) Binding(source map[string][]byte) (map[string]string, error) {
 	s, err := planeconfig.ParseS3(source)
 	if err != nil {
@@ -40,6 +40,9 @@ func (s3Driver) Binding(source map[string][]byte) (map[string]string, error) {
 		planeconfig.KeyPathStyle:       strconv.FormatBool(s.PathStyle),
 		planeconfig.KeyAccessKeyID:     s.AccessKeyID,
 		planeconfig.KeySecretAccessKey: s.SecretAccessKey,
+	}
+	if s.PublicEndpoint != nil {
+		data[planeconfig.KeyPublicURI] = s.PublicEndpoint.String()
 	}
 	if len(s.Authority) > 0 {
 		data[planeconfig.KeyAuthority] = string(s.Authority)

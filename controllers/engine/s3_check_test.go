@@ -57,6 +57,8 @@ func TestS3Binding(t *testing.T) {
 		{"a port, and names of buckets", s3Source("uri", "http://minio:9000", "pathStyle", "false"),
 			bound("uri", "http://minio:9000", "host", "minio", "port", "9000", "pathStyle", "false"), ""},
 		{"port 80", s3Source("uri", "http://minio"), bound("uri", "http://minio", "host", "minio", "port", "80"), ""},
+		{"another name outside", s3Source("publicUri", "https://objects.example.com/"), bound("publicUri", "https://objects.example.com"), ""},
+		{"a bucket outside", s3Source("publicUri", "https://objects.example.com/bucket"), nil, strings.Replace(notS3, "key uri", "key publicUri", 1)},
 		{"an authority", s3Source("ca.crt", ca), bound("ca.crt", ca), ""},
 		{"no URI", s3Source("uri", ""), nil, "the Secret has no key uri: set it to the endpoint of the store, e.g. " + planeconfig.S3Form},
 		{"another scheme", s3Source("uri", "s3://bucket"), nil, notS3},
@@ -203,5 +205,34 @@ func TestS3Rotatable(t *testing.T) {
 		if got := rotatable(e, pattern.Inputs{Class: makeClass()}, nil); got.OK || got.Reason != reason || got.Message == "" {
 			t.Errorf("verdict is %+v, want %s", got, reason)
 		}
+	}
+}
+
+// TestS3Endpoints are where clients outside the cluster reach a store, and none where they do not.
+func TestS3Endpoints(t *testing.T) {
+	ofType := func(s *v1alpha1.EngineSpec) { s.Type = v1alpha1.EngineS3 }
+	exposed := provisioned(v1alpha1.ProvisionedEngine{Exposure: &v1alpha1.Exposure{Ingress: &v1alpha1.IngressExposure{Host: "objects.example.com"}}})
+	tests := []struct {
+		name   string
+		engine *v1alpha1.Engine
+		source map[string][]byte
+		want   []v1alpha1.Endpoint
+	}{
+		{"inside alone", makeEngine(ofType), nil, nil},
+		{"exposed", makeEngine(ofType, exposed), nil, []v1alpha1.Endpoint{{Name: "external", URL: "http://objects.example.com"}}},
+		{"external", makeEngine(ofType, elsewhere("mine")), s3Source(), nil},
+		{"external, of another name outside", makeEngine(ofType, elsewhere("mine")), s3Source("publicUri", "https://objects.example.com"),
+			[]v1alpha1.Endpoint{{Name: "external", URL: "https://objects.example.com"}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := plan(tt.engine, pattern.Inputs{Class: makeClass(), Source: tt.source})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got.Endpoints); diff != "" {
+				t.Errorf("endpoints (-want +got):\n%s", diff)
+			}
+		})
 	}
 }

@@ -54,6 +54,7 @@ func request(e *v1alpha1.Engine, in pattern.Inputs) Request {
 		Suspended:     ptr.Deref(e.Spec.Suspend, false),
 		Overrides:     []*v1alpha1.PodTemplate{in.Class.Spec.PodDefaults, e.Spec.PodTemplate},
 		ClusterDomain: in.ClusterDomain,
+		Exposure:      own.Exposure,
 	}
 	if own.Image != "" {
 		r.Image = own.Image

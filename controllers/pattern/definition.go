@@ -50,6 +50,8 @@ type Definition[T v1alpha1.Pattern] struct {
 	Keeps func(obj T) bool
 	// Census, when set, counts now and then what an object holds.
 	Census *Census[T]
+	// Told, when set, is what the pods tell of, in a condition of its own.
+	Told *Told[T]
 	// Observe reads what is alive and says how the object is. It may set the fields of obj.Status
 	// that only this kind has.
 	Observe func(obj T, seen Observed) Health
@@ -182,6 +184,9 @@ type EngineInput struct {
 	Dedicated bool
 	// External is true when the Engine is run by others or, where there is none yet, would be.
 	External bool
+	// PublicURL is where clients outside the cluster reach an S3 that Trellis runs, without a slash at its end; empty
+	// where it is not exposed. Of one that others run, the plane reads it from the Secret.
+	PublicURL string
 }
 
 // Plan is what a kind wants to exist.
@@ -299,6 +304,7 @@ type kind interface {
 	census() []scaling.Gauge
 	note(obj v1alpha1.Pattern, c Counts, now metav1.Time, asked bool)
 	drain(v1alpha1.Pattern, v1alpha1.DeletionPolicy) *drainOf
+	told(v1alpha1.Pattern) *toldOf
 }
 
 func (d Definition[T]) name() string                { return d.Kind }

@@ -27,7 +27,7 @@ const (
 
 // unshaping are the fields of a spec that shape no pod, whatever the kind. A field that is left out
 // here lets a waiting update go when it is changed, and does no other harm.
-var unshaping = []string{"replicas", "worker.replicas", "scaling", "suspend", "deletionPolicy", "exposure"}
+var unshaping = []string{"replicas", "worker.replicas", "scaling", "suspend", "deletionPolicy", "exposure", "provisioned.exposure"}
 
 // unshapingOfClass are those of a class.
 var unshapingOfClass = []string{"limits", "deletionPolicy", "updatePolicy"}

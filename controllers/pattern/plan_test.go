@@ -132,6 +132,18 @@ func TestEngineInput(t *testing.T) {
 	}
 }
 
+func TestEnginePublicURL(t *testing.T) {
+	ingress := &v1alpha1.Exposure{Ingress: &v1alpha1.IngressExposure{Host: "a.example.com"}}
+	for want, spec := range map[string]v1alpha1.EngineSpec{
+		"":                     {},
+		"http://a.example.com": {Provisioned: &v1alpha1.ProvisionedEngine{Exposure: ingress}},
+	} {
+		if got := EnginePublicURL(&v1alpha1.Engine{Spec: spec}); got != want {
+			t.Errorf("the URL is %q, want %q", got, want)
+		}
+	}
+}
+
 func TestEngineNames(t *testing.T) {
 	for typ, want := range map[v1alpha1.EngineType]string{
 		v1alpha1.EngineNATS: "c-nats", v1alpha1.EnginePostgreSQL: "c-pgsql", v1alpha1.EngineRedis: "c-redis",

@@ -175,6 +175,7 @@ func (r *Reconciler) resolveExternal(ctx context.Context, engine *v1alpha1.Engin
 		return fmt.Errorf("get the class of the engine: %w", err)
 	}
 	in.External = EngineExternal(engine, class)
+	in.PublicURL = EnginePublicURL(engine)
 	return nil
 }
 

@@ -14,46 +14,25 @@ import (
 const ServicePort = 80
 
 // APIs that the exposure needs the cluster to serve.
-func APIs(e *v1alpha1.Exposure) []schema.GroupVersionKind {
-	if e == nil || e.GatewayRef == nil {
-		return nil
-	}
-	return []schema.GroupVersionKind{{Group: "gateway.networking.k8s.io", Version: "v1", Kind: "HTTPRoute"}}
-}
+func APIs(e *v1alpha1.Exposure) []schema.GroupVersionKind { return pattern.ExposureAPIs(e) }
+
+func port() corev1.ServicePort { return specs.Port("http", ServicePort) }
 
 // Service of a plane's contract.
 func Service(o specs.Owner, e *v1alpha1.Exposure) *corev1.Service {
-	kind := corev1.ServiceTypeClusterIP
-	if e != nil && e.ServiceType != "" {
-		kind = corev1.ServiceType(e.ServiceType)
-	}
-	return specs.Service(o, o.Base, kind, specs.Port("http", ServicePort))
+	return pattern.ExposedService(o, port(), e)
 }
 
 // Exposure is what leads to the Service from outside the cluster.
 func Exposure(o specs.Owner, e *v1alpha1.Exposure) []pattern.Child {
-	switch {
-	case e != nil && e.Ingress != nil:
-		return []pattern.Child{{Object: specs.IngressTo(o, o.Base, o.Base, e.Ingress)}}
-	case e != nil && e.GatewayRef != nil:
-		return []pattern.Child{{Object: specs.HTTPRouteTo(o, o.Base, o.Base, ServicePort, e.GatewayRef)}}
-	default:
-		return nil
-	}
+	return pattern.Exposing(o, port(), e)
 }
 
 // Endpoints of the contract, the one inside the cluster first.
 func Endpoints(host string, e *v1alpha1.Exposure) []v1alpha1.Endpoint {
 	out := []v1alpha1.Endpoint{{Name: "http", URL: "http://" + host}}
-	switch {
-	case e != nil && e.Ingress != nil:
-		scheme := "http"
-		if e.Ingress.TLSSecretName != "" {
-			scheme = "https"
-		}
-		out = append(out, v1alpha1.Endpoint{Name: "external", URL: scheme + "://" + e.Ingress.Host})
-	case e != nil && e.GatewayRef != nil && e.GatewayRef.Hostname != "":
-		out = append(out, v1alpha1.Endpoint{Name: "external", URL: "http://" + e.GatewayRef.Hostname})
+	if external := specs.ExternalURL(e); external != "" {
+		out = append(out, v1alpha1.Endpoint{Name: "external", URL: external})
 	}
 	return out
 }

@@ -1,6 +1,8 @@
 package specs
 
 import (
+	"strings"
+
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -9,8 +11,28 @@ import (
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 )
 
-// IngressTo exposes a Service's port called http.
-func IngressTo(o Owner, name, service string, e *v1alpha1.IngressExposure) *networkingv1.Ingress {
+// ExternalURL is where clients outside the cluster reach what is exposed, without a slash at its end; empty where
+// the exposure does not say under which name. A listener whose name begins with https is one that speaks TLS.
+func ExternalURL(e *v1alpha1.Exposure) string {
+	scheme := "http://"
+	switch {
+	case e != nil && e.Ingress != nil:
+		if e.Ingress.TLSSecretName != "" {
+			scheme = "https://"
+		}
+		return scheme + e.Ingress.Host
+	case e != nil && e.GatewayRef != nil && e.GatewayRef.Hostname != "":
+		if strings.HasPrefix(e.GatewayRef.SectionName, "https") {
+			scheme = "https://"
+		}
+		return scheme + e.GatewayRef.Hostname
+	default:
+		return ""
+	}
+}
+
+// IngressTo exposes a Service's port by its name.
+func IngressTo(o Owner, name, service, port string, e *v1alpha1.IngressExposure) *networkingv1.Ingress {
 	ing := &networkingv1.Ingress{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "Ingress"},
 		ObjectMeta: o.Meta(name),
@@ -22,7 +44,7 @@ func IngressTo(o Owner, name, service string, e *v1alpha1.IngressExposure) *netw
 						Path:     "/",
 						PathType: ptr.To(networkingv1.PathTypePrefix),
 						Backend: networkingv1.IngressBackend{Service: &networkingv1.IngressServiceBackend{
-							Name: service, Port: networkingv1.ServiceBackendPort{Name: "http"},
+							Name: service, Port: networkingv1.ServiceBackendPort{Name: port},
 						}},
 					}},
 				}},

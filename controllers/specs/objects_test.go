@@ -84,7 +84,7 @@ func TestIngress(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			ing := IngressTo(testOwner, "mail-jq", "mail-jq", &tt.from)
+			ing := IngressTo(testOwner, "mail-jq", "mail-jq", "http", &tt.from)
 			got := seen{ing.Spec.Rules[0].Host, ptr.Deref(ing.Spec.IngressClassName, ""), ing.Spec.TLS, ing.Annotations}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("Ingress (-want +got):\n%s", diff)
@@ -92,6 +92,32 @@ func TestIngress(t *testing.T) {
 			backend := ing.Spec.Rules[0].HTTP.Paths[0].Backend.Service
 			if backend.Name != "mail-jq" || backend.Port.Name != "http" {
 				t.Errorf("it leads to %v", backend)
+			}
+		})
+	}
+}
+
+func TestExternalURL(t *testing.T) {
+	route := func(section, hostname string) *v1alpha1.Exposure {
+		return &v1alpha1.Exposure{GatewayRef: &v1alpha1.GatewayExposure{Name: "public", SectionName: section, Hostname: hostname}}
+	}
+	tests := []struct {
+		name string
+		from *v1alpha1.Exposure
+		want string
+	}{
+		{"nothing", nil, ""},
+		{"a load balancer, whose address nobody knows yet", &v1alpha1.Exposure{ServiceType: "LoadBalancer"}, ""},
+		{"an Ingress", &v1alpha1.Exposure{Ingress: &v1alpha1.IngressExposure{Host: "a.example.com"}}, "http://a.example.com"},
+		{"an Ingress with TLS", &v1alpha1.Exposure{Ingress: &v1alpha1.IngressExposure{Host: "a.example.com", TLSSecretName: "tls"}}, "https://a.example.com"},
+		{"a route", route("", "a.example.com"), "http://a.example.com"},
+		{"a route of a listener with TLS", route("https-public", "a.example.com"), "https://a.example.com"},
+		{"a route under the listener's name", route("https", ""), ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, ExternalURL(tt.from)); diff != "" {
+				t.Error(diff)
 			}
 		})
 	}

@@ -33,10 +33,12 @@ type S3Store struct {
 	program   string
 	arguments []string
 	env       []string
-	health    string
-	cmd       *exec.Cmd
-	ended     chan struct{}
-	log       *Output
+	// health is asked for, and answered with the status ready.
+	health string
+	ready  int
+	cmd    *exec.Cmd
+	ended  chan struct{}
+	log    *Output
 }
 
 // S3 starts versitygw in the way of an Engine of type S3, with accounts, versions and metadata in files beside the
@@ -67,7 +69,7 @@ func S3From(t testing.TB, arguments func(folder, address string) []string) *S3St
 	t.Helper()
 	address := fmt.Sprintf("%s:%d", s3Host, Port(t, s3Host))
 	s := &S3Store{
-		t: t, URI: "http://" + address, Folder: t.TempDir(), program: S3Program(t), health: s3Health,
+		t: t, URI: "http://" + address, Folder: t.TempDir(), program: S3Program(t), health: s3Health, ready: http.StatusOK,
 		env: []string{"ROOT_ACCESS_KEY_ID=" + S3AccessKeyID, "ROOT_SECRET_ACCESS_KEY=" + S3SecretAccessKey},
 	}
 	s.arguments = arguments(s.Folder, address)
@@ -123,7 +125,7 @@ func (s *S3Store) healthy() bool {
 	if err != nil {
 		return false
 	}
-	return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
+	return resp.Body.Close() == nil && resp.StatusCode == s.ready
 }
 
 // Log is what the store said since it was started last.

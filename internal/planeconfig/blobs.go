@@ -16,7 +16,7 @@ type Blobs struct {
 	StoreDir string `json:"storeDir"`
 	// Bucket of a store that others run; the Secret's own by default.
 	Bucket string `json:"bucket,omitempty"`
-	// PublicEndpoint is the store's URL as clients reach it; the Secret's uri by default.
+	// PublicEndpoint is the store's URL as clients reach it; the Secret's publicUri or else its uri by default.
 	PublicEndpoint string `json:"publicEndpoint,omitempty"`
 	// Conditional is true for a store that refuses to write over an object where If-None-Match: * asks for it.
 	Conditional bool `json:"conditional,omitempty"`
@@ -24,6 +24,8 @@ type Blobs struct {
 	Uploads   BlobUploads   `json:"uploads"`
 	Downloads BlobDownloads `json:"downloads"`
 	Orphans   BlobOrphans   `json:"orphans"`
+	// Playground serves a page at / on which uploads are tried by hand.
+	Playground bool `json:"playground,omitempty"`
 	// Emptying has the plane take no uploads and remove all objects, for the bucket is to go.
 	Emptying bool `json:"emptying,omitempty"`
 	// Quota is the most bytes of all files, pending ones included; 0 for none.

@@ -24,6 +24,8 @@ const (
 	KeyRegion          = "region"
 	KeyPathStyle       = "pathStyle"
 	KeyBucket          = "bucket"
+	// KeyPublicURI is the endpoint as clients outside the cluster reach it; uri by default.
+	KeyPublicURI = "publicUri"
 	// KeyObjectLock is "true" where the bucket is to be made with it, which can not be changed later.
 	KeyObjectLock = "objectLock"
 	// KeyAdopt is "true" where a bucket of that name that belongs to no other consumer is taken over.
@@ -47,14 +49,15 @@ const (
 )
 
 var (
-	errS3URI    = errors.New("the Secret's key uri is not the endpoint of a store: use " + S3Form + ", without a bucket and without credentials")
 	errNoCAs    = errors.New("the Secret's key ca.crt holds no PEM certificate")
 	errCAByHTTP = errors.New("there is a ca.crt and the uri begins with http://: begin it with https://, or remove ca.crt")
 )
 
 // S3 is how a store is used. It holds secrets, and is not to be logged.
 type S3 struct {
-	Endpoint                     *url.URL
+	Endpoint *url.URL
+	// PublicEndpoint is where clients outside the cluster reach the same store; nil where that is Endpoint.
+	PublicEndpoint               *url.URL
 	Region                       string
 	AccessKeyID, SecretAccessKey string
 	// PathStyle has https://host/bucket/key instead of https://bucket.host/key.
@@ -67,7 +70,7 @@ type S3 struct {
 
 // S3Keys are all that ParseS3 reads, for who reads files.
 func S3Keys() []string {
-	return []string{"uri", KeyAccessKeyID, KeySecretAccessKey, KeyRegion, KeyPathStyle, KeyAuthority, KeyBucket}
+	return []string{"uri", KeyAccessKeyID, KeySecretAccessKey, KeyRegion, KeyPathStyle, KeyAuthority, KeyBucket, KeyPublicURI}
 }
 
 // ParseS3 reads a Secret. Errors say what to change, without its values.
@@ -80,12 +83,15 @@ func ParseS3(data map[string][]byte) (S3, error) {
 	if text("uri") == "" {
 		return out, errors.New("the Secret has no key uri: set it to the endpoint of the store, e.g. " + S3Form)
 	}
-	endpoint, err := url.Parse(text("uri"))
-	if err != nil || (endpoint.Scheme != "https" && endpoint.Scheme != "http") || endpoint.Hostname() == "" ||
-		strings.Trim(endpoint.Path, "/") != "" || endpoint.User != nil || strings.ContainsAny(text("uri"), "?#") {
-		return out, errS3URI
+	var err error
+	if out.Endpoint, err = s3Endpoint("uri", text("uri")); err != nil {
+		return out, err
 	}
-	out.Endpoint = &url.URL{Scheme: endpoint.Scheme, Host: endpoint.Host}
+	if public := text(KeyPublicURI); public != "" {
+		if out.PublicEndpoint, err = s3Endpoint(KeyPublicURI, public); err != nil {
+			return out, err
+		}
+	}
 	for _, key := range []string{KeyAccessKeyID, KeySecretAccessKey} {
 		if text(key) == "" {
 			return out, fmt.Errorf("the Secret has no key %s: put the credentials of the store into %s and %s", key, KeyAccessKeyID, KeySecretAccessKey)
@@ -94,7 +100,7 @@ func ParseS3(data map[string][]byte) (S3, error) {
 	if out.Region == "" {
 		out.Region = S3Region
 	}
-	out.PathStyle = !amazon(endpoint.Hostname())
+	out.PathStyle = !amazon(out.Endpoint.Hostname())
 	if style := text(KeyPathStyle); style != "" {
 		if out.PathStyle, err = strconv.ParseBool(style); err != nil {
 			return out, errors.New(`the Secret's key pathStyle must be "true" or "false"`)
@@ -102,6 +108,16 @@ func ParseS3(data map[string][]byte) (S3, error) {
 	}
 	_, err = out.trust()
 	return out, err
+}
+
+// s3Endpoint reads one of a Secret's keys.
+func s3Endpoint(key, text string) (*url.URL, error) {
+	endpoint, err := url.Parse(text)
+	if err != nil || (endpoint.Scheme != "https" && endpoint.Scheme != "http") || endpoint.Hostname() == "" ||
+		strings.Trim(endpoint.Path, "/") != "" || endpoint.User != nil || strings.ContainsAny(text, "?#") {
+		return nil, fmt.Errorf("the Secret's key %s is not the endpoint of a store: use %s, without a bucket and without credentials", key, S3Form)
+	}
+	return &url.URL{Scheme: endpoint.Scheme, Host: endpoint.Host}, nil
 }
 
 // amazon no longer serves all buckets by path; other stores seldom have a name for each bucket.

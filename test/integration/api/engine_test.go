@@ -9,6 +9,10 @@ func engineTables() []table {
 		{name: "provisioned", kind: "Engine", base: `spec: {type: Redis}`, rows: slices.Concat(
 			nameRows(46, "the name must be lower case letters, digits and '-', 46 characters at most: other names are made from it"),
 			patternRows(), engineRows(), engineUpdates())},
+		{name: "exposed by an Ingress", kind: "Engine", rows: ingressRows("spec.provisioned.exposure"),
+			base: `spec: {type: S3, provisioned: {exposure: {ingress: {host: objects.example.com}}}}`},
+		{name: "exposed by a Gateway", kind: "Engine", rows: gatewayRefRows("spec.provisioned.exposure"),
+			base: `spec: {type: S3, provisioned: {exposure: {gatewayRef: {name: public}}}}`},
 		{name: "external", kind: "Engine", rows: engineExternalRows(),
 			base: `spec: {type: Redis, external: {secretRef: {name: redis}}}`},
 		{name: "sinks", kind: "Engine", base: "spec:\n  type: Redis" + sinksBase, rows: sinkRows(),
@@ -19,6 +23,7 @@ func engineTables() []table {
 func engineRows() []row {
 	const odd = "replicas must be 1, 3 or 5: a fail-over needs the majority of an odd number"
 	const oneStore = "an S3 that is run here is one server, which can not replicate: set replicas to 1, or use external with a store that is replicated"
+	const inside = "only an engine of type S3 is reached from outside the cluster: remove provisioned.exposure, and expose the patterns that use the engine"
 	return slices.Concat(
 		required("spec", "spec.type"),
 		text("spec.provisioned.image", 1, 512, letters),
@@ -31,6 +36,8 @@ func engineRows() []row {
 			refused("two replicas", set("spec.provisioned.replicas", int64(2)), rule("spec", odd)),
 			allowed("a PostgreSQL of two", patch(`spec: {type: PostgreSQL, provisioned: {replicas: 2}}`)),
 			refused("three replicas of S3", patch(`spec: {type: S3, provisioned: {replicas: 3}}`), rule("spec", oneStore)),
+			refused("a Redis that is exposed", patch(`spec: {provisioned: {exposure: {serviceType: NodePort}}}`), rule("spec", inside)),
+			allowed("an S3 that is exposed", patch(`spec: {type: S3, provisioned: {exposure: {serviceType: NodePort}}}`)),
 			refused("two replicas of NATS", patch(`spec: {type: NATS, provisioned: {replicas: 2}}`), rule("spec", odd)),
 			refused("no replica", set("spec.provisioned.replicas", int64(0)), rule("spec", odd),
 				"spec.provisioned.replicas: Invalid value: 0: spec.provisioned.replicas in body should be greater than or equal to 1"),
@@ -75,6 +82,8 @@ func engineUpdates() []row {
 		updated("to external", none, external, rule("spec", moved)),
 		updated("from external", external, patch(`spec: {external: null}`), rule("spec", moved)),
 		updated("to another Secret", external, patch(`spec: {external: {secretRef: {name: other}}}`)),
+		updated("an exposure that was not there", patch(`spec: {type: S3}`), patch(`spec: {provisioned: {exposure: {ingress: {host: a}}}}`)),
+		updated("an exposure that is not there any more", patch(`spec: {type: S3, provisioned: {exposure: {ingress: {host: a}}}}`), patch(`spec: {provisioned: {exposure: null}}`)),
 		updated("more replicas", replicas(1), replicas(3)),
 		updated("fewer replicas", replicas(3), replicas(1), rule("spec", fewer)),
 		updated("fewer read replicas", patch(`spec: {type: PostgreSQL, provisioned: {replicas: 3}}`), replicas(1)),

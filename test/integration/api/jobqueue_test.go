@@ -34,9 +34,9 @@ func jobTables() []table {
 		{name: "schedules", kind: kind, rows: scheduleRows(),
 			base: `spec: {worker: {pull: {}}, ordering: Key, schedules: [{name: a, cron: "@daily"}]}`},
 		{name: "sinks", kind: kind, base: "spec:\n  worker: {pull: {}}" + sinksBase, rows: sinkRows()},
-		{name: "Ingress", kind: kind, rows: ingressRows(),
+		{name: "Ingress", kind: kind, rows: ingressRows("spec.exposure"),
 			base: `spec: {worker: {pull: {}}, exposure: {ingress: {host: jobs.example.com}}}`},
-		{name: "Gateway", kind: kind, rows: gatewayRefRows(),
+		{name: "Gateway", kind: kind, rows: gatewayRefRows("spec.exposure"),
 			base: `spec: {worker: {pull: {}}, exposure: {gatewayRef: {name: public}}}`},
 	}
 }

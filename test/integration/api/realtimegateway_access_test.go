@@ -14,9 +14,9 @@ func accessTables() []table {
 			base: `spec: {auth: {jwt: {secretRef: {name: a, key: b}}, anonymous: {rooms: [a]}}}`},
 		{name: "auth by a JWKS", kind: "RealtimeGateway", rows: jwksRows(),
 			base: `spec: {auth: {jwt: {jwksURL: "https://example.com/keys"}}}`},
-		{name: "Ingress", kind: "RealtimeGateway", rows: ingressRows(),
+		{name: "Ingress", kind: "RealtimeGateway", rows: ingressRows("spec.exposure"),
 			base: `spec: {exposure: {ingress: {host: rooms.example.com}}}`},
-		{name: "Gateway", kind: "RealtimeGateway", rows: gatewayRefRows(),
+		{name: "Gateway", kind: "RealtimeGateway", rows: gatewayRefRows("spec.exposure"),
 			base: `spec: {exposure: {gatewayRef: {name: public}}}`},
 	}
 }
@@ -91,30 +91,28 @@ func jwksRows() []row {
 
 const oneExposure = "a pattern is exposed by an Ingress or by a Gateway: remove ingress or gatewayRef"
 
-func ingressRows() []row {
-	const (
-		ingress = "spec.exposure.ingress"
-		host    = "host must be a DNS name such as rooms.example.com"
-	)
+func ingressRows(exposure string) []row {
+	ingress := exposure + ".ingress"
+	const host = "host must be a DNS name such as rooms.example.com"
 	return slices.Concat(
 		text(ingress+".host", 1, 253, labels, ruleOf(ingress+".host", "", host)),
 		required(ingress+".host"),
 		text(ingress+".className", 1, 253, letters), text(ingress+".tlsSecretName", 1, 253, letters),
 		keys(ingress+".annotations", 32), text(ingress+".annotations.note", 0, 4096, letters),
-		choice("spec.exposure.serviceType", "ClusterIP", "NodePort", "LoadBalancer"),
+		choice(exposure+".serviceType", "ClusterIP", "NodePort", "LoadBalancer"),
 		[]row{
 			refused("a host that is none", set(ingress+".host", "Rooms"), ruleOf(ingress+".host", "Rooms", host)),
-			refused("a Gateway as well", set("spec.exposure.gatewayRef.name", "public"), rule("spec.exposure", oneExposure)),
+			refused("a Gateway as well", set(exposure+".gatewayRef.name", "public"), rule(exposure, oneExposure)),
 		},
 	)
 }
 
-func gatewayRefRows() []row {
-	const gateway = "spec.exposure.gatewayRef"
+func gatewayRefRows(exposure string) []row {
+	gateway := exposure + ".gatewayRef"
 	return slices.Concat(
 		text(gateway+".name", 1, 253, letters), required(gateway+".name"),
 		text(gateway+".namespace", 1, 63, letters), text(gateway+".sectionName", 1, 253, letters),
 		text(gateway+".hostname", 1, 253, letters),
-		[]row{refused("an Ingress as well", set("spec.exposure.ingress.host", "a"), rule("spec.exposure", oneExposure))},
+		[]row{refused("an Ingress as well", set(exposure+".ingress.host", "a"), rule(exposure, oneExposure))},
 	)
 }

@@ -41,7 +41,7 @@ func Open(p *plane.Plane) (*blobs.Bucket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the store: %w", err)
 	}
-	return blobs.New(p, blobs.Options{Ledger: rows, Objects: objects})
+	return blobs.New(p, blobs.Options{Ledger: rows, Objects: objects, Origin: objects.Origin()})
 }
 
 func open(p *plane.Plane) (*s3store.Store, error) {
@@ -58,9 +58,14 @@ func open(p *plane.Plane) (*s3store.Store, error) {
 	if cfg.Bucket != "" {
 		bucket = cfg.Bucket
 	}
+	// An Engine's spec says where clients reach it, and the Secret of a store that others run does.
+	public := cfg.PublicEndpoint
+	if public == "" && s3.PublicEndpoint != nil {
+		public = s3.PublicEndpoint.String()
+	}
 	return s3store.New(s3store.Config{
 		Endpoint:       s3.Endpoint.String(),
-		PublicEndpoint: cfg.PublicEndpoint,
+		PublicEndpoint: public,
 		Region:         s3.Region,
 		Bucket:         bucket,
 		PathStyle:      s3.PathStyle,
