@@ -175,12 +175,17 @@ func TestAsManyJobsAsThereIsWork(t *testing.T) {
 	}
 }
 
-// TestJobsThatEndedAreBounded: those that ended first are deleted, and none that is under way.
+// TestJobsThatEndedAreBounded: those that ended first are deleted, and none that is under way or another's. One that is being deleted
+// already takes no other's place.
 func TestJobsThatEndedAreBounded(t *testing.T) {
 	all := []*batchv1.Job{onceJob(0, 1, 0), onceJob(1, 1, 0, batchv1.JobFailureTarget)}
 	for n := range mostEnded + 2 {
 		all = append(all, onceJob(2, n+1, n-200, []batchv1.JobConditionType{batchv1.JobComplete, batchv1.JobFailed}[n%2]))
 	}
+	stranger, going := onceJob(0, 9, -300, batchv1.JobComplete), onceJob(0, 8, 9, batchv1.JobComplete)
+	stranger.Name = "renders-jq-worker-by-hand"
+	going.DeletionTimestamp, going.Finalizers = ptr.To(at(9)), []string{"example.com/keeps"}
+	all = append(all, stranger, going)
 	c := onceCluster(t, all...)
 	if _, err := lookAt(t, c, all, 0, 3, interceptor.Funcs{}); err != nil {
 		t.Fatal(err)

@@ -94,6 +94,8 @@ type Ledger interface {
 	// those that it has got, or that are given up.
 	Events(ctx context.Context, now time.Time, sink string, atMost int, ttl time.Duration) ([]Event, error)
 	Sent(ctx context.Context, sink string, ids []string) error
+	// Waiting is how many events a sink has not got yet; it need not count further than atMost.
+	Waiting(ctx context.Context, sink string, atMost int) (int, error)
 
 	// Reconfigure has settings count from now on.
 	Reconfigure(s LedgerSettings)

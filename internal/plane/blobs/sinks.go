@@ -20,6 +20,8 @@ func (b *Bucket) newDelivery() *sinks.Delivery {
 // outbox is a ledger as sinks know it. What is told of one file is one key.
 type outbox struct{ ledger Ledger }
 
+var _ sinks.Counting = outbox{}
+
 // Events implements sinks.Outbox.
 func (o outbox) Events(ctx context.Context, now time.Time, sink string, atMost int, ttl time.Duration) ([]sinks.Event, error) {
 	events, err := o.ledger.Events(ctx, now, sink, atMost, ttl)
@@ -37,6 +39,11 @@ func (o outbox) Events(ctx context.Context, now time.Time, sink string, atMost i
 // Sent implements sinks.Outbox.
 func (o outbox) Sent(ctx context.Context, sink string, ids []string) error {
 	return o.ledger.Sent(ctx, sink, ids)
+}
+
+// Waiting implements sinks.Counting.
+func (o outbox) Waiting(ctx context.Context, sink string, atMost int) (int, error) {
+	return o.ledger.Waiting(ctx, sink, atMost)
 }
 
 // telling wakes the sinks when this replica changes what they are to be told of. Others' changes they find by themselves.

@@ -21,6 +21,8 @@ func (q *Queue) newDelivery() *sinks.Delivery {
 // outbox is a store as sinks know it.
 type outbox struct{ store Store }
 
+var _ sinks.Counting = outbox{}
+
 // Events implements sinks.Outbox. What is told of one job is one key.
 func (o outbox) Events(ctx context.Context, now time.Time, sink string, atMost int, ttl time.Duration) ([]sinks.Event, error) {
 	events, err := o.store.Events(ctx, now, sink, atMost, ttl)

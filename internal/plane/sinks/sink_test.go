@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -340,6 +341,40 @@ func TestEventsAreBounded(t *testing.T) {
 				}
 				if diff := cmp.Diff(c.dead, f.metric(t, "trellis_sink_dead_letters_total"), cmpopts.EquateEmpty()); diff != "" {
 					t.Errorf("dead letters (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// TestWhatIsTooMuchGoesAtOnce: more than is given up at a time does not wait for the next look, also where a sink could be used before.
+func TestWhatIsTooMuchGoesAtOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		events, most, left int
+		age                time.Duration
+	}{
+		"too many": {2*dropped + 11, 10, 10, 0},
+		"too old":  {10 * batch, mostWaiting, 0, keep + time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBox()
+				for i := range c.events {
+					id := strconv.Itoa(i)
+					b.events = append(b.events, Event{ID: id, Key: id, Time: time.Now().Add(-c.age)})
+				}
+				f := newFixture(b)
+				f.most = c.most
+				s := f.sinkTo(t, planeconfig.Sink{Name: "s", URL: "https://a"}, func(*http.Request) *http.Response { return nil })
+				s.ca = filepath.Join(t.TempDir(), "ca.crt")
+				ctx, cancel := context.WithTimeout(t.Context(), look/2)
+				defer cancel()
+				var work sync.WaitGroup
+				work.Go(func() { s.guard(ctx) })
+				work.Go(func() { s.run(ctx) })
+				work.Wait()
+				if b.left() != c.left {
+					t.Errorf("%d events are left, want %d", b.left(), c.left)
 				}
 			})
 		})

@@ -149,7 +149,7 @@ func TestASinkThatTakesNoEventsIsRefused(t *testing.T) {
 		g.Expect(framework.Admin.Create(ctx, q)).To(Succeed())
 		g.Eventually(reload(q), patience).Should(haveCondition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonReferenceInvalid))
 		g.Expect(messageOf(reload(q)(), v1alpha1.ConditionAccepted)).To(Equal(fmt.Sprintf(
-			"spec.sinks[0].ref.kind is %q, which takes no events: choose one of JobQueue, RealtimeGateway, or set url", kind)))
+			"spec.sinks[0].ref.kind is %q, which takes no events: choose one of BlobBucket, JobQueue, RealtimeGateway, or set url", kind)))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/types"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -160,6 +161,69 @@ func TestASinkInAnotherNamespaceNeedsAGrant(t *testing.T) {
 	g.Expect(framework.Admin.Delete(ctx, reload(q)())).To(Succeed())
 	g.Eventually(copyOf, patience).Should(BeEmpty())
 	changed(g, reload(q)(), func(q *v1alpha1.JobQueue) { q.Finalizers = nil })
+}
+
+func TestAGrantThatGoesWhileItsSenderIsDeletedTakesTheToken(t *testing.T) {
+	g := NewWithT(t)
+	RegisterTestingT(t)
+	startOperator(t)
+	ns, other, class := framework.NewNamespace(t), framework.NewNamespace(t), framework.NewClass(t)
+	g.Expect(framework.Admin.Create(ctx, gateway(other, "chat", class, memory))).To(Succeed())
+	grant := &v1alpha1.SinkGrant{ObjectMeta: metav1.ObjectMeta{Namespace: other, Name: "reports"}, Spec: v1alpha1.SinkGrantSpec{
+		From: []v1alpha1.SinkGrantFrom{{Kind: "JobQueue", Namespace: ns}}, To: []v1alpha1.SinkGrantTo{{Kind: "RealtimeGateway"}},
+	}}
+	g.Expect(framework.Admin.Create(ctx, grant)).To(Succeed())
+	q := jobQueue(ns, "reports", class, sendsTo("RealtimeGateway", "chat"), func(q *v1alpha1.JobQueue) { q.Spec.Sinks[0].Ref.Namespace = other })
+	g.Expect(framework.Admin.Create(ctx, q)).To(Succeed())
+	g.Eventually(reload(q), patience).Should(beReady())
+	there := func() bool {
+		_, err := get(&corev1.Secret{}, ns, "reports-jobqueue-sink-next")
+		return err == nil
+	}
+	g.Expect(there()).To(BeTrue())
+
+	// A worker that does not end holds the deletion.
+	runs(g, ns, "reports-jq-worker", "worker-0", "192.0.2.1")
+	release := held(g, ns, "worker-0")
+	g.Expect(framework.Admin.Delete(ctx, q)).To(Succeed())
+	g.Eventually(reload(q), patience).Should(haveCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonStopping))
+	g.Expect(there()).To(BeTrue())
+	g.Expect(framework.Admin.Delete(ctx, grant)).To(Succeed())
+	g.Eventually(there, patience).Should(BeFalse())
+	g.Expect(gone(q)()).To(BeFalse())
+	release()
+	g.Eventually(gone(q), patience).Should(BeTrue())
+}
+
+// A circle is closed by the grant of its last part, and opened without it.
+func TestWhatIsNotGrantedClosesNoCircle(t *testing.T) {
+	g := NewWithT(t)
+	RegisterTestingT(t)
+	startOperator(t)
+	ns, other, class := framework.NewNamespace(t), framework.NewNamespace(t), framework.NewClass(t)
+	grantIn := func(namespace, from string) *v1alpha1.SinkGrant {
+		return &v1alpha1.SinkGrant{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "jobs"}, Spec: v1alpha1.SinkGrantSpec{
+			From: []v1alpha1.SinkGrantFrom{{Kind: "JobQueue", Namespace: from}}, To: []v1alpha1.SinkGrantTo{{Kind: "JobQueue"}},
+		}}
+	}
+	queueIn := func(namespace, name, next, of string) *v1alpha1.JobQueue {
+		return jobQueue(namespace, name, class, sendsTo("JobQueue", next), func(q *v1alpha1.JobQueue) { q.Spec.Sinks[0].Ref.Namespace = of })
+	}
+	refused := func(reason string) types.GomegaMatcher {
+		return haveCondition(v1alpha1.ConditionAccepted, metav1.ConditionFalse, reason)
+	}
+	a, b := queueIn(ns, "a", "b", other), queueIn(other, "b", "a", ns)
+	g.Expect(framework.Admin.Create(ctx, grantIn(ns, other))).To(Succeed())
+	g.Expect(framework.Admin.Create(ctx, a)).To(Succeed())
+	g.Eventually(reload(a), patience).Should(refused(v1alpha1.ReasonReferenceNotPermitted))
+	g.Expect(framework.Admin.Create(ctx, b)).To(Succeed())
+	g.Eventually(reload(b), patience).Should(haveCondition(v1alpha1.ConditionAccepted, metav1.ConditionTrue, v1alpha1.ReasonAccepted))
+
+	last := grantIn(other, ns)
+	g.Expect(framework.Admin.Create(ctx, last)).To(Succeed())
+	g.Eventually(reload(a), patience).Should(refused(v1alpha1.ReasonSinkCycle))
+	g.Expect(framework.Admin.Delete(ctx, last)).To(Succeed())
+	g.Eventually(reload(a), patience).Should(refused(v1alpha1.ReasonReferenceNotPermitted))
 }
 
 func TestAFilterThatIsNoneIsRefused(t *testing.T) {

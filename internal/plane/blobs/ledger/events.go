@@ -101,3 +101,11 @@ func (l *Ledger) Sent(ctx context.Context, sink string, ids []string) error {
 		return err
 	})
 }
+
+// Waiting implements blobs.Ledger.
+func (l *Ledger) Waiting(ctx context.Context, sink string, atMost int) (n int, err error) {
+	err = l.db.Call(ctx, "count events", func(ctx context.Context, pool *pgxpool.Pool) error {
+		return pool.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM outbox WHERE sink = $1 LIMIT $2) o`, sink, atMost).Scan(&n)
+	})
+	return n, err
+}

@@ -346,44 +346,6 @@ func lists(t *testing.T, connect func(plane.LedgerSettings) *ledger.Ledger) {
 	}
 }
 
-// events come in order per file, to one caller at a time, until they are sent.
-func events(t *testing.T, connect func(plane.LedgerSettings) *ledger.Ledger) {
-	l := connect(plane.LedgerSettings{Sinks: map[string][]string{"all": nil, "ends": {blobs.EventDeleted}}})
-	e := begin(t, l)
-	if _, err := l.Arrived(t.Context(), epoch, e.ID, plane.Object{}); err != nil {
-		t.Fatal(err)
-	}
-	take := func(sink string, at time.Duration, most int) (types, ids []string) {
-		got, err := l.Events(t.Context(), epoch.Add(at), sink, most, time.Minute)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, one := range got {
-			types, ids = append(types, one.Type), append(ids, one.ID)
-		}
-		return types, ids
-	}
-	if got, _ := take("all", 0, 1); !slices.Equal(got, []string{blobs.EventPending}) {
-		t.Errorf("first %v", got)
-	}
-	if got, _ := take("all", time.Second, 10); got != nil {
-		t.Errorf("while the first is being sent, another got %v", got)
-	}
-	got, ids := take("all", 2*time.Minute, 10)
-	if !slices.Equal(got, []string{blobs.EventPending, blobs.EventUploaded}) {
-		t.Errorf("after that %v", got)
-	}
-	if err := l.Sent(t.Context(), "all", append(ids, "strange")); err != nil {
-		t.Fatal(err)
-	}
-	if got, _ := take("all", time.Hour, 10); got != nil {
-		t.Errorf("sent, and again %v", got)
-	}
-	if got, _ := take("ends", time.Hour, 10); got != nil {
-		t.Errorf("what was not asked for: %v", got)
-	}
-}
-
 // shared: of many callers each piece of work goes to one.
 func shared(t *testing.T, connect func(plane.LedgerSettings) *ledger.Ledger) {
 	l := connect(plane.LedgerSettings{})
