@@ -60,7 +60,8 @@ func (b *Bucket) uploadID(ctx context.Context, e Entry) (string, error) {
 	if e.UploadID != "" {
 		return e.UploadID, nil
 	}
-	id, err := b.objects.BeginParts(ctx, Put{Key: e.Key, Size: e.Size, ContentType: e.ContentType})
+	// It becomes an object when the last part is there, which is when the file has expired at the latest.
+	id, err := b.objects.BeginParts(ctx, Put{Key: e.Key, Size: e.Size, ContentType: e.ContentType, Lock: b.lock(*e.ExpiresAt)})
 	if err != nil {
 		return "", err
 	}

@@ -131,7 +131,7 @@ func TestDeleteUnderRetention(t *testing.T) {
 		c.Settings.Retention = &planeconfig.BlobRetention{Mode: "GOVERNANCE", Days: 1}
 	})
 	contracttest.Eventually(t, "the retention to be set", func() bool {
-		return k.says(planeconfig.MetricBlobSetting, `setting="retention"`, `state="native"`, " 1")
+		return k.says(planeconfig.MetricBlobSetting, `setting="retention"`, `state="trellis"`, " 1")
 	})
 	u := k.begin(blobs.NewUpload{Filename: "a", Size: 5, Checksum: sum("hello")})
 	k.put(u.Put, "hello")
