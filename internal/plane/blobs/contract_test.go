@@ -161,6 +161,28 @@ func (s *served) put(r *blobs.Request, body string) {
 	}
 }
 
+// post a form as a browser does.
+func (s *served) post(form *blobs.Form, text string) {
+	s.t.Helper()
+	var body bytes.Buffer
+	w := multipart.NewWriter(&body)
+	for name, value := range form.Fields {
+		if err := w.WriteField(name, value); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	part, err := w.CreateFormFile("file", "x")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_, _ = io.WriteString(part, text)
+	_ = w.Close()
+	r := blobs.Request{Method: http.MethodPost, URL: form.URL, Headers: map[string]string{"Content-Type": w.FormDataContentType()}}
+	if status, text, _ := s.send(r, body.String()); status >= 300 {
+		s.t.Fatalf("%d %s", status, text)
+	}
+}
+
 func textFile(size int64) blobs.NewUpload {
 	return blobs.NewUpload{Filename: "täxt.TXT", ContentType: "text/plain", Size: size}
 }
@@ -283,23 +305,7 @@ func TestAForm(t *testing.T) {
 	n := textFile(5)
 	n.Form = true
 	u := s.begin(n)
-	var body bytes.Buffer
-	w := multipart.NewWriter(&body)
-	for name, value := range u.Form.Fields {
-		if err := w.WriteField(name, value); err != nil {
-			t.Fatal(err)
-		}
-	}
-	part, err := w.CreateFormFile("file", "x")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, _ = io.WriteString(part, "hello")
-	_ = w.Close()
-	r := blobs.Request{Method: http.MethodPost, URL: u.Form.URL, Headers: map[string]string{"Content-Type": w.FormDataContentType()}}
-	if status, text, _ := s.send(r, body.String()); status >= 300 {
-		t.Fatalf("%d %s", status, text)
-	}
+	s.post(u.Form, "hello")
 	s.call(http.StatusOK, http.MethodPost, "/v1/uploads/"+u.ID+":complete", nil, nil)
 }
 

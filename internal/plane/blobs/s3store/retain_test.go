@@ -144,7 +144,6 @@ func TestRetain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("by its form alone it is locked until %s", o.RetainedUntil)
 	if err := s.Retain(ctx, "a", o.VersionID, lock); err != nil {
 		t.Fatal(err)
 	}
