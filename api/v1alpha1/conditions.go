@@ -117,6 +117,22 @@ const (
 	ReasonSinkDeadLetters = "SinkDeadLetters"
 )
 
+// BucketReady says whether the bucket of a BlobBucket is as its spec says, as the plane finds it in the store. It does not hold
+// Ready back: files are uploaded and downloaded all the same.
+const (
+	ConditionBucketReady = "BucketReady"
+	// ReasonBucketReady surfaces when the store does all that the spec asks for.
+	ReasonBucketReady = "BucketReady"
+	// ReasonBucketPending surfaces until the plane has looked at the bucket.
+	ReasonBucketPending = "Pending"
+	// ReasonBucketByTrellis surfaces when all is done, some of it by Trellis as the store does not; the message names it.
+	ReasonBucketByTrellis = "DoneByTrellis"
+	// ReasonBucketUnsupported surfaces when the spec asks for what neither the store nor Trellis does; the message names it.
+	ReasonBucketUnsupported = "SettingUnsupported"
+	// ReasonBucketFailing surfaces when a setting can not be read from or written to the store; the message names it.
+	ReasonBucketFailing = "SettingFailing"
+)
+
 // Exposed says whether the Ingress, the HTTPRoute or the load balancer of an object that has one is
 // carried out by somebody. It does not hold Ready back: inside the cluster the object serves.
 const (

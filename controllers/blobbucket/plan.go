@@ -27,6 +27,7 @@ func Definition() pattern.Definition[*v1alpha1.BlobBucket] {
 		Keeps:   keeps,
 		Drain:   drain(),
 		Census:  census(),
+		Told:    settings(),
 		Receiver: func(key pattern.ReceiverKey) pattern.Receiver {
 			return planes.Receiver(owner(key.Namespace, key.Name), key.ClusterDomain)
 		},

@@ -50,6 +50,8 @@ type Definition[T v1alpha1.Pattern] struct {
 	Keeps func(obj T) bool
 	// Census, when set, counts now and then what an object holds.
 	Census *Census[T]
+	// Told, when set, is what the pods tell of, in a condition of its own.
+	Told *Told[T]
 	// Observe reads what is alive and says how the object is. It may set the fields of obj.Status
 	// that only this kind has.
 	Observe func(obj T, seen Observed) Health
@@ -302,6 +304,7 @@ type kind interface {
 	census() []scaling.Gauge
 	note(obj v1alpha1.Pattern, c Counts, now metav1.Time, asked bool)
 	drain(v1alpha1.Pattern, v1alpha1.DeletionPolicy) *drainOf
+	told(v1alpha1.Pattern) *toldOf
 }
 
 func (d Definition[T]) name() string                { return d.Kind }

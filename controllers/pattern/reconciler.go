@@ -168,6 +168,9 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 	if err := r.probeSinks(ctx, s); err != nil {
 		return err
 	}
+	if err := r.probeTold(ctx, s); err != nil {
+		return err
+	}
 	if err := r.explain(ctx, s); err != nil {
 		return err
 	}

@@ -50,6 +50,8 @@ type scope struct {
 
 	// sinks is what was found of them.
 	sinks sinksSeen
+	// told is what the pods tell of.
+	told toldSeen
 
 	// wordless is true while the first words about an object wait.
 	wordless bool

@@ -28,6 +28,7 @@ func summarise(s *scope) {
 	summariseVerdict(s, v1alpha1.ConditionPlaneReady, s.health.Plane)
 	summariseVerdict(s, v1alpha1.ConditionWorkersReady, s.health.Workers)
 	summariseSinks(s, status)
+	summariseTold(s, status)
 	summariseScaling(s, status)
 	summariseExposed(s, status)
 	summariseReady(s)

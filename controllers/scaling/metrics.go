@@ -56,6 +56,14 @@ type LabelledReader interface {
 	// ReadBy returns the values of each gauge by those of the label, at the pod with the given address. A gauge that the pod
 	// does not tell is left out.
 	ReadBy(ctx context.Context, address, label string, gauges ...string) (map[string]map[string]float64, error)
+	// Samples returns all that a pod tells of a gauge, which may be nothing.
+	Samples(ctx context.Context, address, gauge string) ([]Sample, error)
+}
+
+// Sample is one value of a gauge.
+type Sample struct {
+	Labels map[string]string
+	Value  float64
 }
 
 // metricsReader reads what a pod tells Prometheus: what is scaled by is then what its owner sees, and
@@ -111,6 +119,23 @@ func (m metricsReader) ReadBy(ctx context.Context, address, label string, gauges
 				}
 			}
 		}
+	}
+	return out, nil
+}
+
+// Samples implements LabelledReader.
+func (m metricsReader) Samples(ctx context.Context, address, gauge string) ([]Sample, error) {
+	families, err := m.families(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	var out []Sample
+	for _, one := range families[gauge].GetMetric() {
+		s := Sample{Labels: map[string]string{}, Value: one.GetGauge().GetValue()}
+		for _, l := range one.GetLabel() {
+			s.Labels[l.GetName()] = l.GetValue()
+		}
+		out = append(out, s)
 	}
 	return out, nil
 }

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/controllers/scaling"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 	"github.com/trellis-dev/trellis/test/integration/framework"
 )
@@ -185,6 +186,8 @@ func (s *sinkGauges) ReadBy(_ context.Context, address, _ string, _ ...string) (
 	defer s.mu.Unlock()
 	return s.of[address], nil
 }
+
+func (s *sinkGauges) Samples(context.Context, string, string) ([]scaling.Sample, error) { return nil, nil }
 
 func (s *sinkGauges) set(address string, age, dead float64) {
 	s.mu.Lock()
