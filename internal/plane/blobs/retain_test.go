@@ -19,16 +19,16 @@ import (
 	"github.com/trellis-dev/trellis/pkg/blobs"
 )
 
-// locked wants the store to keep a file for the days of its bucket and at most so much longer, and the contract to say until when.
-func (k *keeping) locked(what, id string, days int, longer time.Duration) plane.Object {
+// locked wants the store to keep a file for the days of its bucket and so much longer, and the contract to say until when.
+func (k *keeping) locked(what, id string, days int, least, most time.Duration) plane.Object {
 	k.t.Helper()
 	f := k.file(id)
 	o, err := k.objects.Head(k.t.Context(), f.Key)
 	if err != nil {
 		k.t.Fatalf("%s: %v", what, err)
 	}
-	least := o.Modified.AddDate(0, 0, days)
-	if o.RetainedUntil.Before(least) || o.RetainedUntil.After(least.Add(longer)) || o.RetentionMode != "COMPLIANCE" {
+	kept := o.Modified.AddDate(0, 0, days)
+	if o.RetainedUntil.Before(kept.Add(least)) || o.RetainedUntil.After(kept.Add(most)) || o.RetentionMode != "COMPLIANCE" {
 		k.t.Errorf("%s, written at %s, is kept until %s (%s)", what, o.Modified, o.RetainedUntil, o.RetentionMode)
 	}
 	if _, err := k.admin.DeleteObject(k.t.Context(), &s3.DeleteObjectInput{Bucket: aws.String("files"), Key: aws.String(f.Key), VersionId: aws.String(o.VersionID)}); err == nil {
@@ -60,18 +60,19 @@ func TestRetention(t *testing.T) {
 	contracttest.Eventually(t, "the retention to be set", func() bool {
 		return k.says(planeconfig.MetricBlobSetting, `setting="retention"`, `state="trellis"`, " 1")
 	})
-	// An hour is how long an upload may be pending here, a minute how long its URLs are good for.
-	const byURL, byFile = time.Minute + 16*time.Minute, time.Hour + 16*time.Minute
+	// An hour is how long an upload may be pending here, a minute how long its URLs are good for. What was locked by what is signed
+	// is locked for longer than what was afterwards.
+	const signed, byURL, byFile = 5 * time.Minute, time.Minute + 16*time.Minute, time.Hour + 16*time.Minute
 
 	one := k.begin(blobs.NewUpload{Filename: "a", Size: 5, Checksum: sum("hello")})
 	k.put(one.Put, "hello")
 	k.complete(one.ID)
-	before := k.locked("a file", one.ID, days, byURL)
+	before := k.locked("a file", one.ID, days, signed, byURL)
 
 	form := k.begin(blobs.NewUpload{Filename: "a", Size: 5, Checksum: sum("hello"), Form: true})
 	k.post(form.Form, "hello")
 	k.complete(form.ID)
-	k.locked("a form's", form.ID, days, byURL)
+	k.locked("a form's", form.ID, days, 0, byURL)
 
 	body := strings.Repeat("0123456789abcdef", 6*mebi/16)
 	parts := k.begin(blobs.NewUpload{Filename: "a", Size: 6 * mebi})
@@ -79,11 +80,11 @@ func TestRetention(t *testing.T) {
 		k.put(&p.Request, body[p.Offset:p.Offset+p.Size])
 	}
 	k.complete(parts.ID)
-	k.locked("one of parts", parts.ID, days, byFile)
+	k.locked("one of parts", parts.ID, days, time.Hour/2, byFile)
 
 	k.call(http.StatusAccepted, http.MethodPost, "/v1/files/"+one.ID+":move", map[string]any{"prefix": "in/archive/"}, nil)
 	contracttest.Eventually(t, "the move", func() bool { return strings.HasPrefix(k.file(one.ID).Key, "in/archive/") })
-	if after := k.locked("a moved file", one.ID, days, byURL); !after.RetainedUntil.Equal(before.RetainedUntil) {
+	if after := k.locked("a moved file", one.ID, days, 0, byURL); !after.RetainedUntil.Equal(before.RetainedUntil) {
 		t.Errorf("the move made %s of %s", after.RetainedUntil, before.RetainedUntil)
 	}
 
@@ -93,7 +94,7 @@ func TestRetention(t *testing.T) {
 	k.Reconfigure(t, func(c *planeconfig.Config) { c.Blobs.Settings.Retention.Days = days + 1 })
 	contracttest.Eventually(t, "the plane to know", func() bool { return k.says(planeconfig.MetricBlobDrift, `setting="retention"`, " 2") })
 	k.complete(late.ID)
-	k.locked("one with more days", late.ID, days+1, byURL)
+	k.locked("one with more days", late.ID, days+1, 0, time.Minute)
 
 	k.Reconfigure(t, func(c *planeconfig.Config) { c.Blobs.Settings.Retention = nil })
 	contracttest.Eventually(t, "the plane to know", func() bool { return !k.says(planeconfig.MetricBlobSetting, `setting="retention"`) })
