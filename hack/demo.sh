@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From nothing to a served RealtimeGateway and a JobQueue, shown step by step. The cluster stays,
+# From nothing to a served RealtimeGateway, a JobQueue and a pipeline of three patterns, shown step by step. The cluster stays,
 # to be looked at; after a failure or an interrupt it is taken down (KEEP=1 keeps it).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -100,6 +100,22 @@ show kubectl wait -n "$namespace" --for=delete --timeout=60s pods -l "$workers"
 show kubectl get -n "$namespace" jq/reports
 show kubectl get -n "$namespace" pods -l patterns.trellis.dev/name=reports
 
+step "A video platform: a bucket, a queue and a gateway in a row"
+show kubectl apply -n "$namespace" -f examples/video-platform/gateway.yaml -f examples/video-platform/queue.yaml -f examples/video-platform/bucket.yaml
+show kubectl wait -n "$namespace" --for=condition=Ready --timeout=300s rtg/screens jq/transcodes blob/videos
+show kubectl trellis tree -n "$namespace" blob/videos
+store=$(kubectl get -n "$namespace" secret/videos-blob-account -o jsonpath='{.data.uri}' | base64 -d)
+store=${store#*://}
+TRELLIS_STORE=$(hack/kube.sh forward "$name" "$namespace/${store%%.*}" "${store##*:}")
+TRELLIS_BUCKET_URL=http://$(hack/kube.sh forward "$name" "$namespace/videos-blob" 80)
+TRELLIS_BUCKET_TOKEN=$(kubectl get -n "$namespace" secret/videos-blob-binding -o jsonpath='{.data.token}' | base64 -d)
+export TRELLIS_STORE TRELLIS_BUCKET_URL TRELLIS_BUCKET_TOKEN
+printf '\n  videos answers at %s, its store at %s\n\n' "$TRELLIS_BUCKET_URL" "$TRELLIS_STORE"
+TRELLIS_URL=http://$(hack/kube.sh forward "$name" "$namespace/screens-rtg" 80) \
+  TRELLIS_TOKEN=$(kubectl get -n "$namespace" secret/screens-rtg-binding -o jsonpath='{.data.token}' | base64 -d) \
+  supervised go run ./hack/demo video
+show kubectl get -n "$namespace" blob/videos jq/transcodes
+
 step "Kill a pod, and publish again"
 pod=$(kubectl get -n "$namespace" pods -l "patterns.trellis.dev/name=$gateway" -o jsonpath='{.items[0].metadata.name}')
 show kubectl delete -n "$namespace" pod "$pod" --grace-period=0 --force 2>/dev/null
@@ -118,6 +134,7 @@ Look around:
   kubectl get patterns -A
   kubectl describe rtg -n $namespace $gateway
   kubectl describe jq -n $namespace reports
+  kubectl trellis tree -n $namespace blob/videos
   curl -H "Authorization: Bearer \$TOKEN" $TRELLIS_QUEUE_URL/v1/stats
   curl $TRELLIS_URL/openapi.json
 Try rooms by hand, with the token of the binding:
@@ -125,6 +142,7 @@ Try rooms by hand, with the token of the binding:
   kubectl get secret -n $namespace $binding -o jsonpath='{.data.token}' | base64 -d
 Read on:
   docs/patterns/realtimegateway.md
+  examples/video-platform/README.md
 Clean up:
   make cluster-down NAME=$name
 EOF

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Assembles the images of operator and plane from bin/, without Docker, into dist/images.
+# Assembles the images of operator and plane from bin/, and those of examples, without Docker, into dist/images.
 #   hack/images.sh VERSION
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -19,3 +19,7 @@ image() {
 image operator trellis-operator
 # The runner is copied from there into the pods of workers.
 image plane trellis-plane trellis-runner
+# Those are large, and stay in the cache.
+say "images: those of examples"
+rm -f dist/images/example-*
+bin/trellis-cluster example-images | while read -r tar; do ln -s "$tar" "dist/images/example-$(basename "$tar")"; done

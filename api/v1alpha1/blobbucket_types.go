@@ -111,7 +111,7 @@ type BlobBucketSpec struct {
 
 	// quota is the most bytes of all files together, pending ones included. Default: none.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('1')) >= 0",message="quota must be 1 or more"
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="quota must be above 0"
 	Quota *resource.Quantity `json:"quota,omitempty"`
 
 	// lifecycle ends objects by rules, at most 32. What the store does not do by itself, the plane does. Rules of others stay.
@@ -204,7 +204,7 @@ type BlobCORSRule struct {
 	// +kubebuilder:validation:MaxItems=5
 	Methods []BlobMethod `json:"methods,omitempty"`
 
-	// headers that they may send, * for all, at most 32. Default: all.
+	// headers that they may send, at most 32. Default: *, which is all.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=32
@@ -259,7 +259,6 @@ type BlobRetention struct {
 // +kubebuilder:validation:XValidation:rule="has(self.expireAfter) || has(self.transitions) || has(self.abortIncompleteAfter) || has(self.expireNoncurrentAfter)",message="a rule needs expireAfter, transitions, abortIncompleteAfter or expireNoncurrentAfter"
 // +kubebuilder:validation:XValidation:rule="!has(self.keepNoncurrent) || has(self.expireNoncurrentAfter)",message="keepNoncurrent says which versions expireNoncurrentAfter leaves: set that too"
 // +kubebuilder:validation:XValidation:rule="!has(self.abortIncompleteAfter) || (!has(self.tags) && !has(self.minSize) && !has(self.maxSize))",message="an upload that is not complete has no tags and no size: put abortIncompleteAfter into a rule with a prefix alone"
-// +kubebuilder:validation:XValidation:rule="!has(self.minSize) || !has(self.maxSize) || quantity(string(self.minSize)).compareTo(quantity(string(self.maxSize))) <= 0",message="minSize is above maxSize: lower it, or raise maxSize"
 type BlobLifecycleRule struct {
 	// name of the rule, lower case letters, digits and '-', 63 characters at most.
 	// +required
@@ -280,14 +279,12 @@ type BlobLifecycleRule struct {
 	// +kubebuilder:validation:MaxProperties=10
 	Tags map[string]BlobTagValue `json:"tags,omitempty"`
 
-	// minSize is the least bytes of an object. Default: no bound.
+	// minSize is the least bytes of an object, 1 or more. Default: no bound.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('1')) >= 0",message="minSize must be 1 or more"
 	MinSize *resource.Quantity `json:"minSize,omitempty"`
 
-	// maxSize is the most bytes of an object. Default: no bound.
+	// maxSize is the most bytes of an object, minSize or more. Default: no bound.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('1')) >= 0",message="maxSize must be 1 or more"
 	MaxSize *resource.Quantity `json:"maxSize,omitempty"`
 
 	// expireAfter removes objects so long after they were written, 1m to 876000h. Default: never.
@@ -428,7 +425,7 @@ type BlobOwnerLimits struct {
 
 	// bytes of all files of one owner together, pending ones included. Default: no bound.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('1')) >= 0",message="bytes must be 1 or more"
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="bytes must be above 0"
 	Bytes *resource.Quantity `json:"bytes,omitempty"`
 }
 
@@ -497,19 +494,22 @@ type BlobBucketStatus struct {
 // BlobCountsStatus has the files of a bucket by their status, each rounded to two digits.
 type BlobCountsStatus struct {
 	// pending files, which are being uploaded.
-	// +required
-	Pending int64 `json:"pending"`
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Pending int64 `json:"pending,omitempty"`
 
 	// uploaded files.
-	// +required
-	Uploaded int64 `json:"uploaded"`
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Uploaded int64 `json:"uploaded,omitempty"`
 
 	// bytes of the uploaded files.
-	// +required
-	Bytes int64 `json:"bytes"`
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Bytes int64 `json:"bytes,omitempty"`
 
-	// countedAt is when.
-	// +required
+	// countedAt is when they were counted.
+	// +optional
 	CountedAt metav1.Time `json:"countedAt,omitzero"`
 }
 

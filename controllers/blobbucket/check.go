@@ -30,11 +30,29 @@ func check(b *v1alpha1.BlobBucket, in pattern.Inputs) error {
 	if strings.ContainsAny(rest, "${}\\") {
 		return pattern.Invalid("spec.uploads.keyTemplate is %q, and has something other than ${id}, ${owner}, ${date} and ${ext} in it: remove that", u.KeyTemplate)
 	}
+	if err := checkSizes(b.Spec.Lifecycle); err != nil {
+		return err
+	}
 	if in.Engine.External && b.Spec.BucketName == "" {
 		return pattern.Invalid("spec.bucketName is empty, and Engine %q is run by others, where Trellis makes up no names: set it to the name of the bucket", in.Engine.Name)
 	}
 	if in.Engine.External && !ptr.Deref(b.Spec.Adopt, false) {
 		return pattern.Invalid("Engine %q is run by others, where Trellis makes no buckets: make the bucket %q there and set spec.adopt to true", in.Engine.Name, b.Spec.BucketName)
+	}
+	return nil
+}
+
+// checkSizes are of quantities in a list, which would cost an API server more than it spends on a rule.
+func checkSizes(rules []v1alpha1.BlobLifecycleRule) error {
+	for _, r := range rules {
+		switch least, most := bytes(r.MinSize), bytes(r.MaxSize); {
+		case r.MinSize != nil && least < 1:
+			return pattern.Invalid("minSize of spec.lifecycle %q is %s: set it to 1 or more, or remove it", r.Name, r.MinSize)
+		case r.MaxSize != nil && most < 1:
+			return pattern.Invalid("maxSize of spec.lifecycle %q is %s: set it to 1 or more, or remove it", r.Name, r.MaxSize)
+		case r.MaxSize != nil && least > most:
+			return pattern.Invalid("minSize of spec.lifecycle %q is %s and above maxSize, which is %s: lower it, or raise maxSize", r.Name, r.MinSize, r.MaxSize)
+		}
 	}
 	return nil
 }

@@ -2,7 +2,9 @@
 // arrive at clients that poll, long-poll, stream over SSE and hold a WebSocket.
 // What breaks on the way is tried again, as any client of the contract would.
 // TRELLIS_URL and TRELLIS_TOKEN say where and as whom. With the argument report, it submits a
-// job to the JobQueue at TRELLIS_QUEUE_URL, as TRELLIS_QUEUE_TOKEN, and follows it in a room.
+// job to the JobQueue at TRELLIS_QUEUE_URL, as TRELLIS_QUEUE_TOKEN, and follows it in a room. With the argument video, it
+// uploads a clip to the BlobBucket at TRELLIS_BUCKET_URL, as TRELLIS_BUCKET_TOKEN, whose store answers at TRELLIS_STORE, and
+// follows that.
 package main
 
 import (
@@ -19,7 +21,7 @@ import (
 
 const (
 	// patience bounds the whole exchange.
-	patience = time.Minute
+	patience = 3 * time.Minute
 	// pause before something that failed is tried again.
 	pause = 200 * time.Millisecond
 )
@@ -31,21 +33,28 @@ func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	c := client{base: os.Getenv("TRELLIS_URL"), token: os.Getenv("TRELLIS_TOKEN"), room: "demo"}
-	do := run
-	if len(os.Args) > 1 && os.Args[1] == "report" {
-		c.room = "reports-ada"
-		do = func(ctx context.Context, c client) error {
-			queue, err := jobs.NewClient(jobs.Options{URL: os.Getenv("TRELLIS_QUEUE_URL"), Token: jobs.StaticToken(os.Getenv("TRELLIS_QUEUE_TOKEN"))})
-			if err != nil {
-				return err
-			}
-			return report(ctx, c, queue)
-		}
-	}
-	if err := do(ctx, c); err != nil {
+	if err := do(ctx, c, os.Args[1:]...); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
+}
+
+// do what the argument says; without one, the exchange.
+func do(ctx context.Context, c client, args ...string) error {
+	switch {
+	case len(args) == 0:
+		return run(ctx, c)
+	case args[0] == "report":
+		c.room = "reports-ada"
+		queue, err := jobs.NewClient(jobs.Options{URL: os.Getenv("TRELLIS_QUEUE_URL"), Token: jobs.StaticToken(os.Getenv("TRELLIS_QUEUE_TOKEN"))})
+		if err != nil {
+			return err
+		}
+		return report(ctx, c, queue)
+	case args[0] == "video":
+		return video(ctx, c, client{base: os.Getenv("TRELLIS_BUCKET_URL"), token: os.Getenv("TRELLIS_BUCKET_TOKEN")})
+	}
+	return fmt.Errorf("there is no %q: say report, video or nothing", args[0])
 }
 
 // arrival is a message as one client got it.

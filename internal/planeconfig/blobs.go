@@ -24,6 +24,8 @@ type Blobs struct {
 	Uploads   BlobUploads   `json:"uploads"`
 	Downloads BlobDownloads `json:"downloads"`
 	Orphans   BlobOrphans   `json:"orphans"`
+	// Playground serves a page at / on which uploads are tried by hand.
+	Playground bool `json:"playground,omitempty"`
 	// Emptying has the plane take no uploads and remove all objects, for the bucket is to go.
 	Emptying bool `json:"emptying,omitempty"`
 	// Quota is the most bytes of all files, pending ones included; 0 for none.

@@ -20,6 +20,8 @@ import (
 	"github.com/go-logr/logr"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/trellis-dev/trellis/test/bench/blobs"
+	blobload "github.com/trellis-dev/trellis/test/bench/blobs/load"
 	"github.com/trellis-dev/trellis/test/bench/harness"
 	"github.com/trellis-dev/trellis/test/bench/jobs"
 	jobload "github.com/trellis-dev/trellis/test/bench/jobs/load"
@@ -39,9 +41,11 @@ const total = 2 * time.Hour
 func parts(server, self string) []harness.Part {
 	programs := realtime.Programs{Server: server, Self: self}
 	queues := jobs.Programs{Server: server, Self: self}
+	buckets := blobs.Programs{Server: server, Self: self}
 	return []harness.Part{
 		realtime.Memory(programs), realtime.FanOut(programs), realtime.Poll(programs),
 		jobs.PostgreSQL(queues), jobs.NATS(queues),
+		blobs.Presign(buckets), blobs.Orphans(buckets), blobs.Event(buckets),
 		operator.Ready(self), operator.Rest(self), operator.Memory(self),
 	}
 }
@@ -68,6 +72,7 @@ func main() {
 	set.BoolVar(&f.env.Short, "short", false, "Run small and once, to see that it works.")
 	set.BoolVar(&f.env.Profile, "profile", false, "Leave profiles in the folder.")
 	set.DurationVar(&f.env.Rest, "rest", time.Minute, "How long the operator is watched at rest.")
+	set.IntVar(&f.env.Objects, "objects", 1_000_000, "Objects of the store that is compared with its ledger.")
 	set.StringVar(&f.env.Folder, "folder", "dist/bench", "Folder for logs and profiles.")
 	_ = set.Parse(os.Args[1:])
 
@@ -85,6 +90,8 @@ func run(ctx context.Context, f flags) error {
 		return load.Serve(ctx)
 	case jobs.Role:
 		return jobload.Serve(ctx)
+	case blobs.Role:
+		return blobload.Serve(ctx)
 	case operator.RoleOperator:
 		return operator.ServeOperator(ctx, f.kubeconfig)
 	case operator.RoleClient:

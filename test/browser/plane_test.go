@@ -135,9 +135,10 @@ func (p *process) end(by os.Signal) {
 type replica struct {
 	t              *testing.T
 	address, admin string
-	config         string
-	process        *process
-	log            *buffer
+	// kind is the subcommand that serves it.
+	kind, config string
+	process      *process
+	log          *buffer
 }
 
 // buffer takes a process's log.
@@ -161,7 +162,7 @@ func (b *buffer) String() string {
 // serve starts a replica and waits until it is ready.
 func (g *gateway) serve(t *testing.T) *replica {
 	t.Helper()
-	r := &replica{t: t, address: freeAddress(t), admin: freeAddress(t), log: &buffer{}}
+	r := newReplica(t, "realtime-gateway")
 	cfg := planeconfig.Config{
 		Kind: "RealtimeGateway", Namespace: "test", Name: "gateway",
 		HTTP:   planeconfig.HTTP{Address: r.address, AdminAddress: r.admin},
@@ -177,6 +178,20 @@ func (g *gateway) serve(t *testing.T) *replica {
 	if g.change != nil {
 		g.change(&cfg)
 	}
+	r.configure(cfg)
+	r.start()
+	return r
+}
+
+func newReplica(t *testing.T, kind string) *replica {
+	t.Helper()
+	return &replica{t: t, address: freeAddress(t), admin: freeAddress(t), kind: kind, log: &buffer{}}
+}
+
+// configure writes the file that the process reads. When the test fails, it shows the end of the process's log.
+func (r *replica) configure(cfg planeconfig.Config) {
+	t := r.t
+	t.Helper()
 	text, err := planeconfig.Encode(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -189,13 +204,11 @@ func (g *gateway) serve(t *testing.T) *replica {
 			t.Logf("the end of the plane's log:\n%s", strings.Join(lines[max(0, len(lines)-40):], ""))
 		}
 	})
-	r.start()
-	return r
 }
 
 func (r *replica) start() {
 	r.t.Helper()
-	cmd := exec.Command(planeBinary, "--debug", "realtime-gateway", "--config", r.config)
+	cmd := exec.Command(planeBinary, "--debug", r.kind, "--config", r.config)
 	cmd.Stderr = r.log
 	r.process = launch(r.t, cmd)
 	NewWithT(r.t).Eventually(func() (int, error) {

@@ -40,6 +40,8 @@ type Options struct {
 	// Ledger is reached in Run.
 	Ledger  Ledger
 	Objects Objects
+	// Origin of the store (scheme://host[:port]) as browsers reach it, for the page to try uploads.
+	Origin string
 	// Settings and Versions of the bucket; those that Objects has by default. Where it has none, they are not kept.
 	Settings BucketSettings
 	Versions Versions
@@ -80,6 +82,9 @@ func New(p *plane.Plane, o Options) (*Bucket, error) {
 	b.registerUploads()
 	b.registerFiles()
 	b.registerEvents()
+	if p.Config.Blobs.Playground {
+		b.registerPage(o.Origin)
+	}
 	p.OnReload(b.reload)
 	return b, nil
 }
@@ -117,6 +122,7 @@ func (b *Bucket) Run(ctx context.Context) error {
 	if b.upkeep.settings != nil && b.upkeep.versions != nil {
 		work.Go(func() { b.keepSettings(ctx) })
 		work.Go(func() { b.sweeps(ctx) })
+		work.Go(func() { b.empties(ctx) })
 	}
 	return b.ledger.Run(ctx)
 }

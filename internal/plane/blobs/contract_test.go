@@ -270,6 +270,12 @@ func TestPartsOfAFile(t *testing.T) {
 	if len(resumed.Parts) != 1 || resumed.Parts[0].Number != 2 || resumed.Stored != 6*mebi {
 		t.Fatalf("resumed is %+v", resumed)
 	}
+	var again blobs.Upload
+	s.call(http.StatusOK, http.MethodGet, "/v1/uploads/"+u.ID+"?again=1", nil, &again)
+	if len(again.Parts) != 2 || again.Parts[0].Number != 1 || again.Parts[1].Number != 2 || again.Stored != mebi {
+		t.Fatalf("with a part again it is %+v", again)
+	}
+	send(again.Parts[0])
 	send(resumed.Parts[0])
 	for range 2 {
 		s.call(http.StatusOK, http.MethodPost, "/v1/uploads/"+u.ID+":complete", nil, nil)

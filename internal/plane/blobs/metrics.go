@@ -20,6 +20,8 @@ type metrics struct {
 	sweeps       *prometheus.CounterVec
 	swept        *prometheus.CounterVec
 	locked       prometheus.Counter
+	emptying     prometheus.Gauge
+	remaining    prometheus.Gauge
 }
 
 func newMetrics(m *plane.Metrics) *metrics {
@@ -35,9 +37,11 @@ func newMetrics(m *plane.Metrics) *metrics {
 		drift:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: planeconfig.MetricBlobDrift, Help: "Settings of the bucket that differed and that this replica put right."}, []string{planeconfig.LabelSetting}),
 		sweeps:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "trellis_blobs_sweeps_total", Help: "How often this replica did the rules that the store does not do, by how that ended."}, []string{"result"}),
 		swept:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "trellis_blobs_swept_total", Help: "What this replica did by rules: files that expired, objects removed that are nobody's, versions removed, uploads in parts aborted, and what is locked and stays."}, []string{"what"}),
+		emptying:   prometheus.NewGauge(prometheus.GaugeOpts{Name: planeconfig.MetricBlobEmptying, Help: "1 while the bucket is being emptied, as it is to go."}),
+		remaining:  prometheus.NewGauge(prometheus.GaugeOpts{Name: planeconfig.MetricBlobRemaining, Help: "Versions and uploads in parts that the last pass of emptying the bucket found; 0 once nothing is left."}),
 		locked:     prometheus.NewCounter(prometheus.CounterOpts{Name: "trellis_blobs_locked_total", Help: "Removals that the store refused because the object is locked; they are tried when the lock ends, and once a day."}),
 	}
-	m.Registerer.MustRegister(out.files, out.bytes, out.collecting, out.begun, out.orphans, out.scans, out.settings, out.drift, out.sweeps, out.swept, out.locked)
+	m.Registerer.MustRegister(out.files, out.bytes, out.collecting, out.begun, out.orphans, out.scans, out.settings, out.drift, out.sweeps, out.swept, out.locked, out.emptying, out.remaining)
 	return out
 }
 

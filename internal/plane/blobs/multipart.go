@@ -3,6 +3,7 @@ package blobs
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/trellis-dev/trellis/pkg/blobs"
@@ -11,8 +12,9 @@ import (
 // partsOfAnswer is the most parts of one answer.
 const partsOfAnswer = 1000
 
-// missing asks the store which parts it has, and signs requests for the first ones that it does not.
-func (b *Bucket) missing(ctx context.Context, now time.Time, e Entry, out blobs.Upload, ttl time.Duration) (blobs.Upload, error) {
+// missing asks the store which parts it has, and signs requests for the first ones that it does not, or that are to be sent
+// again.
+func (b *Bucket) missing(ctx context.Context, now time.Time, e Entry, out blobs.Upload, ttl time.Duration, again []int) (blobs.Upload, error) {
 	uploadID, err := b.uploadID(ctx, e)
 	if err != nil {
 		return out, err
@@ -25,6 +27,7 @@ func (b *Bucket) missing(ctx context.Context, now time.Time, e Entry, out blobs.
 	if err != nil {
 		return out, err
 	}
+	stored = slices.DeleteFunc(stored, func(p StoredPart) bool { return slices.Contains(again, p.Number) })
 	whole, bytes := wholeParts(e, stored)
 	out.Stored = bytes
 	for number := 1; int64(number-1)*e.PartSize < e.Size && len(out.Parts) < partsOfAnswer; number++ {

@@ -11,7 +11,7 @@ import (
 )
 
 // Scan compares a bucket with the ledger, by a sorted merge of their pages: as many calls of List as there are pages, one
-// of the ledger's Keys for each, and no more in memory than two pages.
+// of the ledger's Keys for each, and no more in memory than two pages of the store and one of the ledger.
 type Scan struct {
 	Collector *Collector
 	// Prefix of the keys that are the ledger's to judge; others are left alone.

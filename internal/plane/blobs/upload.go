@@ -38,6 +38,11 @@ type idInput struct {
 	ID string `path:"id" maxLength:"64"`
 }
 
+type resumeInput struct {
+	ID    string `path:"id" maxLength:"64"`
+	Again []int  `query:"again" maxItems:"64" doc:"Numbers of parts to send again though the store has them: those that were cut off, so that nothing was answered. Some stores keep what came of such a part, and say that it is whole."`
+}
+
 type fileOutput struct {
 	CacheControl string `header:"Cache-Control"`
 	Body         blobs.File
@@ -70,6 +75,9 @@ func (b *Bucket) begin(ctx context.Context, in *uploadInput) (*uploadOutput, err
 		return nil, problem
 	}
 	l, now := b.live.Load(), b.now()
+	if l.cfg.Emptying {
+		return nil, plane.Fail(ctx, problemGoing())
+	}
 	if owner != nil {
 		if in.Body.Owner != "" && in.Body.Owner != *owner {
 			return nil, problemForbidden("full rights to upload for another owner")
@@ -97,7 +105,7 @@ func (b *Bucket) begin(ctx context.Context, in *uploadInput) (*uploadOutput, err
 	} else {
 		b.metrics.begun.Inc()
 	}
-	out.Body, err = b.requests(ctx, now, e, in.Body.Form)
+	out.Body, err = b.requests(ctx, now, e, in.Body.Form, nil)
 	if err != nil {
 		return nil, plane.Fail(ctx, b.problem("begin", err))
 	}
@@ -176,8 +184,8 @@ func digest(u blobs.NewUpload) []byte {
 	return sum[:]
 }
 
-// requests are the upload with what is to be sent yet.
-func (b *Bucket) requests(ctx context.Context, now time.Time, e Entry, form bool) (out blobs.Upload, err error) {
+// requests are the upload with what is to be sent yet, and again.
+func (b *Bucket) requests(ctx context.Context, now time.Time, e Entry, form bool, again []int) (out blobs.Upload, err error) {
 	out.File = e.File
 	if e.Status != blobs.StatusPending {
 		return out, nil
@@ -188,7 +196,7 @@ func (b *Bucket) requests(ctx context.Context, now time.Time, e Entry, form bool
 	put := Put{Key: e.Key, Size: e.Size, ContentType: e.ContentType, Checksum: e.Checksum, Lock: b.lock(until)}
 	switch {
 	case e.Multipart:
-		return b.missing(ctx, now, e, out, ttl)
+		return b.missing(ctx, now, e, out, ttl, again)
 	case form:
 		signed, err := b.objects.SignForm(ctx, now, put, ttl)
 		out.Form = &signed
@@ -209,14 +217,14 @@ func (b *Bucket) ttl(now time.Time, e Entry) time.Duration {
 	return ttl
 }
 
-func (b *Bucket) resume(ctx context.Context, in *idInput) (*uploadOutput, error) {
+func (b *Bucket) resume(ctx context.Context, in *resumeInput) (*uploadOutput, error) {
 	e, problem := b.see(ctx, in.ID, plane.RightSubmit)
 	if problem != nil {
 		return nil, plane.Fail(ctx, problem)
 	}
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
-	body, err := b.requests(ctx, b.now(), e, false)
+	body, err := b.requests(ctx, b.now(), e, false, in.Again)
 	if err != nil {
 		return nil, plane.Fail(ctx, b.problem("resume", err))
 	}

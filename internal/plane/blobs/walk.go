@@ -1,14 +1,13 @@
 package blobs
 
-import (
-	"context"
-	"errors"
-)
+import "context"
 
-// keyBatch is how many of the ledger's keys are read at a time.
-const keyBatch = 1000
+// keyBatch is how many of the ledger's keys are read at a time: somewhat more than a page of the store has, so that one call
+// is enough for those that go with it.
+const keyBatch = 1500
 
-// walk goes through a store and a ledger side by side, by a sorted merge of their pages: no more is in memory than two of them.
+// walk goes through a store and a ledger side by side, by a sorted merge of their pages: no more is in memory than
+// two pages of the store and one of the ledger.
 type walk struct {
 	*Collector
 	prefix string
@@ -26,23 +25,15 @@ type visitor interface {
 }
 
 func (w *walk) run(ctx context.Context, v visitor) error {
-	after := ""
-	for more := true; more; {
-		var page []Object
-		var err error
-		page, more, err = w.Objects.List(ctx, w.prefix, after)
+	list := pagesOf(ctx, w.Objects, w.prefix)
+	defer list.close()
+	for after, more := "", true; more; {
+		page, until, err := list.next()
 		if err != nil {
 			return err
 		}
 		w.calls++
 		w.seen += int64(len(page))
-		until := ""
-		if more {
-			if len(page) == 0 {
-				return errors.New("list objects: the store says that there are more, and gives none")
-			}
-			until = page[len(page)-1].Key
-		}
 		// After the list: whatever that has was in the ledger before it.
 		if err := w.merge(ctx, v, page, after, until); err != nil {
 			return err
@@ -50,7 +41,7 @@ func (w *walk) run(ctx context.Context, v visitor) error {
 		if err := v.paged(ctx); err != nil {
 			return err
 		}
-		after = until
+		after, more = until, until != ""
 	}
 	return nil
 }

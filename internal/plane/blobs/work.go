@@ -57,8 +57,8 @@ func (b *Bucket) count(ctx context.Context) {
 		return
 	}
 	b.plane.Health.EngineOK()
-	for status, n := range s.Files {
-		b.metrics.files.WithLabelValues(string(status)).Set(float64(n))
+	for _, status := range []blobs.Status{blobs.StatusPending, blobs.StatusUploaded, blobs.StatusExpired, blobs.StatusDeleted} {
+		b.metrics.files.WithLabelValues(string(status)).Set(float64(s.Files[status]))
 		b.metrics.bytes.WithLabelValues(string(status)).Set(float64(s.Bytes[status]))
 	}
 	b.metrics.collecting.Set(float64(s.Collecting))

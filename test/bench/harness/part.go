@@ -22,6 +22,8 @@ type Env struct {
 	Profile bool
 	// Rest is how long the operator is watched at rest.
 	Rest time.Duration
+	// Objects are how many a store is filled with.
+	Objects int
 	// Progress is told what is going on.
 	Progress io.Writer
 

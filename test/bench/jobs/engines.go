@@ -3,7 +3,6 @@ package jobs
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -12,70 +11,8 @@ import (
 
 	"github.com/trellis-dev/trellis/internal/enginetest"
 	"github.com/trellis-dev/trellis/test/bench/harness"
+	"github.com/trellis-dev/trellis/test/bench/setting"
 )
-
-// setting stands in for a test where engines are started: what a test would clean up in the end is cleaned up by
-// stop, and what fails is an error.
-type setting struct {
-	testing.TB
-	root     string
-	folders  int
-	cleanups []func()
-}
-
-// failure is what a setting panics with.
-type failure struct{ text string }
-
-// withEngine starts an engine, runs do and ends it.
-func withEngine(start func(*setting), do func() error) (err error) {
-	s := &setting{}
-	defer func() {
-		for i := len(s.cleanups) - 1; i >= 0; i-- {
-			s.cleanups[i]()
-		}
-		if s.root != "" {
-			_ = os.RemoveAll(s.root)
-		}
-		if what := recover(); what != nil {
-			failed, ok := what.(failure)
-			if !ok {
-				panic(what)
-			}
-			err = fmt.Errorf("start the engine: %s", failed.text)
-		}
-	}()
-	start(s)
-	return do()
-}
-
-// Helper implements testing.TB.
-func (s *setting) Helper() {}
-
-// Cleanup implements testing.TB.
-func (s *setting) Cleanup(f func()) { s.cleanups = append(s.cleanups, f) }
-
-// Fatal implements testing.TB.
-func (s *setting) Fatal(args ...any) { panic(failure{fmt.Sprint(args...)}) }
-
-// Fatalf implements testing.TB.
-func (s *setting) Fatalf(format string, args ...any) { panic(failure{fmt.Sprintf(format, args...)}) }
-
-// TempDir implements testing.TB.
-func (s *setting) TempDir() string {
-	var err error
-	if s.root == "" {
-		s.root, err = os.MkdirTemp("", "trellis-bench-")
-	}
-	s.folders++
-	dir := filepath.Join(s.root, fmt.Sprint(s.folders))
-	if err == nil {
-		err = os.Mkdir(dir, 0o755)
-	}
-	if err != nil {
-		s.Fatal(err)
-	}
-	return dir
-}
 
 // store is an engine that holds the jobs of both sides, each run in a place of its own.
 type store struct {
@@ -87,17 +24,12 @@ type store struct {
 // place of one run in an engine.
 type place struct{ uri, prefix string }
 
-// durable has PostgreSQL write as a provisioned Engine's does: on disk before it is acknowledged.
-var durable = []string{
-	"fsync=on", "full_page_writes=on", "synchronous_commit=on", "shared_buffers=128MB", "max_wal_size=1GB", "wal_level=replica",
-}
-
 // withPostgres runs do with a PostgreSQL in which each run has a database.
 func withPostgres(e *harness.Env, do func(store) error) error {
 	var server *enginetest.PostgresServer
-	return withEngine(func(s *setting) {
+	return setting.With(func(s testing.TB) {
 		e.Say("PostgreSQL starts")
-		_, server = enginetest.PostgresWith(s, durable...)
+		_, server = enginetest.PostgresWith(s, setting.Durable...)
 	}, func() error {
 		var runs atomic.Int64
 		return do(store{kind: "PostgreSQL", place: func(ctx context.Context) (place, error) {
@@ -120,7 +52,7 @@ func withPostgres(e *harness.Env, do func(store) error) error {
 // withNATS runs do with a NATS that writes as a provisioned Engine's does: on disk before it is acknowledged.
 func withNATS(e *harness.Env, do func(store) error) error {
 	var cluster *enginetest.NATSCluster
-	return withEngine(func(s *setting) {
+	return setting.With(func(s testing.TB) {
 		e.Say("NATS starts")
 		cluster = enginetest.NATSFrom(s, 1, func(c *enginetest.NATSCluster, i int) []string {
 			m := c.Members[i]

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -67,12 +69,24 @@ func find() (string, error) {
 // Close ends the browser and waits for it to be gone.
 func (b *Browser) Close() error { return b.end() }
 
+// SaveDownloads has files that are downloaded from now on saved in a folder, under the names that they are sent with.
+func (b *Browser) SaveDownloads(t testing.TB, folder string) {
+	t.Helper()
+	limit, cancel := context.WithTimeout(b.ctx, actWithin)
+	defer cancel()
+	behavior := browser.SetDownloadBehaviorParams{Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: folder}
+	if _, err := chromedp.CallBrowser(limit, browser.SetDownloadBehavior, behavior); err != nil {
+		t.Fatalf("save downloads: %v", err)
+	}
+}
+
 // Tab is an open page.
 type Tab struct {
 	ctx context.Context
 
-	mu       sync.Mutex
-	failures []string
+	mu         sync.Mutex
+	failures   []string
+	violations []string
 }
 
 // Open shows a URL in a new tab, which is closed when the test ends.
@@ -91,11 +105,23 @@ func (b *Browser) Open(t testing.TB, url string) *Tab {
 }
 
 func (tab *Tab) heard(event any) {
-	if e, ok := event.(*runtime.EventExceptionThrown); ok {
-		tab.mu.Lock()
-		defer tab.mu.Unlock()
+	tab.mu.Lock()
+	defer tab.mu.Unlock()
+	switch e := event.(type) {
+	case *runtime.EventExceptionThrown:
 		tab.failures = append(tab.failures, (&chromedp.ExceptionError{ExceptionDetails: e.ExceptionDetails}).Error())
+	case *log.EventEntryAdded:
+		if e.Entry.Source == log.EntrySourceSecurity {
+			tab.violations = append(tab.violations, e.Entry.Text)
+		}
 	}
+}
+
+// Violations are what Chromium kept the page from, by the page's policy.
+func (tab *Tab) Violations() []string {
+	tab.mu.Lock()
+	defer tab.mu.Unlock()
+	return slices.Clone(tab.violations)
 }
 
 // Failures are the errors that scripts of the page did not catch.

@@ -3,6 +3,7 @@
 package api
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -65,8 +66,13 @@ func podRows(at string) []row {
 		allowed(at+" with keys of others", patch(nest(at, `{labels: {example.com/team: a}, annotations: {prometheus.io/scrape: "true"}}`))))
 }
 
-// sinkRows are of spec.sinks.
-func sinkRows() []row {
+// foreignType says that a sink's types are those of its own kind.
+func foreignType(message, other string) row {
+	return refused("a type of another kind", set("spec.sinks[0].types", []any{other}), rule("spec", message))
+}
+
+// sinkRows are of spec.sinks of a kind that sends events of a type.
+func sinkRows(sent string) []row {
 	const (
 		exactlyOne = "a sink needs exactly one of ref and url"
 		absolute   = "url must be an absolute http or https URL"
@@ -85,7 +91,6 @@ func sinkRows() []row {
 		text("spec.sinks[1].ref.kind", 1, 63, letters),
 		text("spec.sinks[1].ref.name", 1, 63, letters),
 		text("spec.sinks[0].url", 1, 2048, after("https://example.com/"), ruleOf("spec.sinks[0].url", "", absolute)),
-		choice(types+"[0]", "accepted", "started", "progress", "succeeded", "failed", "dead"),
 		text("spec.sinks[0].filter", 1, 2048, letters),
 		text("spec.sinks[0].mapping.subject", 1, 1024, letters),
 		text("spec.sinks[0].mapping.data", 1, 4096, letters),
@@ -101,8 +106,10 @@ func sinkRows() []row {
 			refused("a sink with a password", set("spec.sinks[0].url", "https://a:b@example.com"), ruleOf("spec.sinks[0].url", "https://a:b@example.com", secretive)),
 			allowed("a sink with an @ in its path", set("spec.sinks[0].url", "https://example.com/@a?b=c@d")),
 			some(types),
-			refused("a type twice", set(types, []any{"dead", "dead"}), duplicate(types, "dead")),
-			crowded(types, 6, "dead", `"dead"`),
+			allowed("a type", set(types, []any{sent})),
+			refused("a type unknown", set(types, []any{"Other"}), types+`[0]: Unsupported value: "Other": supported values: `+sinkTypes),
+			refused("a type twice", set(types, []any{sent, sent}), duplicate(types, sent)),
+			crowded(types, 6, sent, fmt.Sprintf("%q", sent)),
 			refused("a mapping of nothing", set("spec.sinks[0].mapping", map[string]any{}), rule("spec.sinks[0].mapping", "a mapping needs a subject, data, or both")),
 			refused("another namespace that is none", set("spec.sinks[1].ref.namespace", "*"), ruleOf("spec.sinks[1].ref.namespace", "*", namespaced)),
 			refused("a token for a pattern", set("spec.sinks[1].tokenSecret", map[string]any{"name": "a", "key": "b"}), rule("spec.sinks[1]", filledIn)),
@@ -111,6 +118,9 @@ func sinkRows() []row {
 	)
 	return rows
 }
+
+// sinkTypes are those of all kinds, as errors show them.
+const sinkTypes = `"accepted", "started", "progress", "succeeded", "failed", "dead", "pending", "uploaded", "expired", "deleted", "orphaned"`
 
 // sinksBase is a list of sinks, which some kinds refuse as a whole.
 const sinksBase = `

@@ -105,6 +105,8 @@ func TestKindsFollowTheConventions(t *testing.T) {
 		"SinkGrant": {Short: []string{"sgrant"}, Categories: []string{"trellis"}, Columns: []string{"From", "To", "Age"}},
 		"JobQueue": {Short: []string{"jq"}, Categories: []string{"patterns", "trellis"}, Status: true, Scale: true,
 			Columns: []string{"Ready", "Reason", "Engine", "Workers", "URL", "Age"}},
+		"BlobBucket": {Short: []string{"blob"}, Categories: []string{"patterns", "trellis"}, Status: true, Scale: true,
+			Columns: []string{"Ready", "Reason", "Engine", "Bucket", "URL", "Age"}},
 	}
 	got := map[string]kind{}
 	for _, crd := range definitions(t) {

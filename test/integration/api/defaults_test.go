@@ -36,6 +36,12 @@ drain: {timeout: 0s}
 results: {ttl: 24h, maxBytes: 262144}
 limits: {payloadBytes: 262144, waiting: 500000}
 `
+	const bucket = `
+replicas: 1
+uploads: {maxBytes: 5Gi, keyTemplate: "files/${id}${ext}", urlTTL: 15m, pendingTimeout: 24h, multipartPartSize: 16Mi, checksum: None}
+downloads: {urlTTL: 15m}
+orphans: {policy: Report, interval: 24h, grace: 24h}
+`
 	tests := []struct{ name, kind, object, want string }{
 		{"a gateway with no spec", "RealtimeGateway", `{}`, gateway},
 		{"a gateway with an empty spec", "RealtimeGateway", `spec: {}`, gateway},
@@ -55,6 +61,13 @@ limits: {connectionsPerClient: 64, roomsPerConnection: 32, messageBytes: 1, publ
 			`spec: {worker: {image: a, http: {port: 80}}, scaling: {maxReplicas: 2}, schedules: [{name: a, cron: "@daily"}]}`,
 			queue + "scaling: {minReplicas: 0, maxReplicas: 2, scaleDownStabilization: 1m, idleAfter: 5m}\n" +
 				`schedules: [{name: a, cron: "@daily", timeZone: UTC, concurrencyPolicy: Allow, missedRuns: RunOnce, startingDeadline: 1h}]`},
+		{"a bucket", "BlobBucket", `{}`, bucket},
+		{"a bucket with empty parts", "BlobBucket",
+			`spec: {encryption: {}, objectLock: {retention: {days: 1}}, cors: [{name: a, origins: ["*"]}], lifecycle: [{name: a, transitions: [{storageClass: COLD}]}]}`,
+			bucket + `encryption: {algorithm: AES256}
+objectLock: {retention: {mode: Governance, days: 1}}
+cors: [{name: a, origins: ["*"], methods: [GET, HEAD, PUT, POST], headers: ["*"], exposeHeaders: [ETag], maxAge: 1h}]
+lifecycle: [{name: a, transitions: [{after: 720h, storageClass: COLD}]}]`},
 		{"an Engine", "Engine", `spec: {type: Redis}`, `type: Redis`},
 		{"a class", "PatternClass", `spec: {plane: {version: v1}, engines: [{type: Redis, image: a}]}`, `
 plane: {image: ghcr.io/trellis-dev/trellis-plane, version: v1, playground: Allowed}

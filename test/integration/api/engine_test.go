@@ -15,7 +15,7 @@ func engineTables() []table {
 			base: `spec: {type: S3, provisioned: {exposure: {gatewayRef: {name: public}}}}`},
 		{name: "external", kind: "Engine", rows: engineExternalRows(),
 			base: `spec: {type: Redis, external: {secretRef: {name: redis}}}`},
-		{name: "sinks", kind: "Engine", base: "spec:\n  type: Redis" + sinksBase, rows: sinkRows(),
+		{name: "sinks", kind: "Engine", base: "spec:\n  type: Redis" + sinksBase, rows: sinkRows("dead"),
 			alongside: []string{rule("spec", "an Engine sends no events: remove sinks")}},
 	}
 }

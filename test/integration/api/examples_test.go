@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,9 +23,9 @@ import (
 	"github.com/trellis-dev/trellis/test/integration/framework"
 )
 
-// TestValidExamples applies every one, all documents of it.
+// TestValidExamples applies every one, all documents of it, and those of what is made of several.
 func TestValidExamples(t *testing.T) {
-	for _, file := range examples(t, "valid") {
+	for _, file := range slices.Concat(examples(t, "valid"), examples(t, "report-queue"), examples(t, "video-platform")) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			data := read(t, file)
 			if !bytes.HasPrefix(data, []byte("# ")) {

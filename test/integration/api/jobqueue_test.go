@@ -25,7 +25,7 @@ func jobTables() []table {
 	return []table{
 		{name: "with a command", kind: kind, base: `spec: ` + execBase, rows: slices.Concat(
 			nameRows(40, "the name must be lower case letters, digits and '-', 40 characters at most: other names are made from it"),
-			patternRows(), gatewayEngineRows(), jobRows(), jobUpdates(), jobRetryRows(), priorityRows(), workerRows())},
+			patternRows(), selectionRows("spec.engineSelection"), jobRows(), jobUpdates(), jobRetryRows(), priorityRows(), workerRows())},
 		{name: "over HTTP", kind: kind, base: `spec: {worker: {image: a, http: {port: 80}}}`, rows: workerHTTPRows()},
 		{name: "in Kubernetes Jobs", kind: kind, base: `spec: {worker: {image: a, job: {command: [a]}}}`, rows: workerJobRows()},
 		{name: "pulled", kind: kind, base: `spec: {worker: {pull: {}}}`, rows: workerPullRows()},
@@ -33,7 +33,9 @@ func jobTables() []table {
 			base: `spec: {worker: {image: a, exec: {command: [a]}}, scaling: {maxReplicas: 1000}}`},
 		{name: "schedules", kind: kind, rows: scheduleRows(),
 			base: `spec: {worker: {pull: {}}, ordering: Key, schedules: [{name: a, cron: "@daily"}]}`},
-		{name: "sinks", kind: kind, base: "spec:\n  worker: {pull: {}}" + sinksBase, rows: sinkRows()},
+		{name: "sinks", kind: kind, base: "spec:\n  worker: {pull: {}}" + sinksBase, rows: slices.Concat(sinkRows("dead"), []row{
+			foreignType("a sink's types of a JobQueue are accepted, started, progress, succeeded, failed and dead: remove the others", "uploaded"),
+		})},
 		{name: "Ingress", kind: kind, rows: ingressRows("spec.exposure"),
 			base: `spec: {worker: {pull: {}}, exposure: {ingress: {host: jobs.example.com}}}`},
 		{name: "Gateway", kind: kind, rows: gatewayRefRows("spec.exposure"),

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 	"github.com/trellis-dev/trellis/test/integration/framework"
@@ -35,6 +36,22 @@ func kubectl(t *testing.T, args ...string) []string {
 	return lines
 }
 
+// newBucket makes one that serves, in a namespace of its own.
+func newBucket(t *testing.T) *v1alpha1.BlobBucket {
+	t.Helper()
+	b := &v1alpha1.BlobBucket{ObjectMeta: metav1.ObjectMeta{Namespace: newNamespace(t), Name: "files"}}
+	if err := framework.Admin.Create(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	b.Status.Conditions, b.Status.BucketName = ready(), "media"
+	b.Status.Engine = &v1alpha1.EngineStatusReference{Name: "store", Type: string(v1alpha1.EngineS3)}
+	b.Status.Endpoints = []v1alpha1.Endpoint{{Name: "http", URL: "http://files"}}
+	if err := framework.Admin.Status().Update(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 // TestKubectl shows that kinds are found by short name and category, and print as the design says.
 func TestKubectl(t *testing.T) {
 	g := newGateway(t, func(*v1alpha1.RealtimeGateway) {})
@@ -52,6 +69,7 @@ func TestKubectl(t *testing.T) {
 	if err := apply(t, g.Namespace, engine); err != nil {
 		t.Fatal(err)
 	}
+	b := newBucket(t)
 	namespaced := func(args ...string) []string { return append([]string{"get", "-n", g.Namespace}, args...) }
 	gateways := []string{"NAME READY REASON ENGINE URL AGE", "rooms True Ready Memory http://rooms AGE"}
 	tests := []struct {
@@ -61,6 +79,7 @@ func TestKubectl(t *testing.T) {
 		{"rtg", namespaced("rtg"), gateways},
 		{"patterns", namespaced("patterns"), []string{gateways[0], "realtimegateway.patterns.trellis.dev/" + gateways[1]}},
 		{"jq", namespaced("jq"), []string{"No resources found in " + g.Namespace + " namespace."}},
+		{"blob", []string{"get", "-n", b.Namespace, "blob"}, []string{"NAME READY REASON ENGINE BUCKET URL AGE", "files True Ready store media http://files AGE"}},
 		{"eng", namespaced("eng"), []string{"NAME READY REASON TYPE VERSION AGE", "store Unknown Pending Redis AGE"}},
 		{"pclass", []string{"get", "pclass"}, []string{"NAME DEFAULT PLANE ENGINES DELETION AGE", "standard true v0.1.0 NATS Retain AGE"}},
 		{"trellis", namespaced("trellis", "-o", "name"), []string{

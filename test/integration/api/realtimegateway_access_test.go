@@ -33,7 +33,7 @@ func authRows() []row {
 		text("spec.auth.jwt.issuer", 1, 253, letters), text("spec.auth.jwt.audience", 1, 253, letters),
 		text(secret+".name", 1, 253, letters), text(secret+".key", 1, 253, letters),
 		required(secret+".name", secret+".key", "spec.auth.anonymous.rooms"),
-		anonymousRows(), originRows(),
+		anonymousRows(), originRows("spec.auth.allowedOrigins"),
 	)
 }
 
@@ -59,20 +59,18 @@ func anonymousRows() []row {
 	)
 }
 
-func originRows() []row {
-	const (
-		origins = "spec.auth.allowedOrigins"
-		origin  = "an origin is scheme://host[:port] with http or https and no path, e.g. https://app.example.com, with * for a label, or * for all"
-	)
+// originRows are of a list of origins at a path.
+func originRows(origins string) []row {
+	const origin = "an origin is scheme://host[:port] with http or https and no path, e.g. https://app.example.com, with * for a label, or * for all"
 	rows := slices.Concat(
 		many(origins, 32, func(n int) any { return fmt.Sprintf("https://%d.example.com", n) }, true),
 		text(origins+"[0]", 1, 253, after("https://"), rule(origins, origin)),
 	)
 	for _, o := range []string{"*", "https://*.example.com", "http://localhost:3000"} {
-		rows = append(rows, allowed("origin "+o, set(origins, []any{o})))
+		rows = append(rows, allowed(origins+" "+o, set(origins, []any{o})))
 	}
 	for _, o := range []string{"example.com", "https://example.com/", "ws://example.com"} {
-		rows = append(rows, refused("origin "+o, set(origins, []any{o}), rule(origins, origin)))
+		rows = append(rows, refused(origins+" "+o, set(origins, []any{o}), rule(origins, origin)))
 	}
 	return rows
 }

@@ -20,10 +20,10 @@ func gatewayTables() []table {
 			nameRows(40, "the name must be lower case letters, digits and '-', 40 characters at most: other names are made from it"),
 			patternRows(), gatewayMemoryRows())},
 		{name: "on Redis", kind: "RealtimeGateway", base: `spec: {engine: Redis, replicas: 2}`,
-			rows: slices.Concat(gatewayRows(), gatewayEngineRows())},
+			rows: slices.Concat(gatewayRows(), selectionRows("spec.engineSelection"))},
 		{name: "scaling", kind: "RealtimeGateway", rows: gatewayScalingRows(),
 			base: `spec: {engine: Redis, limits: {connections: 1000000}, scaling: {maxReplicas: 1000, connectionsPerReplica: 100}}`},
-		{name: "sinks", kind: "RealtimeGateway", base: "spec:" + sinksBase, rows: sinkRows(),
+		{name: "sinks", kind: "RealtimeGateway", base: "spec:" + sinksBase, rows: sinkRows("dead"),
 			alongside: []string{rule("spec", noSinks)}},
 	}
 }
@@ -96,14 +96,15 @@ func gatewayTTLRows() []row {
 	}
 }
 
-func gatewayEngineRows() []row {
+// selectionRows are of the choice of an Engine at a path.
+func selectionRows(at string) []row {
 	return slices.Concat(
-		choice("spec.engineSelection.sharing", "Shared", "Dedicated"),
-		text("spec.engineSelection.ref.name", 1, 63, letters),
+		choice(at+".sharing", "Shared", "Dedicated"),
+		text(at+".ref.name", 1, 63, letters),
 		[]row{
-			refused("a reference to nothing", patch(`spec: {engineSelection: {ref: {}}}`), "spec.engineSelection.ref.name: Required value"),
-			refused("a reference and sharing", patch(`spec: {engineSelection: {ref: {name: a}, sharing: Shared}}`),
-				rule("spec.engineSelection", "ref names an Engine, so sharing has no meaning: set one of them")),
+			refused(at+" of nothing", patch(nest(at, "{ref: {}}")), at+".ref.name: Required value"),
+			refused(at+" and sharing", patch(nest(at, "{ref: {name: a}, sharing: Shared}")),
+				rule(at, "ref names an Engine, so sharing has no meaning: set one of them")),
 		},
 	)
 }

@@ -18,6 +18,7 @@ func TestUnknownFields(t *testing.T) {
 		{"RealtimeGateway", `spec: {}`, "spec.history.length"},
 		{"RealtimeGateway", `spec: {}`, "spec.podTemplate.securityContext"},
 		{"Engine", `spec: {type: Redis}`, "spec.provisioned.disk"},
+		{"BlobBucket", `spec: {}`, "spec.uploads.maxSize"},
 		{"PatternClass", `spec: {plane: {version: v1}}`, "spec.plane.tag"},
 	}
 	for _, tt := range tests {

@@ -88,6 +88,10 @@ func (mute) ReadBy(context.Context, string, string, ...string) (map[string]map[s
 	return nil, errors.New("the pods of these tests do not run")
 }
 
+func (mute) Samples(context.Context, string, string) ([]scaling.Sample, error) {
+	return nil, errors.New("the pods of these tests do not run")
+}
+
 func (op *Operator) manager(o OperatorOptions) (manager.Manager, error) {
 	if o.Kinds == nil {
 		o.Kinds = controllers.Kinds()

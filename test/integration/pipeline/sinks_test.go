@@ -187,7 +187,9 @@ func (s *sinkGauges) ReadBy(_ context.Context, address, _ string, _ ...string) (
 	return s.of[address], nil
 }
 
-func (s *sinkGauges) Samples(context.Context, string, string) ([]scaling.Sample, error) { return nil, nil }
+func (s *sinkGauges) Samples(context.Context, string, string) ([]scaling.Sample, error) {
+	return nil, nil
+}
 
 func (s *sinkGauges) set(address string, age, dead float64) {
 	s.mu.Lock()

@@ -49,7 +49,7 @@ func root() *cobra.Command {
 	flags.StringVar(&s.cache, "cache", defaultCache(), "folder for what is built ($TRELLIS_CACHE)")
 	flags.StringVar(&s.state, "state", "/var/lib/trellis-cluster", "folder under which each cluster keeps its state")
 	cmd.AddCommand(upCommand(s), downCommand(s), statusCommand(s), loadCommand(s), forwardCommand(s), kubeconfigCommand(s),
-		buildCommand(s), imagesCommand(s), imageCommand(), envtestCommand(s), memberCommand(), provisionerCommand(s))
+		buildCommand(s), imagesCommand(s), exampleImagesCommand(s), imageCommand(), envtestCommand(s), memberCommand(), provisionerCommand(s))
 	return cmd
 }
 

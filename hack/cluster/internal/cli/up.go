@@ -68,6 +68,22 @@ func imagesCommand(s *settings) *cobra.Command {
 	}
 }
 
+func exampleImagesCommand(s *settings) *cobra.Command {
+	return &cobra.Command{
+		Use:   "example-images",
+		Short: "Assemble the images that only examples need, as far as the cache lacks them, and print their files",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a := &images.Assembler{Cache: s.cache, Progress: progress.New(os.Stderr)}
+			imgs, err := a.Ensure(cmd.Context(), images.Examples())
+			for _, img := range imgs {
+				fmt.Fprintln(cmd.OutOrStdout(), img.Path)
+			}
+			return err
+		},
+	}
+}
+
 // assemble builds all components and assembles all images, as far as the cache lacks them.
 func (s *settings) assemble(cmd *cobra.Command, p *progress.Printer) ([]build.Artefact, []images.Image, error) {
 	b, err := s.builder(p)

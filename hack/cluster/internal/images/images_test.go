@@ -117,7 +117,7 @@ func TestWriteTar(t *testing.T) {
 }
 
 func TestCatalogueIsWhole(t *testing.T) {
-	for _, s := range Catalogue() {
+	for _, s := range append(Catalogue(), Examples()...) {
 		if len(s.Packages) > 0 && s.Suite == "" {
 			t.Errorf("%s has packages of no suite", s.Settings.Name)
 		}

@@ -41,7 +41,7 @@ func Open(p *plane.Plane) (*blobs.Bucket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the store: %w", err)
 	}
-	return blobs.New(p, blobs.Options{Ledger: rows, Objects: objects})
+	return blobs.New(p, blobs.Options{Ledger: rows, Objects: objects, Origin: objects.Origin()})
 }
 
 func open(p *plane.Plane) (*s3store.Store, error) {

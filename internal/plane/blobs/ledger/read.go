@@ -120,11 +120,21 @@ func pageOf(found []plane.Entry, limit int) blobs.Page {
 // Keys implements blobs.Ledger.
 func (l *Ledger) Keys(ctx context.Context, prefix, after, until string, limit int) (out []plane.KeyEntry, err error) {
 
-	sql := `SELECT k.key, f.id, f.status, k.role, coalesce(f.ended_at, f.uploaded_at, f.created_at)
-		FROM keys k JOIN files f ON f.id = k.file WHERE k.key > $1 AND k.key >= $4 AND ($2 = '' OR k.key <= $2) AND starts_with(k.key, $4)
-		ORDER BY k.key LIMIT $3`
+	args, bound := []any{after, limit, prefix}, ""
+	// A condition that may not hold would be no bound of the index, and the scan would go on to the end of the table.
+	switch end := afterAll(prefix); {
+	case until != "":
+		args, bound = append(args, until), " AND key <= $4"
+	case end != "":
+		args, bound = append(args, end), " AND key < $4"
+	}
+	// The files are looked up one by one, whatever the planner thinks of how many keys there are.
+	sql := `SELECT k.key, k.file, f.status, k.role, f.since
+		FROM (SELECT key, file, role FROM keys WHERE key > $1 AND key >= $3 AND starts_with(key, $3)` + bound + ` ORDER BY key LIMIT $2) k
+		CROSS JOIN LATERAL (SELECT status, coalesce(ended_at, uploaded_at, created_at) AS since FROM files WHERE id = k.file LIMIT 1) f
+		ORDER BY k.key`
 	err = l.db.Call(ctx, "list keys", func(ctx context.Context, pool *pgxpool.Pool) error {
-		rows, err := pool.Query(ctx, sql, after, until, limit, prefix)
+		rows, err := pool.Query(ctx, sql, args...)
 		if err != nil {
 			return err
 		}
@@ -138,6 +148,16 @@ func (l *Ledger) Keys(ctx context.Context, prefix, after, until string, limit in
 		return err
 	})
 	return out, err
+}
+
+// afterAll is right after all keys that begin with prefix, or empty where no text is.
+func afterAll(prefix string) string {
+	if prefix == "" || prefix[len(prefix)-1] >= 0x7f {
+		return ""
+	}
+	end := []byte(prefix)
+	end[len(end)-1]++
+	return string(end)
 }
 
 // Stats implements blobs.Ledger.

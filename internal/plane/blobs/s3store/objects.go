@@ -43,7 +43,7 @@ func fail(doing string, err error) error {
 func kindOf(code string, status int) error {
 	switch code {
 	case "NoSuchBucket":
-		return nil // It is no object that is missing.
+		return plane.ErrNoBucket // It is no object that is missing.
 	case "NoSuchKey", "NoSuchUpload", "NotFound", "NoSuchVersion":
 		return plane.ErrNoObject
 	case "InvalidPart", "InvalidPartOrder", "EntityTooSmall", "BadDigest", "XAmzContentChecksumMismatch", "InvalidRange":

@@ -90,6 +90,9 @@ func New(c Config) (*Store, error) {
 	return out, nil
 }
 
+// Origin (scheme://host[:port]) of the requests that are signed here.
+func (s *Store) Origin() string { return s.public.Scheme + "://" + s.public.Host }
+
 func (c Config) options(endpoint string) s3.Options {
 	return s3.Options{
 		BaseEndpoint: aws.String(endpoint), Region: c.Region, UsePathStyle: c.PathStyle, Credentials: c.Credentials, HTTPClient: c.Client,

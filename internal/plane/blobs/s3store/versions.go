@@ -83,3 +83,11 @@ func (s *Store) Tags(ctx context.Context, key, versionID string) (map[string]str
 	}
 	return tags, nil
 }
+
+var _ plane.Bucketless = (*Store)(nil)
+
+// RemoveBucket implements blobs.Bucketless.
+func (s *Store) RemoveBucket(ctx context.Context) error {
+	_, err := s.client.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: s.bucket()})
+	return fail("remove the bucket", err)
+}
