@@ -40,9 +40,10 @@ func blobsConfig(b *v1alpha1.BlobBucket, in pattern.Inputs) *planeconfig.Blobs {
 		Orphans: planeconfig.BlobOrphans{
 			Remove: s.Orphans.Policy == v1alpha1.BlobOrphansDelete, Every: duration(s.Orphans.Interval), Grace: duration(s.Orphans.Grace),
 		},
-		Quota:    bytes(s.Quota),
-		Settings: settingsConfig(b, in),
-		Sinks:    planes.Sinks(s.Sinks, in, eventTypes),
+		Quota:      bytes(s.Quota),
+		Settings:   settingsConfig(b, in),
+		Playground: playground(b, in.Class),
+		Sinks:      planes.Sinks(s.Sinks, in, eventTypes),
 	}
 	if in.Engine.External {
 		out.Bucket = s.BucketName
