@@ -234,7 +234,7 @@ type BlobCORSRule struct {
 
 // BlobObjectLock has objects be held for a time.
 type BlobObjectLock struct {
-	// retention of new objects. Default: none, but for those that are locked by a client of the store.
+	// retention of new objects; it asks for uploads.checksum. Default: none, but for those that are locked by a client of the store.
 	// +optional
 	Retention *BlobRetention `json:"retention,omitempty"`
 }
@@ -246,7 +246,8 @@ type BlobRetention struct {
 	// +default="Governance"
 	Mode BlobRetentionMode `json:"mode,omitempty"`
 
-	// days from the upload, 1 to 36500.
+	// days from the upload, 1 to 36500. A store is told the end before the bytes come: an object is kept longer by up to uploads.urlTTL,
+	// or uploads.pendingTimeout where it comes in parts, and a quarter of an hour.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=36500

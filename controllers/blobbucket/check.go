@@ -20,6 +20,9 @@ func check(b *v1alpha1.BlobBucket, in pattern.Inputs) error {
 		return pattern.Invalid("spec.uploads.maxBytes is %s, which are more than %d parts of multipartPartSize %s: raise multipartPartSize, or lower maxBytes",
 			u.MaxBytes, mostParts, u.MultipartPartSize)
 	}
+	if l := b.Spec.ObjectLock; l != nil && l.Retention != nil && u.Checksum == v1alpha1.BlobChecksumNone {
+		return pattern.Invalid("spec.objectLock.retention locks each upload, which S3 does only for one with a checksum, and spec.uploads.checksum is None: set it to SHA256 or CRC32C")
+	}
 	rest := u.KeyTemplate
 	for _, known := range []string{"${id}", "${owner}", "${date}", "${ext}"} {
 		rest = strings.ReplaceAll(rest, known, "x")

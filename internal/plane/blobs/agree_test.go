@@ -218,7 +218,7 @@ func TestMoveIsEnded(t *testing.T) {
 			t.Fatal(err)
 		}
 		if step > 0 {
-			if _, err := r.Objects.Copy(t.Context(), e.Key, key); err != nil {
+			if _, err := r.Objects.Copy(t.Context(), e.Key, key, nil); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -73,7 +73,10 @@ func New(p *plane.Plane, o Options) (*Bucket, error) {
 	}
 	b.delivery = b.newDelivery()
 	b.ledger = telling{o.Ledger, b.delivery.Wake}
-	b.collect = &Collector{Ledger: b.ledger, Objects: o.Objects, Log: p.Log, Locked: b.metrics.locked.Inc}
+	b.collect = &Collector{
+		Ledger: b.ledger, Objects: o.Objects, Log: p.Log, Locked: b.metrics.locked.Inc,
+		Retention: func() *planeconfig.BlobRetention { return b.live.Load().cfg.Settings.Retention },
+	}
 	b.use(l)
 	plane.OfferTokens[TokenRequest](p)
 	b.registerUploads()

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/trellis-dev/trellis/internal/planeconfig"
 	"github.com/trellis-dev/trellis/pkg/blobs"
 )
 
@@ -31,6 +32,8 @@ type Collector struct {
 	Log     *slog.Logger
 	// Locked, when set, is told of each removal that the store refuses because the object is locked.
 	Locked func()
+	// Retention of the bucket's objects, when set; it may change, and be nil.
+	Retention func() *planeconfig.BlobRetention
 }
 
 // Do a task, or put it off where the store or the ledger fail.
@@ -73,7 +76,7 @@ func (c *Collector) Settle(ctx context.Context, now time.Time, e Entry, over boo
 	case err != nil && !missing:
 		return e, err
 	case !missing && matches(e, o):
-		return c.Ledger.Arrived(ctx, now, e.ID, o)
+		return c.arrived(ctx, now, e, o)
 	case !over:
 		// What is not as it was said may be what is left of an upload that broke off: it can be sent again.
 		return e, nil
@@ -90,9 +93,17 @@ func (c *Collector) look(ctx context.Context, now time.Time, e Entry) error {
 	case errors.Is(err, ErrNoObject):
 		_, err = c.Ledger.Missing(ctx, now, e.ID, e.Key)
 	case err == nil:
-		_, err = c.Ledger.Arrived(ctx, now, e.ID, o)
+		_, err = c.arrived(ctx, now, e, o)
 	}
 	return ignore(err, ErrState)
+}
+
+// arrived notes a file that is there. In a bucket that keeps its files none counts as uploaded that is not locked.
+func (c *Collector) arrived(ctx context.Context, now time.Time, e Entry, o Object) (Entry, error) {
+	if err := c.retain(ctx, now, &o); err != nil {
+		return e, err
+	}
+	return c.Ledger.Arrived(ctx, now, e.ID, o)
 }
 
 // matches reports whether an object is what was said of the file. A checksum that the store does not tell was compared
@@ -108,7 +119,11 @@ func (c *Collector) move(ctx context.Context, now time.Time, e Entry) error {
 	if e.MovingTo == "" {
 		return nil
 	}
-	o, err := c.Objects.Copy(ctx, e.Key, e.MovingTo)
+	lock, err := c.lockOfCopy(ctx, now, e.Key)
+	if err != nil {
+		return err
+	}
+	o, err := c.Objects.Copy(ctx, e.Key, e.MovingTo, lock)
 	if err != nil {
 		// An object that is missing may have been moved by somebody else meanwhile: a scan decides, after its grace.
 		return err
@@ -127,7 +142,7 @@ func (c *Collector) collect(ctx context.Context, now time.Time, t Task) error {
 		// What arrived after its time is no garbage.
 		o, err := c.Objects.Head(ctx, t.Key)
 		if err == nil && matches(t.Entry, o) {
-			_, err = c.Ledger.Arrived(ctx, now, t.Entry.ID, o)
+			_, err = c.arrived(ctx, now, t.Entry, o)
 			return err
 		}
 		if err != nil && !errors.Is(err, ErrNoObject) {

@@ -56,6 +56,10 @@ func (k *Keeper) Keep(ctx context.Context, cfg planeconfig.Blobs) Kept {
 		k.keep(out, planeconfig.SettingRetention, s.Features.Of(planeconfig.S3ObjectLock), func() (bool, error) {
 			return k.Settings.KeepRetention(ctx, *s.Retention)
 		})
+		if out.States[planeconfig.SettingRetention] == planeconfig.StateNative {
+			// The bucket's own is for what others write, and no store says whether it counts from that. Ours is signed into each upload.
+			out.States[planeconfig.SettingRetention] = planeconfig.StateTrellis
+		}
 	}
 	if s.BlockPublic {
 		k.keepPrivate(ctx, out, s.Features)

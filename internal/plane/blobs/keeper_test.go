@@ -162,7 +162,7 @@ func TestWhatTheStoreCanNotDo(t *testing.T) {
 		}
 		want := plane.Kept{Own: []planeconfig.BlobRule{rule}, States: map[planeconfig.BlobSetting]planeconfig.BlobState{
 			planeconfig.SettingLifecycle: planeconfig.StateTrellis, planeconfig.SettingPublicAccess: planeconfig.StateTrellis,
-			planeconfig.SettingEncryption: planeconfig.StateUnsupported, planeconfig.SettingRetention: planeconfig.StateNative,
+			planeconfig.SettingEncryption: planeconfig.StateUnsupported, planeconfig.SettingRetention: planeconfig.StateTrellis,
 		}}
 		if diff := cmp.Diff(want, k.keep(cfg, drifted...)); diff != "" {
 			t.Errorf("features %d (-want +got)\n%s", i, diff)

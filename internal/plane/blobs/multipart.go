@@ -76,7 +76,8 @@ func (b *Bucket) parts(ctx context.Context, e Entry) (uploadID string, stored []
 // beginParts has the store begin an upload in parts, in place of the one that the file has. One that lost to another
 // replica's is aborted. One of which the ledger did not answer whether it counts is left to a scan.
 func (b *Bucket) beginParts(ctx context.Context, e Entry) (string, error) {
-	id, err := b.objects.BeginParts(ctx, Put{Key: e.Key, Size: e.Size, ContentType: e.ContentType})
+	// It becomes an object when the last part is there, which is when the file has expired at the latest.
+	id, err := b.objects.BeginParts(ctx, Put{Key: e.Key, Size: e.Size, ContentType: e.ContentType, Lock: b.lock(*e.ExpiresAt)})
 	if err != nil {
 		return "", err
 	}

@@ -23,8 +23,8 @@ var (
 
 // Objects is a bucket of an S3 store. Signing asks the store nothing; all else is one or more calls, bounded by ctx.
 type Objects interface {
-	// SignPut signs a PUT of exactly this object: the store refuses another size, another media type and bytes of another
-	// checksum, and an object that is there already where it knows conditional writes.
+	// SignPut signs a PUT of exactly this object: the store refuses another size, another media type, bytes of another
+	// checksum and another lock, and an object that is there already where it knows conditional writes.
 	SignPut(ctx context.Context, now time.Time, p Put, ttl time.Duration) (blobs.Request, error)
 	// SignForm signs a form of a browser for the same.
 	SignForm(ctx context.Context, now time.Time, p Put, ttl time.Duration) (blobs.Form, error)
@@ -44,8 +44,10 @@ type Objects interface {
 
 	// Head tells of an object.
 	Head(ctx context.Context, key string) (Object, error)
-	// Copy an object inside the bucket, of any size.
-	Copy(ctx context.Context, from, to string) (Object, error)
+	// Copy an object inside the bucket, of any size. The copy has that lock, or none where it is nil.
+	Copy(ctx context.Context, from, to string, lock *Lock) (Object, error)
+	// Retain locks what is there; a lock can be made longer, and by a plane not shorter.
+	Retain(ctx context.Context, key, versionID string, lock Lock) error
 	// Remove an object; what is not there is no error. Where the bucket keeps versions, it hides the object.
 	Remove(ctx context.Context, key string) error
 	// List up to 1,000 objects whose keys are after after and begin with prefix, in the order of their keys' bytes. One
@@ -61,6 +63,8 @@ type Put struct {
 	Size        int64
 	ContentType string
 	Checksum    *blobs.Checksum
+	// Lock that it has from its writing on; nil for none.
+	Lock *Lock
 }
 
 // PartOf is one part that is to be written.
@@ -94,9 +98,10 @@ type Object struct {
 	VersionID   string
 	Checksum    *blobs.Checksum
 	Modified    time.Time
-	// RetainedUntil is until when the store refuses to remove it, and Held is true for one that has a legal hold on it. Head
-	// alone tells.
+	// RetainedUntil is until when the store refuses to remove it, by RetentionMode, and Held is true for one that has a legal hold
+	// on it. Head alone tells.
 	RetainedUntil time.Time
+	RetentionMode string
 	Held          bool
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"mime/multipart"
 	"net/http"
 	"strings"
 	"testing"
@@ -113,5 +114,27 @@ func (s *served) put(r *blobs.Request, body string) {
 	s.t.Helper()
 	if status, text, _ := s.send(*r, body); status != http.StatusOK {
 		s.t.Fatalf("the store answers %d %s", status, text)
+	}
+}
+
+// post a form as a browser does.
+func (s *served) post(form *blobs.Form, text string) {
+	s.t.Helper()
+	var body bytes.Buffer
+	w := multipart.NewWriter(&body)
+	for name, value := range form.Fields {
+		if err := w.WriteField(name, value); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	part, err := w.CreateFormFile("file", "x")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_, _ = io.WriteString(part, text)
+	_ = w.Close()
+	r := blobs.Request{Method: http.MethodPost, URL: form.URL, Headers: map[string]string{"Content-Type": w.FormDataContentType()}}
+	if status, text, _ := s.send(r, body.String()); status >= 300 {
+		s.t.Fatalf("%d %s", status, text)
 	}
 }

@@ -146,7 +146,7 @@ func TestRulesAndMoves(t *testing.T) {
 		if !end {
 			return
 		}
-		o, err := r.Objects.Copy(t.Context(), e.Key, to)
+		o, err := r.Objects.Copy(t.Context(), e.Key, to, nil)
 		if err == nil {
 			_, err = r.Ledger.EndMove(t.Context(), r.began, e.ID, to, o)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/trellis-dev/trellis/internal/enginetest"
 	trellis "github.com/trellis-dev/trellis/internal/plane"
 	plane "github.com/trellis-dev/trellis/internal/plane/blobs"
 	"github.com/trellis-dev/trellis/internal/plane/contracttest"
@@ -29,7 +30,12 @@ type keeping struct {
 
 func serveKeeping(t *testing.T, change func(*planeconfig.Blobs)) *keeping {
 	t.Helper()
-	store := newRuled(t, true)
+	return serveKeepingOn(t, enginetest.S3(t), change)
+}
+
+func serveKeepingOn(t *testing.T, on *enginetest.S3Store, change func(*planeconfig.Blobs)) *keeping {
+	t.Helper()
+	store := newRuledOn(t, on, true)
 	l := newLedger(t)
 	minute := planeconfig.Duration(time.Minute)
 	cfg := planeconfig.Blobs{
@@ -122,27 +128,4 @@ func TestUpkeep(t *testing.T) {
 	if _, err := k.admin.GetBucketCors(t.Context(), &s3.GetBucketCorsInput{Bucket: aws.String("files")}); err == nil {
 		t.Error("rules that are not configured any more are there")
 	}
-}
-
-// TestDeleteUnderRetention is refused, and says until when.
-func TestDeleteUnderRetention(t *testing.T) {
-	t.Parallel()
-	k := serveKeeping(t, func(c *planeconfig.Blobs) {
-		c.Settings.Retention = &planeconfig.BlobRetention{Mode: "GOVERNANCE", Days: 1}
-	})
-	contracttest.Eventually(t, "the retention to be set", func() bool {
-		return k.says(planeconfig.MetricBlobSetting, `setting="retention"`, `state="native"`, " 1")
-	})
-	u := k.begin(blobs.NewUpload{Filename: "a", Size: 5, Checksum: sum("hello")})
-	k.put(u.Put, "hello")
-	k.call(http.StatusOK, http.MethodPost, "/v1/uploads/"+u.ID+":complete", nil, nil)
-	if got := k.call(http.StatusConflict, http.MethodDelete, "/v1/files/"+u.ID, nil, nil); got != "locked" {
-		t.Errorf("the problem is %q", got)
-	}
-	if got := k.file(u.ID).Status; got != blobs.StatusUploaded {
-		t.Errorf("it is %s", got)
-	}
-	k.Reconfigure(t, func(c *planeconfig.Config) { c.Blobs.Settings.Retention = nil })
-	contracttest.Eventually(t, "the plane to know", func() bool { return !k.says(planeconfig.MetricBlobSetting, `setting="retention"`) })
-	k.call(http.StatusOK, http.MethodDelete, "/v1/files/"+u.ID, nil, nil)
 }

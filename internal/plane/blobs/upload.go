@@ -194,7 +194,7 @@ func (b *Bucket) requests(ctx context.Context, now time.Time, e Entry, form bool
 	ttl := b.ttl(now, e)
 	until := now.Add(ttl)
 	out.URLsExpireAt = &until
-	put := Put{Key: e.Key, Size: e.Size, ContentType: e.ContentType, Checksum: e.Checksum}
+	put := Put{Key: e.Key, Size: e.Size, ContentType: e.ContentType, Checksum: e.Checksum, Lock: b.lock(until)}
 	switch {
 	case e.Multipart:
 		return b.missing(ctx, now, e, out, ttl, again)

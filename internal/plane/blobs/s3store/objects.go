@@ -76,6 +76,7 @@ func (s *Store) Head(ctx context.Context, key string) (plane.Object, error) {
 		Key: key, Size: aws.ToInt64(out.ContentLength), ContentType: aws.ToString(out.ContentType), ETag: unquote(out.ETag),
 		VersionID: aws.ToString(out.VersionId), Modified: aws.ToTime(out.LastModified),
 		Held: out.ObjectLockLegalHoldStatus == types.ObjectLockLegalHoldStatusOn, RetainedUntil: aws.ToTime(out.ObjectLockRetainUntilDate),
+		RetentionMode: string(out.ObjectLockMode),
 	}
 	// One of all parts' checksums is none of the bytes.
 	if out.ChecksumType != types.ChecksumTypeComposite {
@@ -129,17 +130,19 @@ func (s *Store) List(ctx context.Context, prefix, after string) (objects []plane
 }
 
 // Copy implements blobs.Objects.
-func (s *Store) Copy(ctx context.Context, from, to string) (plane.Object, error) {
+func (s *Store) Copy(ctx context.Context, from, to string, lock *plane.Lock) (plane.Object, error) {
 	o, err := s.Head(ctx, from)
 	if err != nil {
 		return plane.Object{}, err
 	}
 	source := httpbinding.EscapePath(s.config.Bucket+"/"+from, false)
 	if o.Size > s.config.MaxCopy {
-		err = s.copyParts(ctx, o, source, to)
+		err = s.copyParts(ctx, o, source, to, lock)
 	} else {
+		mode, until := locked(lock)
 		_, err = s.client.CopyObject(ctx, &s3.CopyObjectInput{
 			Bucket: aws.String(s.config.Bucket), Key: aws.String(to), CopySource: aws.String(source),
+			ObjectLockMode: mode, ObjectLockRetainUntilDate: until,
 		})
 		err = fail("copy an object", err)
 	}
@@ -150,8 +153,8 @@ func (s *Store) Copy(ctx context.Context, from, to string) (plane.Object, error)
 }
 
 // copyParts copies what is too large for one call. An error leaves nothing behind that is not aborted, or listed by ListParts.
-func (s *Store) copyParts(ctx context.Context, o plane.Object, source, to string) error {
-	id, err := s.BeginParts(ctx, plane.Put{Key: to, Size: o.Size, ContentType: o.ContentType})
+func (s *Store) copyParts(ctx context.Context, o plane.Object, source, to string, lock *plane.Lock) error {
+	id, err := s.BeginParts(ctx, plane.Put{Key: to, Size: o.Size, ContentType: o.ContentType, Lock: lock})
 	if err != nil {
 		return err
 	}

@@ -14,8 +14,10 @@ import (
 
 // BeginParts implements blobs.Objects.
 func (s *Store) BeginParts(ctx context.Context, p plane.Put) (string, error) {
+	mode, until := locked(p.Lock)
 	out, err := s.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
 		Bucket: aws.String(s.config.Bucket), Key: aws.String(p.Key), ContentType: aws.String(p.ContentType),
+		ObjectLockMode: mode, ObjectLockRetainUntilDate: until,
 	})
 	if err != nil {
 		return "", fail("begin an upload in parts", err)

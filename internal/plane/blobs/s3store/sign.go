@@ -41,6 +41,9 @@ func (s *Store) SignPut(ctx context.Context, now time.Time, p plane.Put, ttl tim
 		// A length of 0 is not signed.
 		headers.Set(checksumHeader[blobs.SHA256], emptyHash)
 	}
+	for name, value := range lockHeaders(p.Lock) {
+		headers.Set(name, value)
+	}
 	if s.config.Conditional {
 		headers.Set("If-None-Match", "*")
 	}
@@ -97,6 +100,9 @@ func (s *Store) sign(ctx context.Context, now time.Time, method, key string, que
 // SignForm implements blobs.Objects. The form's time is the SDK's: it can be valid from now on only.
 func (s *Store) SignForm(ctx context.Context, _ time.Time, p plane.Put, ttl time.Duration) (blobs.Form, error) {
 	fields := map[string]string{"Content-Type": p.ContentType}
+	for name, value := range lockHeaders(p.Lock) {
+		fields[strings.ToLower(name)] = value
+	}
 	if p.Checksum != nil {
 		fields[strings.ToLower(checksumHeader[p.Checksum.Algorithm])] = p.Checksum.Value
 	}

@@ -166,6 +166,40 @@ func TestNothing(t *testing.T) {
 	}
 }
 
+// postForm as a browser does, with other values for some of its fields.
+func postForm(t *testing.T, form blobs.Form, body string, change map[string]string) (int, string) {
+	t.Helper()
+	var buffer bytes.Buffer
+	w := multipart.NewWriter(&buffer)
+	for name, value := range form.Fields {
+		if other, ok := change[name]; ok {
+			value = other
+		}
+		if err := w.WriteField(name, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	part, err := w.CreateFormFile("file", "a")
+	if err == nil {
+		_, err = io.WriteString(part, body)
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, form.URL, &buffer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", w.FormDataContentType())
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	answer, _ := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(answer)
+}
+
 func TestForm(t *testing.T) {
 	t.Parallel()
 	s := bucket(t)
@@ -174,35 +208,8 @@ func TestForm(t *testing.T) {
 		t.Fatal(err)
 	}
 	post := func(body string, change map[string]string) (int, string) {
-		var buffer bytes.Buffer
-		w := multipart.NewWriter(&buffer)
-		for name, value := range form.Fields {
-			if other, ok := change[name]; ok {
-				value = other
-			}
-			if err := w.WriteField(name, value); err != nil {
-				t.Fatal(err)
-			}
-		}
-		part, err := w.CreateFormFile("file", "a")
-		if err == nil {
-			_, err = io.WriteString(part, body)
-		}
-		if err = errors.Join(err, w.Close()); err != nil {
-			t.Fatal(err)
-		}
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, form.URL, &buffer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Content-Type", w.FormDataContentType())
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = resp.Body.Close() }()
-		answer, _ := io.ReadAll(resp.Body)
-		return resp.StatusCode, string(answer)
+		t.Helper()
+		return postForm(t, form, body, change)
 	}
 	for name, c := range map[string]struct {
 		body   string
@@ -274,7 +281,7 @@ func TestParts(t *testing.T) {
 	if err := s.FinishParts(t.Context(), "big", id, parts); err != nil && !errors.Is(err, plane.ErrNoObject) && !errors.Is(err, plane.ErrExists) {
 		t.Errorf("finished again: %v", err)
 	}
-	copied, err := s.Copy(t.Context(), "big", "in/copy of big")
+	copied, err := s.Copy(t.Context(), "big", "in/copy of big", nil)
 	if err != nil || copied.Size != 2*size+7 || copied.ContentType != "a/b" {
 		t.Errorf("the copy is %+v, %v", copied, err)
 	}
