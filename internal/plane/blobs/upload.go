@@ -250,7 +250,7 @@ func (b *Bucket) cleared(ctx context.Context, e Entry) (Entry, error) {
 	case err != nil:
 		return e, err
 	case matches(e, o):
-		out, err = b.ledger.Arrived(ctx, b.now(), e.ID, o)
+		out, err = b.collect.arrived(ctx, b.now(), e, o)
 	default:
 		out, err = b.ledger.Rekey(ctx, b.now(), e.ID, e.Key, numbered(e.Key, e))
 	}
