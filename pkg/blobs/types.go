@@ -19,7 +19,9 @@ const (
 )
 
 // Statuses are all that a file can have.
-func Statuses() []Status { return []Status{StatusPending, StatusUploaded, StatusExpired, StatusDeleted} }
+func Statuses() []Status {
+	return []Status{StatusPending, StatusUploaded, StatusExpired, StatusDeleted}
+}
 
 // Gone reports whether the file's bytes are not to be had any more.
 func (s Status) Gone() bool { return s == StatusExpired || s == StatusDeleted }
