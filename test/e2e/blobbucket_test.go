@@ -19,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/internal/planeconfig"
 	"github.com/trellis-dev/trellis/pkg/blobs"
 )
 
@@ -196,6 +197,28 @@ spec:
 	g.Expect(f.read(u.ID)).To(Equal(large))
 }
 
+// bucketsOf the class's store in a namespace, by their names.
+func bucketsOf(t *testing.T, namespace string) []string {
+	t.Helper()
+	g := NewWithT(t)
+	data := get(t, &corev1.Secret{}, namespace, className+"-s3-eng-binding").Data
+	data["uri"] = []byte("http://" + forwardService(t, namespace, className+"-s3-eng", s3Port))
+	s, err := planeconfig.ParseS3(data)
+	g.Expect(err).NotTo(HaveOccurred())
+	transport, err := s.Transport()
+	g.Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(transport.CloseIdleConnections)
+	c, err := s.Client(transport)
+	g.Expect(err).NotTo(HaveOccurred())
+	buckets, err := c.ListBuckets(ctx)
+	g.Expect(err).NotTo(HaveOccurred())
+	var names []string
+	for _, b := range buckets {
+		names = append(names, b.Name)
+	}
+	return names
+}
+
 // A bucket is emptied where its policy is Delete and an annotation repeats its name, and not otherwise.
 func TestBlobBucketIsDeleted(t *testing.T) {
 	t.Parallel()
@@ -203,6 +226,7 @@ func TestBlobBucketIsDeleted(t *testing.T) {
 	ns := newNamespace(t)
 	b := applied(t, bucketOf(ns, "scratch", func(b *v1alpha1.BlobBucket) { b.Spec.DeletionPolicy = v1alpha1.DeletionDelete }))
 	id := openFiles(t, b).upload("hello.txt", "hello")
+	g.Expect(bucketsOf(t, ns)).To(ContainElement(b.Status.BucketName))
 	deleted(t, b)
 
 	b = applied(t, bucketOf(ns, "scratch", func(b *v1alpha1.BlobBucket) { b.Spec.DeletionPolicy = v1alpha1.DeletionDelete }))
@@ -212,8 +236,7 @@ func TestBlobBucketIsDeleted(t *testing.T) {
 		b.Annotations = map[string]string{v1alpha1.AnnotationDeleteFiles: "scratch"}
 	})
 	deleted(t, b)
-	store := "/data/objects"
-	g.Expect(kubectl(t, ns, "exec", className+"-s3-eng-0", "--", "ls", store)).NotTo(ContainSubstring(b.Status.BucketName), "the bucket is gone from the store")
+	g.Expect(bucketsOf(t, ns)).NotTo(ContainElement(b.Status.BucketName), "the bucket is gone from the store")
 
 	b = applied(t, bucketOf(ns, "scratch"))
 	openFiles(t, b).call(http.StatusNotFound, http.MethodGet, "/v1/files/"+id, nil, nil)
