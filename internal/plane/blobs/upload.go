@@ -77,7 +77,7 @@ func (b *Bucket) registerUploads() {
 		"An upload in parts is completed with the ETag that the store answered for each part: some stores keep a part that was cut off, and list it as whole, "+
 		"so that only the client knows what was sent. Parts that the store does not have as it is said here are refused as not-as-said; the problem's member again has their numbers, "+
 		"up to 64 of them, to send again by ?again= of GET. Without ETags it is refused as parts-needed, unless the store is known to keep whole parts alone.")
-	complete.MaxBodyBytes, complete.Errors = maxCompletion, append(complete.Errors, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity)
+	complete.MaxBodyBytes, complete.Errors = maxCompletion, append(complete.Errors, http.StatusRequestEntityTooLarge)
 	huma.Register(b.plane.API, complete, b.complete)
 	huma.Register(b.plane.API, change("abort", "Abort an upload", "What the store has of it is removed. Again is no fault."), b.abort)
 }

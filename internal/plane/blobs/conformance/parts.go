@@ -231,8 +231,8 @@ func testOtherETags(t *testing.T, start Factory) {
 	}
 	c.put(u.Parts[2].Request, body[u.Parts[2].Offset:])
 	all := c.sent.of(u.ID)
-	c.refused(http.StatusUnprocessableEntity, "invalid", http.MethodPost, path, blobs.Completion{Parts: append([]blobs.SentPart{one}, all...)}, "number 1 is there twice")
-	c.refused(http.StatusUnprocessableEntity, "invalid", http.MethodPost, path, blobs.Completion{Parts: append([]blobs.SentPart{{Number: 4, ETag: "x"}}, all...)}, "above the 3 parts")
+	c.refused(http.StatusBadRequest, "invalid-request", http.MethodPost, path, blobs.Completion{Parts: append([]blobs.SentPart{one}, all...)}, "number 1 is there twice")
+	c.refused(http.StatusBadRequest, "invalid-request", http.MethodPost, path, blobs.Completion{Parts: append([]blobs.SentPart{{Number: 4, ETag: "x"}}, all...)}, "above the 3 parts")
 	slices.Reverse(all)
 	for i := range all[:2] {
 		all[i].ETag = strings.Trim(all[i].ETag, `"`)
@@ -266,7 +266,7 @@ func testPartsAgain(t *testing.T, start Factory) {
 			c.put(p.Request, body[p.Offset:p.Offset+p.Size])
 		}
 	}
-	c.refused(http.StatusUnprocessableEntity, "invalid", http.MethodGet, path+strings.Repeat("1,", 64)+"1", nil)
+	c.refused(http.StatusBadRequest, "invalid-request", http.MethodGet, path+strings.Repeat("1,", 64)+"1", nil)
 	c.complete(u.ID)
 	if got := c.read(u.ID); got != body {
 		t.Errorf("the file came back with %d bytes", len(got))
