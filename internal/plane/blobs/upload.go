@@ -254,7 +254,7 @@ func (b *Bucket) cleared(ctx context.Context, e Entry) (Entry, error) {
 	if e.Status != blobs.StatusPending || e.Multipart {
 		return e, nil
 	}
-	out := e
+	var out Entry
 	o, err := b.objects.Head(ctx, e.Key)
 	switch {
 	case errors.Is(err, ErrNoObject):
