@@ -31,6 +31,9 @@ const (
 	S3PublicAccessBlock S3Feature = "publicAccessBlock"
 	// S3BucketPolicy is the bucket's own policy, enforced.
 	S3BucketPolicy S3Feature = "bucketPolicy"
+	// S3WholeParts is that the store keeps no part of which it was not sent all. Where it does, its list of parts does not
+	// tell those apart, and what a client was answered counts.
+	S3WholeParts S3Feature = "wholeParts"
 )
 
 // S3Support says whether a store has a feature.
@@ -71,6 +74,7 @@ var provisionedS3 = S3Features{
 	S3Encryption:        S3Absent,
 	S3PublicAccessBlock: S3Absent,
 	S3BucketPolicy:      S3Native,
+	S3WholeParts:        S3Absent,
 }
 
 // ProvisionedS3Features of the store that Trellis runs. Of one that others run, nothing is known: its plane asks

@@ -83,6 +83,18 @@ type Part struct {
 	Request Request `json:"request"`
 }
 
+// SentPart is a part that the store has acknowledged.
+type SentPart struct {
+	Number int    `json:"number" minimum:"1" maximum:"10000" doc:"From 1."`
+	ETag   string `json:"etag" minLength:"1" maxLength:"128" doc:"The header ETag of the store's answer to the part's PUT, with its quotes or without."`
+}
+
+// Completion says what was sent of an upload in parts; of any other it says nothing.
+type Completion struct {
+	// Parts are all of the file's. Stores that list a part that was cut off as a whole one need them.
+	Parts []SentPart `json:"parts,omitempty" maxItems:"10000" doc:"All parts of the file, in any order, each with the ETag that the store answered when it was sent whole."`
+}
+
 // Upload is a place for a file: one of Put, Form and Parts says how to fill it.
 type Upload struct {
 	File

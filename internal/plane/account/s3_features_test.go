@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"mime/multipart"
+	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -114,6 +116,50 @@ func postTooMuch(t *testing.T, c *minio.Client, bucket string) error {
 	return errors.Join(post("text", http.StatusNoContent), post("longer text", http.StatusBadRequest))
 }
 
+// cutPart is nil when nothing is kept of a part whose connection ends in its middle. Of a store that lists it there is the
+// refusal that others have for what they do not do.
+func cutPart(t *testing.T, c *minio.Client, bucket string) error {
+	t.Helper()
+	const key, size = "in-parts", 1 << 20
+	core := minio.Core{Client: c}
+	id, err := core.NewMultipartUpload(t.Context(), bucket, key, minio.PutObjectOptions{})
+	if err != nil {
+		return err
+	}
+	target, err := c.Presign(t.Context(), http.MethodPut, bucket, key, time.Hour, url.Values{"uploadId": {id}, "partNumber": {"1"}})
+	if err != nil {
+		return err
+	}
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", target.Host)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	text := fmt.Sprintf("PUT %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n\r\n%s", target.RequestURI(), target.Host, size, strings.Repeat("x", size/2))
+	if _, err := io.WriteString(conn, text); err != nil {
+		return err
+	}
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		return err
+	}
+	// The store is done with it when it ends the connection.
+	answer, err := io.ReadAll(conn)
+	if err != nil {
+		return err
+	}
+	listed, err := core.ListObjectParts(t.Context(), bucket, key, id, 0, 10)
+	switch {
+	case err != nil:
+		return err
+	case len(listed.ObjectParts) == 0:
+		return nil
+	case listed.ObjectParts[0].Size == size:
+		return s3Refusal{Code: "NotImplemented"}
+	default:
+		return fmt.Errorf("of %d bytes %+v is listed, and the answer was %q", size/2, listed.ObjectParts[0], answer)
+	}
+}
+
 // refusedBy is nil where the store refused with one of these codes.
 func refusedBy(err error, codes ...string) error {
 	if slices.Contains(codes, minio.ToErrorResponse(err).Code) || slices.Contains(codes, codeOf(err)) {
@@ -144,6 +190,7 @@ var minioFeatures = planeconfig.S3Features{
 	planeconfig.S3Encryption:        planeconfig.S3Absent,
 	planeconfig.S3PublicAccessBlock: planeconfig.S3Absent,
 	planeconfig.S3BucketPolicy:      planeconfig.S3Native,
+	planeconfig.S3WholeParts:        planeconfig.S3Native,
 }
 
 // minioSays is what MinIO answers, by feature, instead of what is expected of one who has it or has it not.
@@ -232,6 +279,7 @@ func TestS3Features(t *testing.T) {
 			}
 			return c.SetBucketPolicy(ctx, bucket, ownersPolicy)
 		},
+		planeconfig.S3WholeParts: func() error { return cutPart(t, c, bucket) },
 	}
 	got := planeconfig.S3Features{}
 	for feature, try := range tries {

@@ -87,19 +87,3 @@ func (b *Bucket) beginParts(ctx context.Context, e Entry) (string, error) {
 	}
 	return counts, err
 }
-
-// finish makes the parts one object where all are there, and tells how many bytes are.
-func (b *Bucket) finish(ctx context.Context, e Entry) (int64, error) {
-	parts, err := b.objects.Parts(ctx, e.Key, e.UploadID)
-	if errors.Is(err, ErrNoObject) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	if _, bytes := wholeParts(e, parts); bytes != e.Size {
-		return bytes, nil
-	}
-	err = b.objects.FinishParts(ctx, e.Key, e.UploadID, parts)
-	return e.Size, ignore(ignore(err, ErrNoObject), ErrExists)
-}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/trellis-dev/trellis/internal/plane"
@@ -41,7 +42,7 @@ func (b *Bucket) problem(operation string, err error) *plane.Problem {
 		return plane.NewProblem(http.StatusBadRequest, "invalid-cursor", "The cursor is not valid", "cursor is the member cursor of the page before; leave it out to begin anew")
 	case errors.Is(err, ErrMismatch):
 		return plane.NewProblem(http.StatusConflict, "not-as-said", "The parts are not what was said of them",
-			"look at the upload for the parts that are missing or of another size, and send those again")
+			"complete the upload once more, with the ETags of its parts, to be told which to send again")
 	}
 	if !errors.Is(err, context.Canceled) {
 		b.metrics.EngineErrors.WithLabelValues(operation).Inc()
@@ -61,6 +62,26 @@ func problemID() *plane.Problem {
 func problemIncomplete(e Entry, stored int64) *plane.Problem {
 	return plane.NewProblem(http.StatusConflict, "not-uploaded", "The store does not have the whole file",
 		fmt.Sprintf("it has %d of %d bytes: send what GET /v1/uploads/%s says is missing, and complete it then", stored, e.Size, e.ID))
+}
+
+// problemPartsNeeded refuses to take the store's own word for what was sent.
+func problemPartsNeeded(e Entry) *plane.Problem {
+	return plane.NewProblem(http.StatusBadRequest, "parts-needed", "The ETags of the parts are needed",
+		fmt.Sprintf(`send {"parts": [{"number": 1, "etag": "…"}, …]} with the ETag that the store answered for each of the %d parts: the store may keep a part `+
+			"that was cut off and list it as whole, so that its list does not tell whether it has your bytes. "+
+			"Where you do not have the ETag of a part, send the part again, by GET /v1/uploads/%s?again=1,2", e.parts(), e.ID))
+}
+
+// problemOtherParts names parts to send again, as many as one request takes.
+func problemOtherParts(e Entry, again []int) *plane.Problem {
+	named, more := again[:min(len(again), mostAgain)], ""
+	if left := len(again) - len(named); left > 0 {
+		more = fmt.Sprintf("; then complete it to be told of %d more", left)
+	}
+	numbers := strings.Trim(strings.ReplaceAll(fmt.Sprint(named), " ", ","), "[]")
+	return plane.NewProblem(http.StatusConflict, "not-as-said", "The parts are not what was said of them",
+		fmt.Sprintf("of some parts the store has nothing, or the ETag is missing or another one: send them again, by GET /v1/uploads/%s?again=%s, and complete the upload with the ETags that the store answers%s",
+			e.ID, numbers, more)).With("again", named)
 }
 
 func problemGone(e Entry) *plane.Problem {

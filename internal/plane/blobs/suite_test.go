@@ -122,6 +122,14 @@ func TestConformanceShared(t *testing.T) {
 
 var buckets atomic.Int64
 
+// features of the store that the tests run against.
+func features() planeconfig.S3Features {
+	if enginetest.Outside() {
+		return nil
+	}
+	return planeconfig.ProvisionedS3Features()
+}
+
 // newTarget is a bucket of its own in a store and a ledger.
 func newTarget(t *testing.T, o conformance.Options, in store, uri string) (*contracttest.Local, *conformance.Target) {
 	t.Helper()
@@ -149,7 +157,7 @@ func newTarget(t *testing.T, o conformance.Options, in store, uri string) (*cont
 	return contracttest.NewLocal(t, dir, planeconfig.Config{
 		Kind: "BlobBucket", Name: "files", Blobs: cfg,
 		Engine: planeconfig.Engine{Type: "PostgreSQL", URIFile: uriFile, Prefix: strings.ReplaceAll(at.Bucket, "-", "_")},
-	}, o, func(p *trellis.Plane) (trellis.Service, error) { return engines.Open(p) }), &conformance.Target{Objects: objects, S3: at}
+	}, o, func(p *trellis.Plane) (trellis.Service, error) { return engines.Open(p) }), &conformance.Target{Objects: objects, S3: at, Features: features()}
 }
 
 // process is a plane of its own process.

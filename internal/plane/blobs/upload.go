@@ -17,7 +17,9 @@ import (
 
 const (
 	maxFilename, maxOwner = 255, 128
-	typeBytes             = "application/octet-stream"
+	// maxCompletion has room for the ETags of as many parts as a file can have.
+	maxCompletion = 2 << 20
+	typeBytes     = "application/octet-stream"
 )
 
 // hashBytes by the algorithm.
@@ -44,6 +46,11 @@ type resumeInput struct {
 	Again []int  `query:"again" maxItems:"64" doc:"Numbers of parts to send again though the store has them: those that were cut off, so that nothing was answered. Some stores keep what came of such a part, and say that it is whole."`
 }
 
+type completeInput struct {
+	ID   string `path:"id" maxLength:"64"`
+	Body *blobs.Completion
+}
+
 type fileOutput struct {
 	CacheControl string `header:"Cache-Control"`
 	Body         blobs.File
@@ -66,7 +73,12 @@ func (b *Bucket) registerUploads() {
 			Tags: []string{"uploads"}, Errors: []int{400, 401, 403, 404, 409, 410, 503},
 		}
 	}
-	huma.Register(b.plane.API, change("complete", "Complete an upload", "Asks the store whether it has the whole file. Again is no fault."), b.complete)
+	complete := change("complete", "Complete an upload", "Asks the store whether it has the whole file. Again is no fault. "+
+		"An upload in parts is completed with the ETag that the store answered for each part: some stores keep a part that was cut off, and list it as whole, "+
+		"so that only the client knows what was sent. Parts that the store does not have as it is said here are refused as not-as-said; the problem's member again has their numbers, "+
+		"up to 64 of them, to send again by ?again= of GET. Without ETags it is refused as parts-needed, unless the store is known to keep whole parts alone.")
+	complete.MaxBodyBytes, complete.Errors = maxCompletion, append(complete.Errors, http.StatusRequestEntityTooLarge)
+	huma.Register(b.plane.API, complete, b.complete)
 	huma.Register(b.plane.API, change("abort", "Abort an upload", "What the store has of it is removed. Again is no fault."), b.abort)
 }
 
@@ -242,7 +254,7 @@ func (b *Bucket) cleared(ctx context.Context, e Entry) (Entry, error) {
 	if e.Status != blobs.StatusPending || e.Multipart {
 		return e, nil
 	}
-	out := e
+	var out Entry
 	o, err := b.objects.Head(ctx, e.Key)
 	switch {
 	case errors.Is(err, ErrNoObject):
@@ -260,7 +272,7 @@ func (b *Bucket) cleared(ctx context.Context, e Entry) (Entry, error) {
 	return out, err
 }
 
-func (b *Bucket) complete(ctx context.Context, in *idInput) (*fileOutput, error) {
+func (b *Bucket) complete(ctx context.Context, in *completeInput) (*fileOutput, error) {
 	e, problem := b.see(ctx, in.ID, plane.RightSubmit)
 	if problem != nil {
 		return nil, plane.Fail(ctx, problem)
@@ -269,9 +281,12 @@ func (b *Bucket) complete(ctx context.Context, in *idInput) (*fileOutput, error)
 	defer cancel()
 	stored := int64(0)
 	if e.Status == blobs.StatusPending && e.UploadID != "" {
-		var err error
-		if stored, err = b.finish(ctx, e); err != nil {
-			return nil, plane.Fail(ctx, b.problem("complete", err))
+		var sent []blobs.SentPart
+		if in.Body != nil {
+			sent = in.Body.Parts
+		}
+		if stored, problem = b.finish(ctx, e, sent); problem != nil {
+			return nil, plane.Fail(ctx, problem)
 		}
 	}
 	if e.Status == blobs.StatusPending || e.Status == blobs.StatusExpired {

@@ -21,10 +21,11 @@ type client struct {
 	t           *testing.T
 	base, token string
 	http        *http.Client
+	sent        *acknowledged
 }
 
 func newClient(t *testing.T, base, token string) *client {
-	return &client{t: t, base: base, token: token, http: contracttest.NewHTTP(t)}
+	return &client{t: t, base: base, token: token, http: contracttest.NewHTTP(t), sent: &acknowledged{}}
 }
 
 func (g *Target) client(t *testing.T) *client { return newClient(t, g.URL(), g.Token) }
@@ -104,7 +105,7 @@ func (c *client) resume(id string) (out blobs.Upload) {
 
 func (c *client) complete(id string) (out blobs.File) {
 	c.t.Helper()
-	c.must(http.StatusOK, http.MethodPost, "/v1/uploads/"+id+":complete", nil, &out)
+	c.must(http.StatusOK, http.MethodPost, "/v1/uploads/"+id+":complete", c.completion(id), &out)
 	return out
 }
 
@@ -158,6 +159,9 @@ func (c *client) send(ctx context.Context, r blobs.Request, body string, headers
 	}
 	defer func() { _ = resp.Body.Close() }()
 	text, err := io.ReadAll(resp.Body)
+	if resp.StatusCode == http.StatusOK {
+		c.sent.note(r.URL, resp.Header.Get("ETag"))
+	}
 	return reply{status: resp.StatusCode, header: resp.Header, body: text}, err
 }
 

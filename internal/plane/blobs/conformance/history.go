@@ -117,7 +117,7 @@ func (h *history) one(ctx context.Context, c *client, random *rand.Rand, key, bo
 		}
 		return
 	}
-	if status, ok := c.insist(ctx, http.MethodPost, "/v1/uploads/"+u.ID+":complete", nil, nil, nil, http.StatusOK, http.StatusGone, http.StatusConflict); !ok || status != http.StatusOK {
+	if status, ok := c.insist(ctx, http.MethodPost, "/v1/uploads/"+u.ID+":complete", c.completion(u.ID), nil, nil, http.StatusOK, http.StatusGone, http.StatusConflict); !ok || status != http.StatusOK {
 		return
 	}
 	h.note(func() { h.uploaded[u.ID] = true })
@@ -158,7 +158,7 @@ func (c *client) fill(ctx context.Context, u blobs.Upload, body string) bool {
 		if sent == len(requests) {
 			return true
 		}
-		if _, ok := c.insist(ctx, http.MethodGet, "/v1/uploads/"+u.ID, nil, &u, nil, http.StatusOK); !ok || u.Status.Gone() {
+		if _, ok := c.insist(ctx, http.MethodGet, c.missingPath(u.File), nil, &u, nil, http.StatusOK); !ok || u.Status.Gone() {
 			return false
 		}
 		select {

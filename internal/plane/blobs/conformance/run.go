@@ -10,7 +10,7 @@ type test struct {
 
 // Run runs what holds for every store and ledger.
 func Run(t *testing.T, start Factory) {
-	run(t, start, fileTests, uploadTests, hostileTests, storeTests, ownerTests, eventTests, toolTests)
+	run(t, start, fileTests, uploadTests, partTests, hostileTests, storeTests, ownerTests, eventTests, toolTests)
 }
 
 // RunShared runs what holds for a store and a ledger that can be broken and mended without the planes, which several

@@ -117,7 +117,7 @@ func testKilledWithin(t *testing.T, start Factory) {
 		c.put(p.Request, body[p.Offset:p.Offset+p.Size])
 	}
 	var f blobs.File
-	step(http.MethodPost, "/v1/uploads/"+u.ID+":complete", nil, &f, nil, http.StatusOK)
+	step(http.MethodPost, "/v1/uploads/"+u.ID+":complete", c.completion(u.ID), &f, nil, http.StatusOK)
 	if f.Status != blobs.StatusUploaded || f.Revision != 3 || c.read(u.ID) != body {
 		t.Errorf("completed is %+v", f)
 	}

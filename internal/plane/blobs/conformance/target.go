@@ -22,6 +22,8 @@ type Target struct {
 	Objects blobs.Objects
 	// S3 is where the bucket is, for clients of others.
 	S3 Access
+	// Features is what is known of the store.
+	Features planeconfig.S3Features
 	// Store and Ledger break and mend the engines; nil where a test shares them with others.
 	Store, Ledger contracttest.Engine
 }

@@ -45,7 +45,7 @@ func testParts(t *testing.T, start Factory) {
 	send(u.Parts[2])
 	send(u.Parts[0])
 	send(u.Parts[0])
-	c.refused(http.StatusConflict, "not-uploaded", http.MethodPost, "/v1/uploads/"+u.ID+":complete", nil, "6291456 of 11534336")
+	c.refused(http.StatusConflict, "not-as-said", http.MethodPost, "/v1/uploads/"+u.ID+":complete", c.completion(u.ID), "?again=2,")
 	resumed := c.resume(u.ID)
 	if len(resumed.Parts) != 1 || resumed.Parts[0].Number != 2 || resumed.Stored != 6*mebi {
 		t.Fatalf("resumed is %+v", resumed)

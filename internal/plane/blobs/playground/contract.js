@@ -11,6 +11,8 @@ export class Refused extends Error {
     this.status = status;
     this.type = String(body.type || "").split("/").pop();
     this.retryAfter = Number(retryAfter) || 0;
+    // again are numbers of parts that the store does not have as they were sent.
+    this.again = Array.isArray(body.again) ? body.again : [];
     // What is final is not tried again as it is.
     this.final = status >= 400 && status < 500 && status !== 429 && status !== 408;
   }
@@ -63,7 +65,8 @@ export class Contract {
   look(id, again, signal) {
     return this.call("GET", `v1/uploads/${id}${again.length ? "?again=" + again.join(",") : ""}`, {signal});
   }
-  complete(id, signal) { return this.call("POST", `v1/uploads/${id}:complete`, {signal}); }
+  // complete says which parts the store has acknowledged, [{number, etag}]; undefined for what went by one request.
+  complete(id, parts, signal) { return this.call("POST", `v1/uploads/${id}:complete`, {body: parts && {parts}, signal}); }
   abort(id) { return this.call("POST", `v1/uploads/${id}:abort`); }
   files(query) { return this.call("GET", "v1/files?" + new URLSearchParams(query)); }
   download(id) { return this.call("POST", `v1/files/${id}:download`); }

@@ -12,7 +12,7 @@ function write(storage, value) {
 
 const local = () => localStorage, session = () => sessionStorage;
 
-// uploads are [{id, filename, size, modified, whole, doubtful}]; see Upload.
+// uploads are [{id, filename, size, modified, whole, doubtful, etags}]; see Upload.
 export const uploads = () => read(local) || [];
 
 export function keep(record) {

@@ -10,7 +10,7 @@ export class StoreRefused extends Error {
   }
 }
 
-// send a piece of a file, telling how many bytes of it are on their way. XMLHttpRequest is used because fetch does not tell.
+// send a piece of a file, and return the ETag that the store answers where the page may see it, telling how many bytes of it are on their way. XMLHttpRequest is used because fetch does not tell.
 export function send({method, url, headers = {}}, piece, signal, moved) {
   return new Promise((done, failed) => {
     const request = new XMLHttpRequest();
@@ -21,7 +21,7 @@ export function send({method, url, headers = {}}, piece, signal, moved) {
     request.upload.onprogress = e => moved(e.loaded);
     request.onload = () => {
       // Bytes that are there already (412) were sent by a request whose answer was lost.
-      if (request.status < 300 || request.status === 412) return done();
+      if (request.status < 300 || request.status === 412) return done(request.getResponseHeader("ETag"));
       failed(new StoreRefused(request.status, request.responseText));
     };
     request.onerror = async () => failed(await whyNot(piece));

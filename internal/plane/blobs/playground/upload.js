@@ -6,8 +6,9 @@ import {patiently} from "./retry.js";
 import {send} from "./store.js";
 import * as kept from "./kept.js";
 
-// atOnce is how many parts are on their way together.
-const atOnce = 3;
+// atOnce is how many parts are on their way together, mostAgain how many may be asked for that the store may have, and
+// mostTimes how often one part is sent again because the store has something else.
+const atOnce = 3, mostAgain = 64, mostTimes = 3;
 
 const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map(b => b.toString(16).padStart(2, "0")).join("");
 
@@ -17,9 +18,11 @@ export class Upload {
   constructor(file, record, changed) {
     Object.assign(this, {file, changed, id: record?.id, key: newKey(), stored: 0, moving: new Map(), text: "", problem: ""});
     // whole is true of what goes by one request. What is doubtful are the parts that were sent and not acknowledged: a store
-    // may have kept a part that was cut off, and take it for whole. Those are sent again.
+    // may have kept a part that was cut off, and take it for whole. Those are sent again. Of all others there is the ETag
+    // that the store has answered, by which the upload is completed.
     this.whole = record?.whole ?? false;
     this.doubtful = new Set(record?.doubtful);
+    this.etags = new Map(record?.etags);
     this.filename = file?.name ?? record.filename;
     this.size = file?.size ?? record.size;
     this.modified = file?.lastModified ?? record.modified;
@@ -31,6 +34,10 @@ export class Upload {
 
   // sent is how many bytes the store has or is being given.
   get sent() { return Math.min(this.size, this.stored + [...this.moving.values()].reduce((sum, bytes) => sum + bytes, 0)); }
+  // again are numbers of parts to ask for, whatever the store has of them.
+  get again() { return [...this.doubtful].slice(0, mostAgain); }
+  // acknowledged are the parts that the store has answered for.
+  get acknowledged() { return this.whole ? undefined : [...this.etags].map(([number, etag]) => ({number, etag})); }
   get active() { return this.state === "sending"; }
   get over() { return this.state === "uploaded" || this.state === "aborted"; }
 
@@ -47,7 +54,7 @@ export class Upload {
   // peek finds out how much of an upload is stored that waits for its file.
   async peek(contract) {
     try {
-      const upload = await contract.look(this.id, [...this.doubtful]);
+      const upload = await contract.look(this.id, this.again);
       if (upload.status === "uploaded") return this.done();
       this.stored = upload.stored || 0;
       this.become(this.state, "", upload.status === "pending" ? "" : `The upload is ${upload.status}: ${upload.reason}. Abort it, and begin anew.`);
@@ -99,7 +106,7 @@ export class Upload {
   }
 
   keep() {
-    kept.keep({id: this.id, filename: this.filename, size: this.size, modified: this.modified, whole: this.whole, doubtful: [...this.doubtful]});
+    kept.keep({id: this.id, filename: this.filename, size: this.size, modified: this.modified, whole: this.whole, doubtful: [...this.doubtful], etags: [...this.etags]});
   }
 
   async run(contract, settings, signal) {
@@ -107,10 +114,8 @@ export class Upload {
     // What goes whole can not go on in the middle, and the store may have kept what came of it.
     if (this.id && this.whole) await this.giveUp(contract);
     if (!this.id) await this.begin(contract, settings, signal, trying);
-    await this.sendMissing(contract, signal, trying);
-    this.say("completing…");
     try {
-      await patiently(() => contract.complete(this.id, signal), signal, trying);
+      await this.sendAndComplete(contract, signal, trying);
     } catch (e) {
       // A request that broke off and was tried again has left something else in the store.
       if (e.type !== "gone" || !this.whole || !this.retried) throw e;
@@ -118,6 +123,26 @@ export class Upload {
       return this.run(contract, settings, signal);
     }
     this.done();
+  }
+
+  // sendAndComplete sends parts once more of which the store has something else than was sent, or of which the ETag was lost.
+  async sendAndComplete(contract, signal, trying) {
+    for (const times = new Map(); ;) {
+      await this.sendMissing(contract, signal, trying);
+      this.say("completing…");
+      try {
+        return await patiently(() => contract.complete(this.id, this.acknowledged, signal), signal, trying);
+      } catch (e) {
+        if (!e.again?.length) throw e;
+        for (const number of e.again) {
+          times.set(number, (times.get(number) || 0) + 1);
+          if (times.get(number) > mostTimes) throw e;
+          this.etags.delete(number);
+          this.doubtful.add(number);
+        }
+        this.keep();
+      }
+    }
   }
 
   // giveUp has the next attempt be an upload of its own.
@@ -137,13 +162,13 @@ export class Upload {
     }
     signal.throwIfAborted();
     const upload = await patiently(() => contract.begin(ask, this.key, signal), signal, trying);
-    Object.assign(this, {id: upload.id, whole: Boolean(upload.put), doubtful: new Set()});
+    Object.assign(this, {id: upload.id, whole: Boolean(upload.put), doubtful: new Set(), etags: new Map()});
     this.keep();
   }
 
   // sendMissing sends what the store does not have, until it says that it has all of it.
   async sendMissing(contract, signal, trying) {
-    const look = () => patiently(() => contract.look(this.id, [...this.doubtful], signal), signal, trying);
+    const look = () => patiently(() => contract.look(this.id, this.again, signal), signal, trying);
     let upload = await look();
     for (let again = 0; upload.status === "pending";) {
       const before = this.stored = upload.stored || 0;
@@ -187,8 +212,13 @@ export class Upload {
     };
     const piece = this.file.slice(offset, offset + size);
     this.doubtful.add(number);
+    this.etags.delete(number);
     this.keep();
-    await patiently(() => send(request, piece, signal, moved), signal, e => { this.retried = true; moved(0); trying(e); });
+    const etag = await patiently(() => send(request, piece, signal, moved), signal, e => { this.retried = true; moved(0); trying(e); });
+    if (!this.whole) {
+      if (!etag) throw Object.assign(new Error("The page may not see what the store acknowledges: the bucket's CORS rules must expose the header ETag"), {final: true});
+      this.etags.set(number, etag);
+    }
     this.doubtful.delete(number);
     this.keep();
     moved(size);
