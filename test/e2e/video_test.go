@@ -44,5 +44,5 @@ func TestVideoPlatform(t *testing.T) {
 
 func kubectlTrellisTree(t *testing.T, namespace string) string {
 	t.Helper()
-	return run(t, "", "bin/kubectl-trellis", "tree", "-n", namespace, "blob/videos")
+	return run(t, "", "go", "run", "./cmd/kubectl-trellis", "tree", "-n", namespace, "blob/videos")
 }
