@@ -76,10 +76,11 @@ func TestRetention(t *testing.T) {
 
 	body := strings.Repeat("0123456789abcdef", 6*mebi/16)
 	parts := k.begin(blobs.NewUpload{Filename: "a", Size: 6 * mebi})
+	var sent blobs.Completion
 	for _, p := range parts.Parts {
-		k.put(&p.Request, body[p.Offset:p.Offset+p.Size])
+		sent.Parts = append(sent.Parts, blobs.SentPart{Number: p.Number, ETag: k.put(&p.Request, body[p.Offset:p.Offset+p.Size])})
 	}
-	k.complete(parts.ID)
+	k.call(http.StatusOK, http.MethodPost, "/v1/uploads/"+parts.ID+":complete", sent, nil)
 	k.locked("one of parts", parts.ID, days, time.Hour/2, byFile)
 
 	k.call(http.StatusAccepted, http.MethodPost, "/v1/files/"+one.ID+":move", map[string]any{"prefix": "in/archive/"}, nil)

@@ -110,11 +110,13 @@ func (s *served) send(r blobs.Request, body string, header ...string) (int, stri
 	return resp.StatusCode, string(text), resp.Header
 }
 
-func (s *served) put(r *blobs.Request, body string) {
+func (s *served) put(r *blobs.Request, body string) (etag string) {
 	s.t.Helper()
-	if status, text, _ := s.send(*r, body); status != http.StatusOK {
+	status, text, header := s.send(*r, body)
+	if status != http.StatusOK {
 		s.t.Fatalf("the store answers %d %s", status, text)
 	}
+	return header.Get("ETag")
 }
 
 // post a form as a browser does.
