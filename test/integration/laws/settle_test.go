@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,9 +78,16 @@ func unsettled(ns string) error {
 		return err
 	}
 	var open []error
+	away := map[string]bool{}
+	for _, p := range patterns {
+		if _, isEngine := p.(*v1alpha1.Engine); isEngine && isUnreachable(p.GetPatternStatus().Conditions) {
+			away[p.GetName()] = true
+		}
+	}
 	for _, p := range patterns {
 		status := p.GetPatternStatus()
 		switch {
+		case waitsFor(status, away) && status.ObservedGeneration == p.GetGeneration():
 		case status.ObservedGeneration != p.GetGeneration():
 			open = append(open, fmt.Errorf("%s: generation %d is observed and %d is there", nameOf(p), status.ObservedGeneration, p.GetGeneration()))
 		case inMotion(status.Conditions):
@@ -96,12 +104,23 @@ func inMotion(conditions []metav1.Condition) bool {
 		accepted = accepted || (c.Type == v1alpha1.ConditionAccepted && c.Status == metav1.ConditionTrue)
 		reconciling = reconciling || c.Type == v1alpha1.ConditionReconciling
 	}
-	for _, c := range conditions {
-		if c.Type == v1alpha1.ConditionEngineReady && c.Reason == v1alpha1.ReasonEngineUnreachable {
-			return false
-		}
-	}
-	return accepted && reconciling
+	return accepted && reconciling && !isUnreachable(conditions)
+}
+
+// isUnreachable is true of an Engine that others run and that is not there, as none is in these tests.
+func isUnreachable(conditions []metav1.Condition) bool {
+	return slices.ContainsFunc(conditions, func(c metav1.Condition) bool {
+		return c.Type == v1alpha1.ConditionEngineReady && c.Reason == v1alpha1.ReasonEngineUnreachable
+	})
+}
+
+// waitsFor is true of a pattern that says that it waits for an Engine which is not there.
+func waitsFor(status *v1alpha1.PatternStatus, away map[string]bool) bool {
+	uses := status.Engine != nil && away[status.Engine.Name] ||
+		slices.ContainsFunc(status.OtherEngines, func(e v1alpha1.EngineStatusReference) bool { return away[e.Name] })
+	return uses && slices.ContainsFunc(status.Conditions, func(c metav1.Condition) bool {
+		return c.Type == v1alpha1.ConditionEngineReady && c.Status == metav1.ConditionFalse
+	})
 }
 
 // describe shows every pattern of a namespace and its conditions.
