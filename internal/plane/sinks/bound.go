@@ -25,27 +25,34 @@ type Counting interface {
 func (s *sink) guard(ctx context.Context) {
 	counting, ok := s.outbox.(Counting)
 	for ok && ctx.Err() == nil {
-		if !s.trim(ctx, counting) {
-			s.pause(ctx, look)
+		if wait := s.trim(ctx, counting); wait > 0 {
+			s.pause(ctx, wait)
 		}
 	}
 }
 
-// trim gives up some of those that are too many, and reports whether there may be more.
-func (s *sink) trim(ctx context.Context, counting Counting) bool {
+// trim gives up some of those that are too many, and returns how long to wait before it is done again: not at all where there
+// may be more, and only until they are free again where others look at those.
+func (s *sink) trim(ctx context.Context, counting Counting) time.Duration {
 	call, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	n, err := counting.Waiting(call, s.cfg.Name, s.most+dropped)
 	if err != nil || n <= s.most {
-		return false
+		return look
 	}
 	events, err := s.outbox.Events(call, s.now(), s.cfg.Name, min(n-s.most, dropped), lease)
-	if err != nil || len(events) == 0 {
-		return false
+	switch {
+	case err != nil:
+		return look
+	case len(events) == 0:
+		return expiring
 	}
 	s.log.Error("events were given up, as too many wait", "sink", s.cfg.Name, "reason", reasonFull, "events", len(events),
 		"most", s.most, "oldest", events[0].Time)
-	return s.drop(ctx, events, reasonFull)
+	if !s.drop(ctx, events, reasonFull) {
+		return look
+	}
+	return 0
 }
 
 // expire gives up what has waited for too long for a sink that can not be sent to at all.
