@@ -15,7 +15,7 @@ readPasswords() {
 readPasswords
 
 # note FILE TEXT
-note() { (umask 077 && printf '%s\n' "$2" >"$1.new" && mv "$1.new" "$1"); }
+note() { (umask 077 && printf '%s\n' "$2" >"$1.$$" && mv "$1.$$" "$1"); }
 
 # ask HOST PORT COMMAND… prints the answer, and nothing where there is none in time.
 ask() {

@@ -11,8 +11,8 @@ export PGPASSFILE=$run/pgpass PGCONNECT_TIMEOUT=5
 
 secret() { cat "/etc/postgres/auth/$1"; }
 
-# note FILE TEXT
-note() { (umask 077 && printf '%s\n' "$2" >"$1.new" && mv "$1.new" "$1"); }
+# note FILE TEXT. The server and its probe may do so at the same moment.
+note() { (umask 077 && printf '%s\n' "$2" >"$1.$$" && mv "$1.$$" "$1"); }
 
 # here SQL… asks this server, by the socket.
 here() { psql -XAtqw -v ON_ERROR_STOP=1 -h "$run" -p 5432 -U postgres -d postgres "$@"; }
