@@ -54,6 +54,8 @@ type Config struct {
 	Jobs *Jobs `json:"jobs,omitempty"`
 	// Blobs is set when Kind is BlobBucket.
 	Blobs *Blobs `json:"blobs,omitempty"`
+	// Shards is set when Kind is ShardSet.
+	Shards *Shards `json:"shards,omitempty"`
 }
 
 // HTTP bounds the contract's server.
