@@ -18,6 +18,7 @@ const emptyTimeout = 24 * time.Hour
 var (
 	isEmptying = scaling.Gauge{Name: planeconfig.MetricBlobEmptying, Always: true}
 	remaining  = scaling.Gauge{Name: planeconfig.MetricBlobRemaining, Always: true}
+	locked     = scaling.Gauge{Name: planeconfig.MetricBlobRemainingLocked}
 )
 
 // confirmed is true where an annotation repeats the object's name, as a deletion of files needs.
@@ -38,7 +39,7 @@ func drain() *pattern.Drain[*v1alpha1.BlobBucket] {
 			return emptyTimeout
 		},
 		Announce: announce,
-		Gauges:   []scaling.Gauge{isEmptying, remaining},
+		Gauges:   []scaling.Gauge{isEmptying, remaining, locked},
 		Left:     left,
 	}
 }
@@ -73,13 +74,16 @@ func announce(_ *v1alpha1.BlobBucket, policy v1alpha1.DeletionPolicy, file, conf
 // left says what there is to wait for.
 func left(_ *v1alpha1.BlobBucket, policy v1alpha1.DeletionPolicy, counts pattern.Counts) pattern.Verdict {
 	verdict := pattern.Verdict{Reason: v1alpha1.ReasonDraining}
-	switch n := counts.Most(remaining); {
+	switch n, kept := counts.Most(remaining), counts.Most(locked); {
 	case policy != v1alpha1.DeletionDelete:
 		verdict.OK = true
 	case counts.Silent > 0 || len(counts.Pods) == 0:
 		verdict.Message = "the plane does not say how many objects there are left"
 	case !counts.All(isEmptying):
 		verdict.Message = "the plane is told to empty the bucket"
+	case n > 0 && n == kept:
+		verdict.Message = fmt.Sprintf("%.0f versions are locked, and the store keeps them: wait until their time is over, "+
+			"or leave them by the annotation %s=true", kept, v1alpha1.AnnotationSkipDrain)
 	default:
 		verdict.OK, verdict.Message = n == 0, "the bucket is being emptied"
 	}
