@@ -1,7 +1,6 @@
 package blobbucket
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -46,29 +45,10 @@ func drain() *pattern.Drain[*v1alpha1.BlobBucket] {
 
 // announce has the plane take no uploads, and remove every object.
 func announce(_ *v1alpha1.BlobBucket, policy v1alpha1.DeletionPolicy, file, config string) (string, error) {
-	var whole, blobs map[string]json.RawMessage
-	if file != planeconfig.FileName || policy != v1alpha1.DeletionDelete {
+	if policy != v1alpha1.DeletionDelete {
 		return config, nil
 	}
-	if err := json.Unmarshal([]byte(config), &whole); err != nil {
-		return "", fmt.Errorf("read %s: %w", file, err)
-	}
-	if err := json.Unmarshal(whole["blobs"], &blobs); err != nil {
-		return "", fmt.Errorf("read blobs of %s: %w", file, err)
-	}
-	if string(blobs["emptying"]) == "true" {
-		return config, nil
-	}
-	blobs["emptying"] = json.RawMessage("true")
-	var err error
-	if whole["blobs"], err = json.Marshal(blobs); err != nil {
-		return "", fmt.Errorf("write blobs of %s: %w", file, err)
-	}
-	out, err := json.MarshalIndent(whole, "", "  ")
-	if err != nil {
-		return "", fmt.Errorf("write %s: %w", file, err)
-	}
-	return string(out) + "\n", nil
+	return planes.Announced(file, config, "blobs", "emptying")
 }
 
 // left says what there is to wait for.

@@ -46,8 +46,11 @@ func TestMain(m *testing.M) {
 type manifest struct {
 	Metadata struct{ Name string }
 	Spec     struct {
-		Worker v1alpha1.JobWorker
-		Sinks  []v1alpha1.Sink
+		Worker         v1alpha1.JobWorker
+		Sinks          []v1alpha1.Sink
+		AllowedOrigins []string
+		CORS           []v1alpha1.BlobCORSRule
+		Auth           v1alpha1.RealtimeAuth
 	}
 }
 

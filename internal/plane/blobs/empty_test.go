@@ -182,7 +182,7 @@ func fill(t *testing.T, admin *s3.Client, bucket *string, keys int) {
 func TestEmptyingGoesOn(t *testing.T) {
 	t.Parallel()
 	const keys, all, page = 2000, 2000 + 2*2000/20, 1000
-	objects := store{enginetest.Store(t)}
+	objects := enginetest.Store(t)
 	uri, _ := enginetest.Postgres(t)
 	l, target := newTarget(t, conformance.Options{Configure: func(c *planeconfig.Config) {
 		// The bucket is the plane's own.
@@ -203,7 +203,7 @@ func TestEmptyingGoesOn(t *testing.T) {
 	}
 	fill(t, admin, bucket, keys)
 
-	r := startProcess(t, l)
+	r := l.StartProcess(t)
 	ctx, cancel := contracttest.Soon(t.Context())
 	defer cancel()
 	select {
