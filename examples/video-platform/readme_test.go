@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -42,7 +43,9 @@ func TestReadme(t *testing.T) {
 			c.Blobs.PublicEndpoint = "http://" + store
 		}
 	})
-	p.work()
+	home := t.TempDir()
+	contracttest.Write(t, filepath.Join(home, ".curlrc"), "connect-to = "+store+":"+host(p.objects.URI)+"\n")
+	p.work("CURL_HOME=" + home)
 	text, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +97,7 @@ func follow(ctx context.Context, t *testing.T, script string, env []string, unti
 	_ = cmd.Cancel()
 	_ = cmd.Wait()
 	if !found {
-		t.Fatalf("the commands end before %s:\n%s\n%s", until, said.String(), problems.String())
+		t.Fatalf("the commands end before %s:\n%s\n%.4000s", until, said.String(), problems.String())
 	}
 	return said.String()
 }

@@ -160,16 +160,7 @@ func (p *platform) store() string {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	transport, err := s3.Transport()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer transport.CloseIdleConnections()
-	client, err := s3.Client(transport)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	if err := client.MakeBucket(p.t.Context(), "videos", minio.MakeBucketOptions{}); err != nil {
+	if err := enginetest.S3Client(p.t, s3).MakeBucket(p.t.Context(), "videos", minio.MakeBucketOptions{}); err != nil {
 		p.t.Fatal(err)
 	}
 	dir := p.t.TempDir()
@@ -193,8 +184,8 @@ func (p *platform) environment() []string {
 	return env
 }
 
-// work starts the worker.
-func (p *platform) work() {
+// work starts the worker, with more of an environment.
+func (p *platform) work(env ...string) {
 	t := p.t
 	t.Helper()
 	dir := t.TempDir()
@@ -208,7 +199,7 @@ func (p *platform) work() {
 	file := filepath.Join(dir, planeconfig.FileName)
 	contracttest.Write(t, file, string(text))
 	cmd := exec.Command(os.Args[0], "exec", "--config", file)
-	cmd.Env = append(p.environment(), asRunner+"=1")
+	cmd.Env = append(append(p.environment(), asRunner+"=1"), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	log := &enginetest.Output{}
 	cmd.Stderr = log
