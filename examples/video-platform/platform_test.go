@@ -268,14 +268,14 @@ func TestResultOfParts(t *testing.T) {
 	p := start(t)
 	// Noise is what no encoder makes small.
 	source := p.upload("noise.mkv", clip(t, "-vf", "loop=loop=2:size=50:start=0,noise=alls=100:allf=t+u", "-q:v", "5"))
-	real, err := exec.LookPath("curl")
+	curl, err := exec.LookPath("curl")
 	if err != nil {
 		t.Fatal(err)
 	}
 	shims := t.TempDir()
 	shim := `#!/bin/sh
 case "$*" in *"--upload-file part "*) [ ! -e ` + shims + `/sent ] || exit 56; : >` + shims + `/sent ;; esac
-exec ` + real + ` "$@"
+exec ` + curl + ` "$@"
 `
 	if err := os.WriteFile(filepath.Join(shims, "curl"), []byte(shim), 0o700); err != nil {
 		t.Fatal(err)
