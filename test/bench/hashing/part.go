@@ -41,7 +41,7 @@ func run(ctx context.Context, e *harness.Env) ([]harness.Row, error) {
 		if !e.Chosen(name) {
 			continue
 		}
-		figures, err := turns(ctx, e, name, n)
+		figures, err := e.Turns(ctx, name, sides(e, n)...)
 		if err != nil {
 			return nil, err
 		}
@@ -53,22 +53,21 @@ func run(ctx context.Context, e *harness.Env) ([]harness.Row, error) {
 	return rows, nil
 }
 
-// turns runs all schemes in each run, each time beginning with another one.
-func turns(ctx context.Context, e *harness.Env, name string, n int) ([][]harness.Figures, error) {
-	all := append([]scheme{ours}, peers...)
-	out := make([][]harness.Figures, len(all))
-	for run := range e.Runs {
-		e.Say("%s: run %d of %d", name, run+1, e.Runs)
-		for turn := range all {
-			i := (run + turn) % len(all)
-			f, err := measure(ctx, e, all[i], n, run)
+// sides are all schemes, ours first.
+func sides(e *harness.Env, n int) []harness.Side {
+	var out []harness.Side
+	for _, s := range append([]scheme{ours}, peers...) {
+		run := 0
+		out = append(out, func(ctx context.Context) (harness.Figures, error) {
+			run++
+			f, err := measure(ctx, e, s, n, run)
 			if err != nil {
-				return nil, fmt.Errorf("%s, %s, run %d: %w", name, all[i].name, run+1, err)
+				return nil, fmt.Errorf("%s: %w", s.name, err)
 			}
-			out[i] = append(out[i], f)
-		}
+			return f, nil
+		})
 	}
-	return out, nil
+	return out
 }
 
 // table of ours beside a peer; what ours must be is said once, beside the first.
