@@ -13,6 +13,8 @@ const (
 	headroom = 1.5
 	// crowded is how much longer from which it is asked whether it is the limit that is wrong, or what is known of the time alone.
 	crowded = 2.0
+	// inProportion to their number is how much less long requests take where it is the number that counts: 1 is all of it.
+	inProportion = 0.7
 	// alike are two times that differ by no more.
 	alike = 1.25
 	// checkEvery, and checkTimes that a request takes, is how often a member that is always busy is given fewer requests for a
@@ -38,8 +40,10 @@ type adaptive struct {
 	alone, lately float64
 	// checked is when alone was last seen.
 	checked time.Time
-	window  window
-	check   *check
+	// rising is true until requests were seen to take longer for their number.
+	rising bool
+	window window
+	check  *check
 }
 
 // window is what happened since it began, or since the limit was last looked at.
@@ -60,7 +64,7 @@ type check struct {
 }
 
 func newAdaptive(s settings) *adaptive {
-	a := &adaptive{}
+	a := &adaptive{rising: true}
 	a.bound(s)
 	a.set(start)
 	return a
@@ -93,12 +97,15 @@ func (a *adaptive) crowds() { a.window.full = true }
 // ended notes a request that ended. It is true where the limit was looked at.
 func (a *adaptive) ended(began, now time.Time, outcome Outcome) bool {
 	w := &a.window
+	seconds := now.Sub(began).Seconds()
+	// Who went away after longer than usual tells that it takes that long at least.
+	timed := outcome == Success || outcome == Ignored && seconds > a.lately
 	switch {
 	case outcome == Overloaded:
 		w.refused++
-	case outcome == Success && !began.Before(w.began):
+	case timed && !began.Before(w.began):
 		w.answered++
-		w.seconds += now.Sub(began).Seconds()
+		w.seconds += seconds
 	}
 	samples := min(max(int(2*a.limit), fewestSamples), mostSamples)
 	if w.answered+w.refused < samples || now.Sub(w.began) < shortest {
@@ -112,6 +119,7 @@ func (a *adaptive) ended(began, now time.Time, outcome Outcome) bool {
 
 func (a *adaptive) learn(now time.Time, w window) {
 	seconds := w.seconds / float64(max(w.answered, 1))
+	before := a.lately
 	if w.answered > 0 {
 		a.lately = seconds
 	}
@@ -126,15 +134,22 @@ func (a *adaptive) learn(now time.Time, w window) {
 		a.checks(now, seconds)
 	case !busy:
 		a.rests(now, seconds)
-	case a.alone == 0 || seconds > crowded*a.alone || now.Sub(a.checked) > every:
+	case before == 0:
+		// The member was not busy when it began.
+	case a.alone == 0 || (seconds+before)/2 > crowded*a.alone || now.Sub(a.checked) > every:
 		a.begin(now, seconds)
 	default:
 		a.follow(seconds)
 	}
 }
 
-// follow has the limit be where a request takes headroom times as long as alone: up at once, down by halves.
+// follow has the limit be where a request takes headroom times as long as alone: up at once, down by halves. At first it
+// doubles until one takes longer at all.
 func (a *adaptive) follow(seconds float64) {
+	if a.rising = a.rising && seconds <= alike*a.alone; a.rising {
+		a.set(2 * a.limit)
+		return
+	}
 	next := a.limit * headroom * a.alone / seconds
 	if next < a.limit {
 		next = (a.limit + next) / 2
@@ -175,14 +190,15 @@ func (a *adaptive) begin(now time.Time, seconds float64) {
 // checks goes down until requests take no less time for it: then it was not for their number that they took so long.
 func (a *adaptive) checks(now time.Time, seconds float64) {
 	c := a.check
-	shorter := seconds < c.lastSeconds*math.Sqrt(a.limit/c.lastLimit)
+	// Where all waited, half of them take half as long.
+	shorter := seconds < c.lastSeconds*math.Pow(a.limit/c.lastLimit, inProportion)
 	switch {
-	case a.alone > 0 && seconds <= alike*a.alone:
-		a.alone = (a.alone + seconds) / 2
 	case shorter && a.limit > a.least:
 		c.lastLimit, c.lastSeconds = a.limit, seconds
 		a.set(a.limit / 2)
 		return
+	case a.alone > 0 && seconds <= alike*a.alone && seconds*alike >= a.alone:
+		a.alone = (a.alone + seconds) / 2
 	default:
 		a.alone = seconds
 	}

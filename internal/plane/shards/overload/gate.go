@@ -11,6 +11,10 @@ import (
 	"k8s.io/utils/clock"
 )
 
+// standing is the part of the time that one may wait in a queue which has not been empty for that time: it is for bursts, and
+// one that stands only makes all of them wait, longer maybe than their clients do.
+const standing = 4
+
 // gate of one member: those who are under way, and those who wait.
 type gate struct {
 	member string
@@ -23,6 +27,8 @@ type gate struct {
 	// queues by class; queued is how many wait in all of them. While one waits there is no room.
 	queues []*list.List
 	queued int
+	// standing is since when one of a class or another has waited always; zero where none does.
+	standing []time.Time
 	// ended is when a request last did.
 	ended time.Time
 	// Requests that were let in by class, in the last window and in this one.
@@ -75,7 +81,7 @@ func (g *gate) configure(s settings) {
 			w.place = queues[w.class].PushBack(w)
 		}
 	}
-	g.queues = queues
+	g.queues, g.standing = queues, make([]time.Time, len(queues))
 	g.lately, g.now = make([]int, len(s.classes)), make([]int, len(s.classes))
 	g.shed = make([]uint64, len(s.classes))
 	g.wake()
@@ -102,6 +108,9 @@ func (g *gate) admit(ctx context.Context, class int) (began time.Time, err error
 	w := &waiter{class: class, verdict: make(chan verdict, 1)}
 	w.place = g.queues[class].PushBack(w)
 	g.queued++
+	if g.standing[class].IsZero() {
+		g.standing[class] = now
+	}
 	patience := g.settings.patience
 	g.mu.Unlock()
 	return g.wait(ctx, w, patience)
@@ -129,17 +138,30 @@ func (g *gate) leave(w *waiter, why func(class int) error) (time.Time, error) {
 		return v.at, v.err
 	default:
 	}
-	g.queues[w.class].Remove(w.place)
-	g.queued--
+	g.remove(w)
 	return time.Time{}, why(w.class)
+}
+
+// remove takes one who waits out of its queue.
+func (g *gate) remove(w *waiter) {
+	q := g.queues[w.class]
+	q.Remove(w.place)
+	g.queued--
+	if q.Len() == 0 {
+		g.standing[w.class] = time.Time{}
+	}
 }
 
 // refuse says at once what would wait in vain, and makes room for who is more important.
 func (g *gate) refuse(ctx context.Context, now time.Time, class int) error {
 	turn := g.turn(class)
 	patience := g.settings.patience
+	if since := g.standing[class]; !since.IsZero() && now.Sub(since) > patience {
+		patience /= standing
+	}
 	if deadline, ok := ctx.Deadline(); ok {
-		patience = min(patience, deadline.Sub(now))
+		// It is to be answered by then.
+		patience = min(patience, deadline.Sub(now)-time.Duration(g.adaptive.lately*float64(time.Second)))
 	}
 	switch {
 	case now.Sub(g.ended) > g.settings.patience:
@@ -156,9 +178,9 @@ func (g *gate) refuse(ctx context.Context, now time.Time, class int) error {
 func (g *gate) displace(class int) bool {
 	for other := len(g.queues) - 1; other > class; other-- {
 		if e := g.queues[other].Back(); e != nil {
-			g.queues[other].Remove(e)
-			g.queued--
-			e.Value.(*waiter).verdict <- verdict{err: g.sheds(other, ReasonDisplaced, g.turn(other))}
+			w := e.Value.(*waiter)
+			g.remove(w)
+			w.verdict <- verdict{err: g.sheds(other, ReasonDisplaced, g.turn(other))}
 			return true
 		}
 	}
@@ -224,8 +246,8 @@ func (g *gate) wake() {
 	now := g.clock.Now()
 	for class, q := range g.queues {
 		for q.Len() > 0 && g.inFlight < g.adaptive.room() {
-			w := q.Remove(q.Front()).(*waiter)
-			g.queued--
+			w := q.Front().Value.(*waiter)
+			g.remove(w)
 			g.enter(now, class)
 			w.verdict <- verdict{at: now}
 		}
