@@ -1,6 +1,7 @@
 package router
 
 import (
+	"context"
 	"io"
 	"maps"
 	"net/http"
@@ -9,12 +10,16 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/trellis-dev/trellis/internal/plane/shards/overload"
 )
 
 const (
 	// writeStall is how long a client may take to read what was written for it.
 	writeStall = 60 * time.Second
 	copyBuffer = 32 << 10
+	// timedBody is the longest answer whose time says something about its shard, in bytes.
+	timedBody = 64 << 10
 )
 
 var copyBuffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
@@ -36,30 +41,30 @@ func dropHop(h http.Header) {
 	}
 }
 
-// pass hands an answer on to the client. It reports whether all of it came.
-func (j *job) pass(y *reply) (whole bool) {
+// pass hands an answer on to the client.
+func (j *job) pass(ctx context.Context, y *reply) {
 	dropHop(y.Header)
 	h := j.w.Header()
 	for name, values := range y.Header {
 		h[name] = values
 	}
-	announced := slices.Collect(maps.Keys(y.Trailer))
-	if len(announced) > 0 {
+	var announced []string
+	if len(y.Trailer) > 0 {
+		announced = slices.Collect(maps.Keys(y.Trailer))
 		h["Trailer"] = announced
 	}
-	y.unhurried()
+	y.unhurried(ctx)
 	endless := eventStream(y.Header)
 	j.begun(y.StatusCode, endless)
 	out := &guarded{w: j.w, rc: http.NewResponseController(j.w), http2: j.req.ProtoMajor == 2}
 	out.before()
 	j.w.WriteHeader(y.StatusCode)
-	flush := endless || y.ContentLength < 0
+	whole := false
 	if endless {
-		end, leave := j.r.open.enter(y.cut)
-		defer leave()
-		whole = j.copy(out, y, true, end)
+		whole = j.follow(out, y)
 	} else {
-		whole = j.copy(out, y, flush, nil)
+		whole = copyBody(out, y, y.ContentLength < 0) == nil
+		j.abort = !whole
 	}
 	for name, values := range y.Trailer {
 		if !slices.Contains(announced, name) {
@@ -67,11 +72,35 @@ func (j *job) pass(y *reply) (whole bool) {
 		}
 		h[name] = values
 	}
-	return whole
+	y.finish(whole)
+	j.done(outcome(y, whole))
 }
 
-// copy the body. It reports whether it came to its end; drained has it end early.
-func (j *job) copy(out *guarded, y *reply, flush bool, drained <-chan struct{}) bool {
+// outcome of a request that was answered. How long a long answer takes says as much about its client as about the shard.
+func outcome(y *reply, whole bool) overload.Outcome {
+	switch {
+	case y.StatusCode == http.StatusTooManyRequests || y.StatusCode == http.StatusServiceUnavailable:
+		return overload.Overloaded
+	case !whole || y.StatusCode >= http.StatusBadRequest || y.ContentLength > timedBody:
+		return overload.Ignored
+	}
+	return overload.Success
+}
+
+// follow a stream of events to its end, or until the router drains. It ends in order then: the client opens it anew,
+// elsewhere.
+func (j *job) follow(out *guarded, y *reply) (whole bool) {
+	j.r.metrics.streams.Inc()
+	defer j.r.metrics.streams.Dec()
+	drained, leave := j.r.open.enter(y.cut)
+	defer leave()
+	err := copyBody(out, y, true)
+	j.abort = err != nil && !closed(drained)
+	return err == nil
+}
+
+// copyBody to its end. Where flush is true, the client gets what there is at once.
+func copyBody(out *guarded, y *reply, flush bool) error {
 	buffer := copyBuffers.Get().(*[copyBuffer]byte)
 	defer copyBuffers.Put(buffer)
 	if flush && (y.conn == nil || y.conn.reader.Buffered() == 0) {
@@ -82,25 +111,19 @@ func (j *job) copy(out *guarded, y *reply, flush bool, drained <-chan struct{}) 
 		n, err := y.Body.Read(buffer[:])
 		if n > 0 {
 			out.before()
-			if _, failed := j.w.Write(buffer[:n]); failed != nil {
-				j.broke = failed
-				return false
+			if _, failed := out.w.Write(buffer[:n]); failed != nil {
+				return failed
 			}
 			if flush {
 				out.flush()
 			}
 			out.after()
 		}
-		switch {
-		case err == io.EOF: //nolint:errorlint // io.Reader says that it is this one
-			return true
-		case err != nil && closed(drained):
-			// A stream of events ends in order: the client opens it anew, elsewhere.
-			j.ended = true
-			return false
-		case err != nil:
-			j.broke = err
-			return false
+		if err == io.EOF { //nolint:errorlint // io.Reader says that it is this one
+			return nil
+		}
+		if err != nil {
+			return err
 		}
 	}
 }

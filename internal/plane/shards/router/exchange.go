@@ -58,8 +58,9 @@ func (r *Router) exchange(ctx context.Context, m *member, address string, o *out
 			return nil, &unsentError{err, true}
 		}
 	}
+	_ = c.SetDeadline(time.Now().Add(r.settings.Load().request))
 	stop := context.AfterFunc(ctx, c.abort)
-	response, err := c.ask(o, time.Now().Add(r.settings.Load().request))
+	response, err := c.ask(o)
 	if err != nil {
 		stop()
 		_ = c.Close()
@@ -73,8 +74,7 @@ var longAgo = time.Unix(1, 0)
 // abort ends what is being read or written.
 func (c *conn) abort() { _ = c.SetDeadline(longAgo) }
 
-func (c *conn) ask(o *outgoing, until time.Time) (*http.Response, error) {
-	_ = c.SetDeadline(until)
+func (c *conn) ask(o *outgoing) (*http.Response, error) {
 	c.out = o.appendHead(c.out[:0])
 	head := len(c.out)
 	c.out = append(c.out, o.body...)
@@ -126,9 +126,14 @@ func (y *reply) finish(whole bool) {
 }
 
 // unhurried lets the rest of an answer take its time, where it is not here already.
-func (y *reply) unhurried() {
-	if y.conn != nil && (y.ContentLength < 0 || int(y.ContentLength) > y.conn.reader.Buffered()) {
-		_ = y.conn.SetDeadline(time.Time{})
+func (y *reply) unhurried(ctx context.Context) {
+	if y.conn == nil || y.ContentLength >= 0 && y.ContentLength <= int64(y.conn.reader.Buffered()) {
+		return
+	}
+	_ = y.conn.SetDeadline(time.Time{})
+	if ctx.Err() != nil {
+		// The client went away just now.
+		y.conn.abort()
 	}
 }
 

@@ -56,7 +56,7 @@ func (r *Router) lost(m *member, address string) {
 	if m.away != nil || m.gone {
 		return
 	}
-	m.away, m.since = make(chan struct{}), r.now()
+	m.away, m.since = make(chan struct{}), time.Now()
 	r.log.Warn("a shard can not be reached", "member", m.id, "address", address)
 	if !r.begin(func(ctx context.Context) { r.probe(ctx, m) }) {
 		m.found()

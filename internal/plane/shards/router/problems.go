@@ -110,3 +110,28 @@ func problemMethod() *plane.Problem {
 	return plane.NewProblem(http.StatusMethodNotAllowed, "method-not-allowed", "This path has no such method",
 		"a router passes on requests, and makes no tunnels: use another method than CONNECT").Header("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 }
+
+func problemSink() *plane.Problem {
+	return plane.NewProblem(http.StatusForbidden, "not-allowed", "The token does not allow this",
+		"it is that of another namespace's sinks, and a ShardSet takes no events: send the binding's token, or a client token")
+}
+
+// problemBodies is of a body that would be more than the memory for bodies.
+func problemBodies() *plane.Problem {
+	return plane.NewProblem(http.StatusServiceUnavailable, "overloaded", "Too many requests at once",
+		"this router reads as many bytes at once as it may, as the key is in the body; nothing was done: try again").After(retryAfter).Header("Connection", "close")
+}
+
+func problemBusy() *plane.Problem {
+	return plane.NewProblem(http.StatusServiceUnavailable, "overloaded", "Too many requests at once", "nothing was done: try again").After(retryAfter)
+}
+
+func problemUpgrade() *plane.Problem {
+	return plane.NewProblem(http.StatusNotImplemented, "no-upgrade", "The connection can not become a WebSocket",
+		"open the WebSocket over HTTP/1.1")
+}
+
+func problemDomainAway() *plane.Problem {
+	return plane.NewProblem(http.StatusServiceUnavailable, "domain-unavailable", "The shards of this path can not be reached",
+		"they are those of another ShardSet, whose routers do not answer; nothing was done: try again").After(retryAfter)
+}

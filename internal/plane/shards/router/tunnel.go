@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 )
@@ -20,7 +19,7 @@ const (
 	opcodeClose   = 8
 )
 
-// tunnel connects the two ends of another protocol until one of them ends.
+// tunnel connects the two ends of a WebSocket until one of them ends.
 func (j *job) tunnel(y *reply) {
 	y.stop()
 	_ = y.conn.SetDeadline(time.Time{})
@@ -30,10 +29,9 @@ func (j *job) tunnel(y *reply) {
 		j.fail(problemUpgrade())
 		return
 	}
-	upgrade := y.Header.Get("Upgrade")
 	dropHop(y.Header)
 	y.Header.Set("Connection", "Upgrade")
-	y.Header.Set("Upgrade", upgrade)
+	y.Header.Set("Upgrade", j.out.upgrade)
 	_ = client.SetDeadline(time.Time{})
 	_ = client.SetWriteDeadline(time.Now().Add(writeStall))
 	head := http.Response{StatusCode: y.StatusCode, ProtoMajor: 1, ProtoMinor: 1, Header: y.Header}
@@ -43,11 +41,12 @@ func (j *job) tunnel(y *reply) {
 		return
 	}
 	j.begun(y.StatusCode, true)
-	frames := strings.EqualFold(upgrade, "websocket")
+	j.r.metrics.sockets.Inc()
+	defer j.r.metrics.sockets.Dec()
 	s := &socket{
 		client: client, shard: y.conn.Conn,
-		down: &direction{to: client, from: y.conn.reader, frames: frames},
-		up:   &direction{to: y.conn.Conn, from: rw.Reader, frames: frames, masked: true},
+		down: &direction{to: client, from: y.conn.reader},
+		up:   &direction{to: y.conn.Conn, from: rw.Reader, masked: true},
 	}
 	_, leave := j.r.open.enter(func() { s.leaving.Go(s.leave) })
 	s.run()
@@ -55,7 +54,7 @@ func (j *job) tunnel(y *reply) {
 	s.leaving.Wait()
 }
 
-// socket is a connection of a client with a shard in another protocol than HTTP.
+// socket is a WebSocket of a client with a shard.
 type socket struct {
 	client, shard net.Conn
 	down, up      *direction
@@ -83,19 +82,19 @@ func (s *socket) soon() {
 	_ = s.shard.SetReadDeadline(until)
 }
 
-// leave tells both ends that it is over. What is no WebSocket is cut.
+// leave tells both ends that it is over.
 func (s *socket) leave() {
 	s.down.close()
 	s.up.close()
 	s.soon()
 }
 
-// direction is one way of a socket. Of a WebSocket it knows where frames begin, so that one can be put between two.
+// direction is one way of a socket. It knows where frames begin, so that one can be put between two.
 type direction struct {
 	to   net.Conn
 	from *bufio.Reader
-	// frames is true for a WebSocket, masked for what its client sends.
-	frames, masked bool
+	// masked is true for what the client sends.
+	masked bool
 
 	mu sync.Mutex
 	// left is how much of a frame is to come; header has what came of the next one's.
@@ -135,7 +134,7 @@ func (d *direction) write(p []byte) bool {
 	n := len(p)
 	if d.closing {
 		n = d.untilFrame(p)
-	} else if d.frames {
+	} else {
 		d.track(p)
 	}
 	_ = d.to.SetWriteDeadline(time.Now().Add(writeStall))
@@ -155,10 +154,6 @@ func (d *direction) ended() bool { return d.last && d.between() }
 
 // close tells the other end that it is over, when the frame that is under way is.
 func (d *direction) close() {
-	if !d.frames {
-		_ = d.to.Close()
-		return
-	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closing {

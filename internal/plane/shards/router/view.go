@@ -3,7 +3,9 @@ package router
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/trellis-dev/trellis/internal/plane/shards/table"
@@ -17,6 +19,8 @@ type view struct {
 	serving []*member
 	// members are those of the table, in the order of their IDs.
 	members []*member
+	// epoch is the table's, as a header's value.
+	epoch string
 	// next is closed once there is a newer view.
 	next chan struct{}
 }
@@ -39,7 +43,7 @@ func (r *Router) learn(s table.State) {
 	if last.known() && s.Table.Epoch <= last.table.Epoch {
 		return
 	}
-	next := &view{table: s.Table, serving: make([]*member, s.Table.Partitions), next: make(chan struct{})}
+	next := &view{table: s.Table, serving: make([]*member, s.Table.Partitions), epoch: strconv.FormatUint(s.Table.Epoch, 10), next: make(chan struct{})}
 	byID := make(map[string]*member, len(s.Table.Members))
 	for _, m := range last.members {
 		byID[m.id] = m
@@ -62,12 +66,15 @@ func (r *Router) learn(s table.State) {
 	close(last.next)
 	for _, m := range last.members {
 		if !slices.Contains(next.members, m) {
+			delete(byID, m.id)
 			m.leave()
 		}
 	}
 	r.metrics.epoch.Set(float64(s.Table.Epoch))
 	r.metrics.moving.Set(float64(len(s.Table.Moves)))
-	r.traffic.resize(s.Table.Partitions)
+	if l, ok := r.limiter.(interface{ Keep(members []string) }); ok {
+		l.Keep(slices.Sorted(maps.Keys(byID)))
+	}
 	r.held.release(next)
 	r.health.EngineOK()
 }
