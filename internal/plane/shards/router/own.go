@@ -1,0 +1,3 @@
+package router
+
+func (r *Router) register() {}
