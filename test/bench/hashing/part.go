@@ -82,7 +82,8 @@ func table(got harness.Samples, what string, first bool) []harness.Row {
 	return []harness.Row{
 		got.Row(what, moved, "", goal(harness.AtMost(1.02))), got.Row(what, between, "", goal(harness.Exactly(0))),
 		got.Row(what, greatest, "", goal(harness.AtMost(1.05))), got.Row(what, lookUp, "ns", goal(harness.RatioAtMost(1.5))),
-		got.Row(what, allocs, "", goal(harness.Exactly(0))))
+		got.Row(what, allocs, "", goal(harness.Exactly(0))),
+	}
 }
 
 func measure(ctx context.Context, e *harness.Env, s scheme, of size, run int) (harness.Figures, error) {
