@@ -19,6 +19,13 @@ func (c Config) Fixed() Config {
 	if c.Blobs != nil {
 		c.Blobs = &Blobs{StoreDir: c.Blobs.StoreDir, Bucket: c.Blobs.Bucket, PublicEndpoint: c.Blobs.PublicEndpoint, Conditional: c.Blobs.Conditional}
 	}
+	if s := c.Shards; s != nil {
+		c.Shards = &Shards{
+			RingConfigMap: s.RingConfigMap, MoverLease: s.MoverLease, Partitions: s.Partitions, MembersService: s.MembersService, MemberTokenFile: s.MemberTokenFile,
+			// Who the members are, how partitions move and what routers bound is taken up while they run.
+			Container: s.Container,
+		}
+	}
 	return c
 }
 
