@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
@@ -60,19 +61,15 @@ func verdict(s *v1alpha1.ShardSet, shards, routers []client.Object, before v1alp
 	case !settled(front):
 		front.Message = "routers: " + front.Message
 		return front
+	case s.Status.Ring != nil && s.Status.Ring.PartitionsMoving > 0 && ptr.Deref(s.Spec.Resharding.Paused, false):
+		return &pattern.Verdict{OK: true, Reason: v1alpha1.ReasonPlaneReady,
+			Message: "partitions are to move to other shards, and spec.resharding.paused is true: set it to false to let them"}
 	case s.Status.Ring != nil && s.Status.Ring.PartitionsMoving > 0:
-		return &pattern.Verdict{OK: true, Progressing: true, Reason: v1alpha1.ReasonPlaneReady, Message: moving(s)}
+		// Without their number, which status.ring has.
+		return &pattern.Verdict{OK: true, Progressing: true, Reason: v1alpha1.ReasonPlaneReady, Message: "partitions move to other shards, and all are served"}
 	default:
 		return front
 	}
-}
-
-// moving says that partitions are on the way, without their number, which status.ring has.
-func moving(s *v1alpha1.ShardSet) string {
-	if p := s.Spec.Resharding.Paused; p != nil && *p {
-		return "partitions are to move to other shards, and spec.resharding.paused is true: set it to false to let them"
-	}
-	return "partitions move to other shards; all are served"
 }
 
 // balance of the requests, as a router sees it.
