@@ -50,6 +50,8 @@ type Options struct {
 	Reachable func(error)
 	// Probe is how often that is; 2 s by default.
 	Probe time.Duration
+	// Settle is how long what a former process passed on may be under way; the container's drain timeout by default.
+	Settle time.Duration
 }
 
 // Member passes requests on to the shard's container.
@@ -102,6 +104,9 @@ func (m *Member) setDefaults() {
 	if m.drainFor <= 0 {
 		m.drainFor = defaultDrainTimeout
 	}
+	if m.opts.Settle <= 0 {
+		m.opts.Settle = m.drainFor
+	}
 	if m.opts.Probe <= 0 {
 		m.opts.Probe = 2 * time.Second
 	}
@@ -134,7 +139,7 @@ func localTransport(h2c bool) *http.Transport {
 // last: a process that starts knows at least what any one before it knew.
 func (m *Member) Run(ctx context.Context) error {
 	defer m.close()
-	settled := time.AfterFunc(m.drainFor, m.own.settle)
+	settled := time.AfterFunc(m.opts.Settle, m.own.settle)
 	defer settled.Stop()
 	probed := make(chan struct{})
 	go func() {
