@@ -65,8 +65,10 @@ type Member struct {
 	metrics   *metrics
 	// local reaches the container, others reach the other members.
 	local, others http.RoundTripper
-	// carrying are the imports that are under way.
+	// carrying are the imports that are under way; none begins once over is true, which is under mu.
 	carrying sync.WaitGroup
+	mu       sync.Mutex
+	over     bool
 	// drainFor is how long a request may be in flight that nobody waits for.
 	drainFor time.Duration
 }
@@ -168,7 +170,20 @@ func (m *Member) follow(ctx context.Context) error {
 	return nil
 }
 
+// begin an import, which Run waits for. It reports false where Run is over.
+func (m *Member) begin(f func()) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.over {
+		m.carrying.Go(f)
+	}
+	return !m.over
+}
+
 func (m *Member) close() {
+	m.mu.Lock()
+	m.over = true
+	m.mu.Unlock()
 	m.carrying.Wait()
 	for _, t := range []http.RoundTripper{m.local, m.others} {
 		if t, ok := t.(*http.Transport); ok {
