@@ -63,7 +63,7 @@ func (p Programs) startBoth(ctx context.Context, log io.Writer, dir string, shar
 	all = append(all, router)
 	out := &started{address: router.address, stop: stop}
 	for _, s := range all {
-		out.pids = append(out.pids, s.pids...)
+		out.pids, out.children = append(out.pids, s.pids...), append(out.children, s.children...)
 	}
 	return out, nil
 }
@@ -79,9 +79,9 @@ func portOf(address string) (int, error) {
 func (p Programs) startPlane(ctx context.Context, log io.Writer, dir string, cfg planeconfig.Config, args ...string) (*started, error) {
 	plane := process.Plane{Program: p.Server, Arguments: args, Config: cfg}
 	child, address, err := plane.Start(ctx, log, dir)
-	s := &started{address: address, child: child, stop: func() {}}
+	s := &started{address: address, stop: func() {}}
 	if child != nil {
-		s.pids, s.stop = []int{child.PID()}, child.Stop
+		s.pids, s.children, s.stop = []int{child.PID()}, []*process.Child{child}, child.Stop
 	}
 	if err != nil {
 		s.stop()

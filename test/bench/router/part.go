@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -144,13 +145,14 @@ func measure(ctx context.Context, e *harness.Env, name string, router *started, 
 	}, nil
 }
 
-// used tells the CPU time that the router used while f ran, and leaves a profile of ours where one is wanted.
+// used tells the CPU time that the router used while f ran, and leaves profiles of ours where they are wanted.
 func (s *started) used(ctx context.Context, e *harness.Env, name string, f func() error) (time.Duration, error) {
-	profile := e.Profile && s.child != nil
-	if profile {
-		at := process.ProfileParams{File: filepath.Join(e.Folder, name+".cpu.pprof")}
-		if err := s.child.Call(ctx, "start-cpu-profile", at, nil); err != nil {
-			return 0, err
+	if e.Profile {
+		for i, child := range s.children {
+			at := process.ProfileParams{File: filepath.Join(e.Folder, fmt.Sprintf("%s-%d.cpu.pprof", name, i))}
+			if err := child.Call(ctx, "start-cpu-profile", at, nil); err != nil {
+				return 0, err
+			}
 		}
 	}
 	before, err := s.cpu()
@@ -161,8 +163,10 @@ func (s *started) used(ctx context.Context, e *harness.Env, name string, f func(
 		return 0, err
 	}
 	after, err := s.cpu()
-	if err == nil && profile {
-		err = s.child.Call(ctx, "stop-cpu-profile", nil, nil)
+	if e.Profile {
+		for _, child := range s.children {
+			err = errors.Join(err, child.Call(ctx, "stop-cpu-profile", nil, nil))
+		}
 	}
 	return after - before, err
 }
