@@ -114,9 +114,12 @@ func start(t testing.TB, o options) *cluster {
 	cfg := planeconfig.Config{
 		Kind: "ShardSet", Name: "orders", Engine: planeconfig.Engine{Type: "Memory"},
 		Shards: &planeconfig.Shards{
+			RingConfigMap: "orders-shs-ring", MoverLease: "orders-shs-mover", MembersService: "orders-shs-members",
 			Partitions: partitions, MemberTokenFile: filepath.Join(dir, "member"),
-			Key:    planeconfig.ShardKey{Header: "X-Key"},
-			Router: planeconfig.ShardRouter{Authentication: "None", Retries: 2},
+			Container:  planeconfig.ShardContainer{Port: 8000},
+			Resharding: planeconfig.ShardResharding{Mode: "None"},
+			Key:        planeconfig.ShardKey{Header: "X-Key"},
+			Router:     planeconfig.ShardRouter{Authentication: "None", Retries: 2},
 		},
 	}
 	if o.limiter == nil {
@@ -276,3 +279,6 @@ func (c *cluster) try(method, path, key string, body io.Reader, headers ...strin
 	text, err := io.ReadAll(resp.Body)
 	return resp, string(text), err
 }
+
+// adaptive limits of a router.
+func adaptive() overload.Limiter { return overload.New(overload.Options{Partitions: partitions}) }
