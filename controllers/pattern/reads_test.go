@@ -102,7 +102,7 @@ func TestAnOldCacheStopsNoPod(t *testing.T) {
 		live, want int32
 	}{
 		"a pod that holds something since":   {[]string{"state"}, "1", "3", 3, 3},
-		"a pod that was emptied since":       {[]string{"state"}, "3", "1", 3, 3},
+		"a pod that was emptied since":       {[]string{"state"}, "3", "1", 3, 1},
 		"a pod that was emptied":             {[]string{"state"}, "1", "1", 3, 1},
 		"what was read is there no more":     {[]string{"state"}, "2", "", 3, 0},
 		"one that reads nothing is believed": {nil, "1", "3", 3, 1},
