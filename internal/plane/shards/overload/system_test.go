@@ -18,10 +18,10 @@ const (
 var byHeader = planeconfig.ShardOverload{PriorityHeader: classHeader, Classes: classes, DefaultClass: "bronze"}
 
 // three classes of a load, of which the most important is a fifth, for one shard.
-func three(perSecond float64, key string) []stream {
+func three(perSecond float64, shard string) []stream {
 	return []stream{
-		{class: "gold", key: key, perSecond: .2 * perSecond}, {class: "silver", key: key, perSecond: .3 * perSecond},
-		{class: "bronze", key: key, perSecond: .5 * perSecond},
+		{class: "gold", shard: shard, perSecond: .2 * perSecond}, {class: "silver", shard: shard, perSecond: .3 * perSecond},
+		{class: "bronze", shard: shard, perSecond: .5 * perSecond},
 	}
 }
 
@@ -30,23 +30,26 @@ func three(perSecond float64, key string) []stream {
 func TestOverload(t *testing.T) {
 	t.Parallel()
 	s := newShard(t, workers, takes)
-	c := newClients(t, newFront(t, byHeader, map[string]*shard{"orders-0": s}))
+	c := newClients(t, newFront(t, byHeader, members{"orders-0": s}))
 	// What it can do, as found by clients that wait for each answer. All later loads are parts of it, whatever this machine is.
-	peak := c.closed(found, 2*workers, stream{class: "gold", key: "orders-0"})
+	peak := c.closed(found, 2*workers, stream{class: "gold", shard: "orders-0"})
 	t.Logf("peak: %.0f a second", peak)
 
 	for _, burst := range []string{"first", "second"} {
-		const long = 8 * time.Second
+		const long = 6 * time.Second
 		began := time.Now()
 		got := c.send(long, three(3*peak, "orders-0")...)
-		gold, silver, bronze := got["goldorders-0"], got["silverorders-0"], got["bronzeorders-0"]
+		took := time.Since(began)
+		gold, silver, bronze := got["gold of orders-0"], got["silver of orders-0"], got["bronze of orders-0"]
 		for name, r := range got {
 			t.Logf("%s burst, %s: %s; refused after %s", burst, name, r, median(r.refusals))
 		}
 		good := append(append(append([]string(nil), gold.good...), silver.good...), bronze.good...)
 		// Of the time of its workers, how much was for answers that were of use: that is goodput, whatever the machine.
-		if share := s.worked(good).Seconds() / (workers * time.Since(began).Seconds()); share < .9 {
-			t.Errorf("%s burst: goodput is %.2f of the peak", burst, share)
+		share := s.worked(good).Seconds() / (workers * took.Seconds())
+		t.Logf("%s burst: goodput is %.2f of the peak", burst, share)
+		if share < .9 {
+			t.Errorf("%s burst: goodput is %.2f of the peak, less than 0.9", burst, share)
 		}
 		if gold.share() < .99 {
 			t.Errorf("%s burst: of gold %.3f were answered in time", burst, gold.share())
@@ -72,7 +75,7 @@ func TestNoLimit(t *testing.T) {
 	s := newShard(t, workers, takes)
 	none := byHeader
 	none.MinConcurrency, none.MaxConcurrency = 100_000, 100_000
-	c := newClients(t, newFront(t, none, map[string]*shard{"orders-0": s}))
+	c := newClients(t, newFront(t, none, members{"orders-0": s}))
 	began := time.Now()
 	var good []string
 	for _, r := range c.send(8*time.Second, three(3*workers/takes.Seconds(), "orders-0")...) {
@@ -86,7 +89,7 @@ func TestNoLimit(t *testing.T) {
 // TestSlowShard: the others do not notice.
 func TestSlowShard(t *testing.T) {
 	t.Parallel()
-	shards := map[string]*shard{}
+	shards := members{}
 	var streams []stream
 	const perShard = .6 * workers / .05
 	for _, name := range []string{"orders-0", "orders-1", "orders-2"} {
