@@ -82,8 +82,8 @@ func (c *clients) send(long time.Duration, streams ...stream) map[string]*result
 	return c.results
 }
 
-// closed has so many clients send one request after another, and says how many were answered a second.
-func (c *clients) closed(long time.Duration, many int, s stream) float64 {
+// closed has so many clients send one request after another, and says how many were answered a second, in how long.
+func (c *clients) closed(long time.Duration, many int, s stream) (perSecond float64, took time.Duration) {
 	c.results = map[string]*result{s.name(): {}}
 	began := time.Now()
 	var all sync.WaitGroup
@@ -95,7 +95,18 @@ func (c *clients) closed(long time.Duration, many int, s stream) float64 {
 		})
 	}
 	all.Wait()
-	return float64(c.results[s.name()].Good) / time.Since(began).Seconds()
+	took = time.Since(began)
+	return float64(len(c.good())) / took.Seconds(), took
+}
+
+// good are the numbers of the requests that were answered in time, of those sent last.
+func (c *clients) good() (numbers []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range c.results {
+		numbers = append(numbers, r.good...)
+	}
+	return numbers
 }
 
 func (c *clients) one(s stream) {
