@@ -11,7 +11,7 @@ import (
 const (
 	// workers of a shard, each of which needs takes for a request.
 	workers = 8
-	takes   = 100 * time.Millisecond
+	takes   = 200 * time.Millisecond
 	// found is how long a router has to find out how much a shard does.
 	found = 3 * time.Second
 )
@@ -37,7 +37,7 @@ func TestOverload(t *testing.T) {
 		t.Logf("peak: %.0f a second, %.2f of the time of its workers", peak, most)
 		for _, burst := range []string{"first", "second"} {
 			began := time.Now()
-			got := c.send(7*time.Second, three(3*peak, "orders-0")...)
+			got := c.send(15*time.Second, three(3*peak, "orders-0")...)
 			share := s.used(c.good(), time.Since(began)) / most
 			t.Logf("%s burst: goodput is %.2f of the peak", burst, share)
 			if share < .9 {
@@ -45,7 +45,7 @@ func TestOverload(t *testing.T) {
 			}
 			importantFirst(t, burst, got["gold of orders-0"], got["silver of orders-0"], got["bronze of orders-0"])
 			// When the burst is over, it is over.
-			for name, r := range c.send(3*time.Second, three(.6*peak, "orders-0")...) {
+			for name, r := range c.send(5*time.Second, three(.6*peak, "orders-0")...) {
 				if r.share() < .99 {
 					t.Errorf("after the %s burst: %s: %s", burst, name, r)
 				}
@@ -95,7 +95,7 @@ func TestSlowShard(t *testing.T) {
 		check := func(when string, slow string) {
 			t.Helper()
 			var refusals []time.Duration
-			for name, r := range c.send(4*time.Second, streams...) {
+			for name, r := range c.send(10*time.Second, streams...) {
 				t.Logf("%s: %s: %s", when, name, r)
 				if slow != "" && strings.HasSuffix(name, slow) {
 					refusals = append(refusals, r.refusals...)
@@ -110,8 +110,19 @@ func TestSlowShard(t *testing.T) {
 			}
 		}
 		check("all are well", "")
-		shards["orders-1"].takes.Store(int64(10 * takes))
+		shards["orders-1"].takes.Store(int64(5 * takes))
+		check("one became slow", "orders-1")
+		began := time.Now()
 		check("one is slow", "orders-1")
+		var good []string
+		for _, class := range classes {
+			good = append(good, c.results[class+" of orders-1"].good...)
+		}
+		share := shards["orders-1"].used(good, time.Since(began))
+		t.Logf("goodput of the slow one is %.2f of what it can do", share)
+		if share < .5 {
+			t.Errorf("goodput of the slow one is %.2f of what it can do", share)
+		}
 		shards["orders-1"].takes.Store(int64(takes))
 		c.send(found, streams...)
 		check("it is well again", "")
