@@ -43,7 +43,7 @@ func client(t *testing.T) kubernetes.Interface {
 func published(t *testing.T, c kubernetes.Interface) (*kube.Store, string) {
 	t.Helper()
 	namespace := framework.NewBareNamespace(t)
-	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "ring", Labels: map[string]string{"of": "the operator"}}}
+	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "ring", Labels: map[string]string{"of": "operator"}}}
 	if _, err := c.CoreV1().ConfigMaps(namespace).Create(t.Context(), cm, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestATableIsPublished(t *testing.T) {
 		t.Errorf("read what was not written (-want +got):\n%s", diff)
 	}
 	cm, err := c.CoreV1().ConfigMaps(namespace).Get(t.Context(), "ring", metav1.GetOptions{})
-	if err != nil || cm.Labels["of"] != "the operator" {
+	if err != nil || cm.Labels["of"] != "operator" {
 		t.Errorf("what is the operator's has changed: %v, %v", cm.Labels, err)
 	}
 }

@@ -104,7 +104,9 @@ func TestADrainClosesSockets(t *testing.T) {
 	if _, _, err := c.Read(ctx); websocket.CloseStatus(err) != websocket.StatusServiceRestart {
 		t.Errorf("the client's end: %v", err)
 	}
-	<-ended
+	if err := <-ended; err == nil {
+		t.Error("the container was not told")
+	}
 	<-drained
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		t.Error("the drain took all the time there was")
