@@ -148,7 +148,13 @@ type ShardRingStatus struct {
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=10
+	// +kubebuilder:validation:items:Minimum=0
 	HottestPartitions []int32 `json:"hottestPartitions,omitempty"`
+
+	// failure is why a partition could not be moved the last time, while it is to move still: it is tried again. At most 512 characters.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Failure string `json:"failure,omitempty"`
 
 	// history of memberships, the oldest first, at most 64: the table can be made anew from it.
 	// +optional
@@ -165,8 +171,8 @@ type ShardMembershipStatus struct {
 	Epoch int64 `json:"epoch,omitempty"`
 
 	// shards that there were.
-	// +optional
-	// +kubebuilder:validation:Minimum=0
+	// +required
+	// +kubebuilder:validation:Minimum=1
 	Shards int32 `json:"shards,omitempty"`
 
 	// weights of those whose weight was not 1, at most 100.
