@@ -48,7 +48,7 @@ exchange() {
 }
 
 step "Build the operator, the plane, the plugin, and the cluster's own tools"
-supervised make bin/trellis-operator bin/trellis-plane bin/trellis-runner bin/kubectl-trellis bin/trellis-cluster bin/tools/helm
+supervised make bin/trellis-operator bin/trellis-plane bin/trellis-runner bin/kubectl-trellis bin/trellis-cluster bin/example-counter bin/tools/helm
 
 step "Boot a Kubernetes cluster ($CLUSTER)"
 supervised hack/kube.sh up "$name" "${NODES:-1}"
