@@ -78,7 +78,7 @@ func (s *shard) increment(key, id string) answer {
 
 func (s *shard) read(key string) answer {
 	s.t.Helper()
-	return s.counter(http.MethodGet, "/counters/"+key)
+	return s.counter(http.MethodGet, "/counters/"+key+"/value")
 }
 
 func (s *shard) counter(method, path string, headers ...string) (out answer) {
@@ -233,9 +233,9 @@ func TestRefuses(t *testing.T) {
 		headers            []string
 		want               int
 	}{
-		"no partition":         {method: http.MethodGet, path: "/counters/a", want: http.StatusBadRequest},
-		"a strange partition":  {method: http.MethodGet, path: "/counters/a", headers: []string{headerPartition, "seven"}, want: http.StatusBadRequest},
-		"a strange epoch":      {method: http.MethodGet, path: "/counters/a", headers: []string{headerPartition, "7", headerEpoch, "-1"}, want: http.StatusBadRequest},
+		"no partition":         {method: http.MethodGet, path: "/counters/a/value", want: http.StatusBadRequest},
+		"a strange partition":  {method: http.MethodGet, path: "/counters/a/value", headers: []string{headerPartition, "seven"}, want: http.StatusBadRequest},
+		"a strange epoch":      {method: http.MethodGet, path: "/counters/a/value", headers: []string{headerPartition, "7", headerEpoch, "-1"}, want: http.StatusBadRequest},
 		"a giant operation":    {method: http.MethodPost, path: "/counters/a/increment", headers: []string{headerPartition, "7", headerIdempotency, strings.Repeat("x", 201)}, want: http.StatusBadRequest},
 		"export of what":       {method: http.MethodGet, path: "/partitions/16384", want: http.StatusBadRequest},
 		"import to where":      {method: http.MethodPut, path: "/partitions/-1", want: http.StatusBadRequest},

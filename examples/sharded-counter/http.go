@@ -34,7 +34,7 @@ type service struct {
 func (s *service) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /counters/{key}/increment", s.increment)
-	mux.HandleFunc("GET /counters/{key}", s.read)
+	mux.HandleFunc("GET /counters/{key}/value", s.read)
 	mux.HandleFunc("GET /counters/{key}/operations", s.operations)
 	mux.HandleFunc("GET /partitions", s.list)
 	mux.HandleFunc("GET /partitions/{partition}", s.export)

@@ -39,10 +39,6 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	member, err := os.Hostname()
-	if err != nil {
-		return err
-	}
 	store, err := openStore(env("DATA", "/data"), keep)
 	if err != nil {
 		return fmt.Errorf("read what was counted: %w", err)
@@ -56,7 +52,7 @@ func run() error {
 		return err
 	}
 	slog.Info("counting", "address", listener.Addr().String(), "partitions", len(store.partitions))
-	return serve(ctx, listener, &service{store: store, member: member, faults: faults, exit: os.Exit})
+	return serve(ctx, listener, &service{store: store, member: env("TRELLIS_SHARD", "alone"), faults: faults, exit: os.Exit})
 }
 
 func env(name, otherwise string) string {

@@ -31,9 +31,9 @@ type answer struct {
 // attempt an operation once. After an error with a wait, another attempt may follow; without one there was an answer
 // that the contract does not have.
 func (c *Client) attempt(ctx context.Context, o shardhistory.Operation) (answer, time.Duration, error) {
-	method, path := http.MethodGet, "/counters/"+o.Key
+	method, path := http.MethodGet, "/counters/"+o.Key+"/value"
 	if !o.Read() {
-		method, path = http.MethodPost, path+"/increment"
+		method, path = http.MethodPost, "/counters/"+o.Key+"/increment"
 	}
 	req, err := http.NewRequestWithContext(ctx, method, c.config.URL+path, nil)
 	if err != nil {
