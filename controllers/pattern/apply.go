@@ -73,6 +73,10 @@ func (r *Reconciler) applyChild(ctx context.Context, s *scope, child Child, live
 		return r.ensureShared(ctx, child, live)
 	}
 	if live == nil {
+		child, err := r.confirm(ctx, s, child)
+		if err != nil {
+			return nil, err
+		}
 		return r.make(ctx, s, child)
 	}
 	if metav1.GetControllerOf(live) == nil {
@@ -86,6 +90,15 @@ func (r *Reconciler) applyChild(ctx context.Context, s *scope, child Child, live
 	}
 	if same, err := unchanged(desired, live); err != nil || same {
 		return live, err
+	}
+	confirmed, err := r.confirm(ctx, s, child)
+	if err != nil {
+		return nil, err
+	}
+	if confirmed.Object != child.Object {
+		if desired, err = r.desired(s, confirmed, live); err != nil {
+			return nil, err
+		}
 	}
 	out, err := r.send(ctx, s, desired, child)
 	if err != nil {

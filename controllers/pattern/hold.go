@@ -95,12 +95,16 @@ func (h holding) decide(live client.Object, planned string) decision {
 	}
 }
 
-// heldFields is the path of what pods are made of, nil for other kinds.
+// heldFields is the path of what pods are made of, nil for other kinds, and for a ConfigMap that is planned without data: what
+// there is in it is others'.
 func heldFields(obj client.Object) []string {
-	switch obj.(type) {
+	switch o := obj.(type) {
 	case *appsv1.Deployment, *appsv1.StatefulSet:
 		return []string{"spec", "template"}
 	case *corev1.ConfigMap:
+		if len(o.Data) == 0 {
+			return nil
+		}
 		return []string{"data"}
 	default:
 		return nil

@@ -19,6 +19,30 @@ func (c Config) Fixed() Config {
 	if c.Blobs != nil {
 		c.Blobs = &Blobs{StoreDir: c.Blobs.StoreDir, Bucket: c.Blobs.Bucket, PublicEndpoint: c.Blobs.PublicEndpoint, Conditional: c.Blobs.Conditional}
 	}
+	if c.Shards != nil {
+		c.Shards = c.Shards.fixed()
+	}
+	return c
+}
+
+// fixed leaves out what the router that moves partitions follows while it runs.
+func (s *Shards) fixed() *Shards {
+	out := *s
+	out.Members, out.History, out.Placement.Pins = nil, nil, nil
+	out.Resharding.MaxMoving, out.Resharding.Paused = 0, false
+	return &out
+}
+
+// FixedOfMembers is the part of Fixed that the members of a ShardSet read. What is said of its routers alone needs no new shard.
+func (c Config) FixedOfMembers() Config {
+	c = c.Fixed()
+	if s := c.Shards; s != nil {
+		c.Shards = &Shards{
+			RingConfigMap: s.RingConfigMap, Partitions: s.Partitions, MembersService: s.MembersService, MemberTokenFile: s.MemberTokenFile,
+			Container:  s.Container,
+			Resharding: ShardResharding{Mode: s.Resharding.Mode, ExportPath: s.Resharding.ExportPath, ImportPath: s.Resharding.ImportPath},
+		}
+	}
 	return c
 }
 
