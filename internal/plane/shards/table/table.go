@@ -27,10 +27,7 @@ type State struct {
 }
 
 // Membership says who the members were to be from an epoch of the target on.
-type Membership struct {
-	Epoch   uint64        `json:"epoch"`
-	Members []ring.Member `json:"members"`
-}
+type Membership = ring.Membership
 
 // Version of a State as the store has it; its text means nothing else.
 type Version string
