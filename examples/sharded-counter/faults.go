@@ -22,14 +22,13 @@ const (
 	exportDies    fault = "export-dies"    // ends the process in the middle, the first time
 	importHangs   fault = "import-hangs"   // takes it, and does not answer
 	importRefuses fault = "import-refuses" // says 500
-	importLies    fault = "import-lies"    // says that it has it, before it has
 	importDies    fault = "import-dies"    // ends the process in the middle, the first time
 	slow          fault = "slow"           // takes slowTime for each request
 )
 
 const slowTime = time.Second
 
-var faultsKnown = []fault{exportHangs, exportCut, exportLies, exportDies, importHangs, importRefuses, importLies, importDies, slow}
+var faultsKnown = []fault{exportHangs, exportCut, exportLies, exportDies, importHangs, importRefuses, importDies, slow}
 
 func parseFaults(text string) (map[int]fault, error) {
 	out := map[int]fault{}
@@ -82,8 +81,6 @@ func (f fault) load(s *service, w http.ResponseWriter, r *http.Request) bool {
 		<-r.Context().Done()
 	case importRefuses:
 		http.Error(w, "told to refuse", http.StatusInternalServerError)
-	case importLies:
-		w.WriteHeader(http.StatusNoContent)
 	case importDies:
 		if !s.store.first(string(f)) {
 			return false

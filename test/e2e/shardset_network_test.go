@@ -1,0 +1,103 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Where the embedded cluster's tool keeps what it knows of a cluster: hack/cluster/internal/layout.
+const clusterState = "/var/lib/trellis-cluster"
+
+// inNetworkOf runs a command in the network namespace of a member of the embedded cluster: control, node1 or node2.
+func inNetworkOf(t *testing.T, member, stdin string, command ...string) {
+	t.Helper()
+	name := os.Getenv("E2E_NAME")
+	if name == "" {
+		name = "trellis-e2e"
+	}
+	text, err := os.ReadFile(filepath.Join(clusterState, name, member, "process.json"))
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	var first struct{ PID int }
+	NewWithT(t).Expect(json.Unmarshal(text, &first)).To(Succeed())
+	run(t, stdin, "nsenter", append([]string{fmt.Sprintf("--net=/proc/%d/ns/net", first.PID)}, command...)...)
+}
+
+// unreachable drops all that comes from the other node and its pods. What the control plane sends still comes.
+func unreachable(other int) string {
+	return fmt.Sprintf("table inet cut { chain in { type filter hook prerouting priority -400; ip saddr { 10.90.0.1%d, 10.244.%d.0/24 } drop; }; }\n", other, other)
+}
+
+// cut the network between the two nodes, each of which reaches the control plane still, and mend it after a while. A shard
+// moves nowhere meanwhile: what can not be asked keeps its partitions.
+func (s *shardStorm) cut() {
+	s.t.Helper()
+	mend := func(t *testing.T) {
+		for _, node := range []string{"node1", "node2"} {
+			inNetworkOf(t, node, "add table inet cut\ndelete table inet cut\n", "nft", "-f", "-")
+		}
+	}
+	s.t.Cleanup(func() { mend(s.t) })
+	inNetworkOf(s.t, "node1", unreachable(2), "nft", "-f", "-")
+	inNetworkOf(s.t, "node2", unreachable(1), "nft", "-f", "-")
+	s.without()
+	mend(s.t)
+}
+
+// loseNode takes the second node off the network, ends all processes of its shards, and brings it back.
+func (s *shardStorm) loseNode() {
+	s.t.Helper()
+	back := func(t *testing.T) { inNetworkOf(t, "control", "", "ip", "link", "set", "node2", "up") }
+	s.t.Cleanup(func() { back(s.t) })
+	lost := 0
+	inNetworkOf(s.t, "control", "", "ip", "link", "set", "node2", "down")
+	for _, pod := range shardPods(s.set) {
+		if pod.Spec.NodeName == "node2" {
+			lost++
+			crashAll(s.t, &pod)
+		}
+	}
+	NewWithT(s.t).Expect(lost).To(BeNumerically(">", 0), "shards of the node that is lost")
+	s.without()
+	back(s.t)
+}
+
+// crashAll ends the processes of all containers of a pod, unseen by the API server.
+func crashAll(t *testing.T, pod *corev1.Pod) {
+	t.Helper()
+	for _, c := range append(pod.Status.ContainerStatuses, pod.Status.InitContainerStatuses...) {
+		if c.State.Running != nil {
+			NewWithT(t).Expect(signalContainer(t, c.ContainerID, syscall.SIGKILL)).To(BeNumerically(">", 0), "processes of %s", c.Name)
+		}
+	}
+}
+
+// without waits until some attempts have failed for want of what is out of reach, and operations were answered all the same.
+func (s *shardStorm) without() {
+	s.t.Helper()
+	failed := func() int {
+		t := s.trouble()
+		n := t.Broken + t.Doubtful
+		for _, refused := range t.Refused {
+			n += refused
+		}
+		return n
+	}
+	answered := func() (n int) {
+		for _, c := range s.clients {
+			n += c.Answered()
+		}
+		return n
+	}
+	f, a := failed(), answered()
+	NewWithT(s.t).Eventually(failed, patience, often).Should(BeNumerically(">=", f+3*shardClients), "attempts fail")
+	NewWithT(s.t).Eventually(answered, patience, often).Should(BeNumerically(">=", a+shardClients), "others are answered")
+}

@@ -1,0 +1,80 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/trellis-dev/trellis/api/v1alpha1"
+)
+
+// Counters under load go through everything that a platform does to them, and that happens to it. No increment is lost or
+// carried out twice, no partition is ever served by two, and partitions move as the plan says.
+func TestShardSetStorm(t *testing.T) {
+	set := applied(t, counters(newNamespace(t), "counters", 3))
+	s := startShardStorm(t, set, spreadKeys(shardKeys))
+	ordeals := []shardOrdeal{
+		{name: "3 shards become 5", resizes: true, happen: func() { s.resize(5) }},
+		{name: "a shard is killed", happen: func() { kill(t, &shardPods(set)[1]) }},
+		{name: "a shard's processes crash", happen: func() { crashShard(t, &shardPods(set)[2]) }},
+		{name: "the routers are replaced", happen: s.rollRouters},
+		{name: "a shard is killed while the operator is down", happen: func() {
+			scaleOperator(t, 0)
+			kill(t, &shardPods(set)[0])
+			s.goOn()
+			scaleOperator(t, 2)
+		}},
+	}
+	if embedded() && countNodes(t) == 2 {
+		ordeals = append(ordeals,
+			shardOrdeal{name: "the network is cut between the nodes", breaks: true, happen: s.cut},
+			shardOrdeal{name: "a node is lost, and comes back", breaks: true, happen: s.loseNode})
+	}
+	s.through(append(ordeals,
+		shardOrdeal{name: "5 shards become 4, and the mover is killed meanwhile", breaks: true, resizes: true, happen: func() {
+			change(t, set, func(s *v1alpha1.ShardSet) { s.Spec.Shards = 4 })
+			NewWithT(t).Eventually(func() (int, error) { state, err := ringOf(set); return len(state.Table.Moves), err }, patience, often/10).
+				Should(BeNumerically(">", 0), "partitions that move")
+			kill(t, s.mover())
+		}})...)
+	s.judge()
+}
+
+// resize sets the number of shards.
+func (s *shardStorm) resize(shards int32) {
+	s.t.Helper()
+	change(s.t, s.set, func(set *v1alpha1.ShardSet) { set.Spec.Shards = shards })
+}
+
+// mover is the router that changes the table.
+func (s *shardStorm) mover() *corev1.Pod {
+	s.t.Helper()
+	lease := get(s.t, &coordinationv1.Lease{}, s.set.Namespace, s.set.Name+"-shs-mover")
+	name, _, _ := strings.Cut(ptr.Deref(lease.Spec.HolderIdentity, ""), "_")
+	return get(s.t, &corev1.Pod{}, s.set.Namespace, name)
+}
+
+func (s *shardStorm) rollRouters() {
+	s.t.Helper()
+	before := routerPods(s.set)
+	change(s.t, s.set, func(set *v1alpha1.ShardSet) {
+		set.Spec.PodTemplate = &v1alpha1.PodTemplate{Annotations: map[string]v1alpha1.AnnotationValue{"example.com/build": "2"}}
+	})
+	replaced(s.t, before, func() []corev1.Pod { return routerPods(s.set) })
+}
+
+// crashShard ends the processes of a shard's container where they are in reach, and else kills the pod.
+func crashShard(t *testing.T, pod *corev1.Pod) {
+	t.Helper()
+	if embedded() {
+		crash(t, pod)
+		return
+	}
+	kill(t, pod)
+}
