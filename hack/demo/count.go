@@ -27,7 +27,7 @@ const countPause = 20 * time.Millisecond
 type counted struct {
 	// before is what it was, sure are the increments that were answered, and last is the last answer.
 	before, sure int64
-	last struct {
+	last         struct {
 		Value  int64
 		Epoch  uint64
 		Member string
