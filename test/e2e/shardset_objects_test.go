@@ -30,9 +30,6 @@ const (
 	counterImage = "ghcr.io/trellis-dev/example-counter:1"
 	counterPort  = 9000
 	partitions   = 64
-
-	componentShard  = "shard"
-	componentRouter = "plane"
 )
 
 // counters is a ShardSet of examples/sharded-counter with a claim each, unless changed.
@@ -59,8 +56,8 @@ func counters(namespace, name string, shards int32, mutate ...func(*v1alpha1.Sha
 }
 
 // shardPods and routerPods are those of a ShardSet, by name; with those that are on their way out.
-func shardPods(s *v1alpha1.ShardSet) []corev1.Pod  { return shardSetPods(s, componentShard) }
-func routerPods(s *v1alpha1.ShardSet) []corev1.Pod { return shardSetPods(s, componentRouter) }
+func shardPods(s *v1alpha1.ShardSet) []corev1.Pod  { return shardSetPods(s, v1alpha1.ComponentShard) }
+func routerPods(s *v1alpha1.ShardSet) []corev1.Pod { return shardSetPods(s, v1alpha1.ComponentPlane) }
 
 func shardSetPods(s *v1alpha1.ShardSet, component string) []corev1.Pod {
 	return podsOf(s.Namespace, client.MatchingLabels{

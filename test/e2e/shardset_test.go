@@ -9,6 +9,7 @@ import (
 	. "github.com/onsi/gomega"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
@@ -77,4 +78,19 @@ func crashShard(t *testing.T, pod *corev1.Pod) {
 		return
 	}
 	kill(t, pod)
+}
+
+// The counters as their manifest says, by the client that make demo shows them with.
+func TestShardedCounter(t *testing.T) {
+	t.Parallel()
+	ns := newNamespace(t)
+	kubectl(t, ns, "apply", "-f", "examples/sharded-counter/shardset.yaml")
+	set := ready(t, &v1alpha1.ShardSet{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "counters"}})
+	at := gateOf(t, set)
+	said := runWith(t, []string{"TRELLIS_URL=" + at.url, "TRELLIS_TOKEN=" + at.token}, "",
+		"go", "run", "./hack/demo", "count", "kubectl", "scale", "--namespace", ns, "shs/counters", "--replicas=3")
+	t.Log(said)
+	NewWithT(t).Expect(said).To(ContainSubstring("none lost, none counted twice"))
+	ringSettled(t, set, 3)
+	NewWithT(t).Expect(ready(t, set).Status.Ring.Members).To(BeEquivalentTo(3))
 }
