@@ -44,14 +44,16 @@ func (r *Reconciler) read(ctx context.Context, from client.Reader, obj v1alpha1.
 	return out, nil
 }
 
-// confirm plans a StatefulSet that is about to be written by what the API server has of what the plan reads, and returns the child
-// as it is where the plan reads nothing: pods that hold something go for good where its replicas are too few, and an old cache does
-// not know what they hold. Nothing else that is planned wrongly stays so once the cache has caught up. At rest no StatefulSet is
-// written, so nothing is asked.
+// mustConfirm is true for a child that is planned anew when it is about to be written: a StatefulSet that depends on what pods have
+// written. Its pods go for good where its replicas are too few, and an old cache does not know what they hold. Nothing else that
+// is planned wrongly stays so once the cache has caught up. At rest no StatefulSet is written, so nothing is asked then.
+func (s *scope) mustConfirm(child Child) bool {
+	_, runs := child.Object.(*appsv1.StatefulSet)
+	return runs && len(s.needs.Reads) > 0
+}
+
+// confirm is a child as it is planned by what the API server has of what the plan reads.
 func (r *Reconciler) confirm(ctx context.Context, s *scope, child Child) (Child, error) {
-	if _, ok := child.Object.(*appsv1.StatefulSet); !ok || len(s.needs.Reads) == 0 {
-		return child, nil
-	}
 	in := s.inputs
 	var err error
 	if in.Read, err = r.read(ctx, r.live, s.obj, s.needs.Reads); err != nil {

@@ -1,10 +1,11 @@
 package planeconfig
 
-// Metrics by which a router tells the operator how the load is spread.
+// Metrics by which the routers of a ShardSet tell the operator how requests are spread. Each router tells of those that it saw.
 const (
-	// MetricShardHotPartition is the share, from 0 to 1, of the router's requests that a partition got in the last minute, by
-	// LabelPartition. Those alone have it whose share is above ShardOverload.HotPartition, 10 at most.
-	MetricShardHotPartition = "trellis_shards_hot_partition"
-	// LabelPartition is the number of a partition.
+	// MetricHotPartitions is how many partitions take more than their share, 0 where none does.
+	MetricHotPartitions = "trellis_shards_hot_partitions"
+	// MetricPartitionShare is the share, from 0 to 1, of each of these, by LabelPartition.
+	MetricPartitionShare = "trellis_shards_partition_share"
+
 	LabelPartition = "partition"
 )

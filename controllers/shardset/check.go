@@ -1,0 +1,15 @@
+package shardset
+
+import "github.com/trellis-dev/trellis/controllers/pattern"
+
+// mostConfig in bytes leaves room in a ConfigMap's 1 MiB for its other fields.
+const mostConfig = 1000 << 10
+
+// checkSize refuses what no ConfigMap holds: a directory with long keys is as large.
+func checkSize(config string) error {
+	if len(config) > mostConfig {
+		return pattern.Invalid("spec.range.splits and spec.directory.entries: with them the configuration of the routers has %d bytes, and %d are the most: have fewer of them, or shorter keys",
+			len(config), mostConfig)
+	}
+	return nil
+}
