@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -73,7 +74,7 @@ func (s *shardStorm) loseNode() {
 // crashAll ends the processes of all containers of a pod, unseen by the API server.
 func crashAll(t *testing.T, pod *corev1.Pod) {
 	t.Helper()
-	for _, c := range append(pod.Status.ContainerStatuses, pod.Status.InitContainerStatuses...) {
+	for _, c := range slices.Concat(pod.Status.ContainerStatuses, pod.Status.InitContainerStatuses) {
 		if c.State.Running != nil {
 			NewWithT(t).Expect(signalContainer(t, c.ContainerID, syscall.SIGKILL)).To(BeNumerically(">", 0), "processes of %s", c.Name)
 		}

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,14 +71,24 @@ func (s *shardStorm) rollRouters() {
 	replaced(s.t, before, func() []corev1.Pod { return routerPods(s.set) })
 }
 
-// crashShard ends the processes of a shard's container where they are in reach, and else kills the pod.
+// crashShard ends the processes of a shard's containers where they are in reach, and else kills the pod.
 func crashShard(t *testing.T, pod *corev1.Pod) {
 	t.Helper()
-	if embedded() {
-		crash(t, pod)
+	if !embedded() {
+		kill(t, pod)
 		return
 	}
-	kill(t, pod)
+	before := restarts(pod)
+	crashAll(t, pod)
+	NewWithT(t).Eventually(func() int32 { return restarts(reload(pod)()) }, patience, often).Should(BeNumerically(">=", before+2))
+}
+
+// restarts of a pod's containers together.
+func restarts(pod *corev1.Pod) (n int32) {
+	for _, c := range slices.Concat(pod.Status.ContainerStatuses, pod.Status.InitContainerStatuses) {
+		n += c.RestartCount
+	}
+	return n
 }
 
 // The counters as their manifest says, by the client that make demo shows them with.
