@@ -78,7 +78,7 @@ type ShardRetries struct {
 
 // ShardOverload says what is refused where a shard is slow.
 //
-// +kubebuilder:validation:XValidation:rule="self.minConcurrency <= self.maxConcurrency",message="minConcurrency is above maxConcurrency: lower it, or raise maxConcurrency"
+// +kubebuilder:validation:XValidation:rule="!has(self.minConcurrency) || !has(self.maxConcurrency) || self.minConcurrency <= self.maxConcurrency",message="minConcurrency is above maxConcurrency: lower it, or raise maxConcurrency"
 type ShardOverload struct {
 	// minConcurrency is how many requests a shard is given at once at least, however slow it is, 1 to 10000. Default: 4.
 	// +optional

@@ -33,6 +33,10 @@ func (h holding) hold(u *unstructured.Unstructured, child, live client.Object) (
 	if path == nil {
 		return false, nil
 	}
+	if _, some, _ := unstructured.NestedFieldNoCopy(u.Object, path...); !some {
+		// A ConfigMap that is planned without data: what is in it is others'.
+		return false, nil
+	}
 	planned, err := plannedHash(u, path)
 	if err != nil {
 		return false, err
@@ -95,16 +99,12 @@ func (h holding) decide(live client.Object, planned string) decision {
 	}
 }
 
-// heldFields is the path of what pods are made of, nil for other kinds, and for a ConfigMap that is planned without data: what
-// there is in it is others'.
+// heldFields is the path of what pods are made of, nil for other kinds.
 func heldFields(obj client.Object) []string {
-	switch o := obj.(type) {
+	switch obj.(type) {
 	case *appsv1.Deployment, *appsv1.StatefulSet:
 		return []string{"spec", "template"}
 	case *corev1.ConfigMap:
-		if len(o.Data) == 0 {
-			return nil
-		}
 		return []string{"data"}
 	default:
 		return nil
