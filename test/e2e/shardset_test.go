@@ -85,6 +85,9 @@ func crashShard(t *testing.T, pod *corev1.Pod) {
 
 // restarts of a pod's containers together.
 func restarts(pod *corev1.Pod) (n int32) {
+	if pod == nil {
+		return 0
+	}
 	for _, c := range slices.Concat(pod.Status.ContainerStatuses, pod.Status.InitContainerStatuses) {
 		n += c.RestartCount
 	}
