@@ -148,6 +148,7 @@ type ShardRingStatus struct {
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=10
+	// +kubebuilder:validation:items:Minimum=0
 	HottestPartitions []int32 `json:"hottestPartitions,omitempty"`
 
 	// history of memberships, the oldest first, at most 64: the table can be made anew from it.
