@@ -25,22 +25,23 @@ func (c Config) Fixed() Config {
 	return c
 }
 
-// fixed leaves out what the router that moves partitions follows while it runs.
+// fixed leaves out what is taken up while routers run: who the members are, how keys are placed, how partitions move, and
+// what is bounded.
 func (s *Shards) fixed() *Shards {
-	out := *s
-	out.Members, out.History, out.Placement.Pins = nil, nil, nil
-	out.Resharding.MaxMoving, out.Resharding.Paused = 0, false
-	return &out
+	return &Shards{
+		RingConfigMap: s.RingConfigMap, MoverLease: s.MoverLease, Partitions: s.Partitions,
+		MembersService: s.MembersService, MemberTokenFile: s.MemberTokenFile, Container: s.Container,
+	}
 }
 
-// FixedOfMembers is the part of Fixed that the members of a ShardSet read. What is said of its routers alone needs no new shard.
+// FixedOfMembers is the part of Fixed that the members of a ShardSet read. What is said of its routers alone needs no new
+// shard, and how partitions are carried over is taken up while they run.
 func (c Config) FixedOfMembers() Config {
 	c = c.Fixed()
 	if s := c.Shards; s != nil {
 		c.Shards = &Shards{
 			RingConfigMap: s.RingConfigMap, Partitions: s.Partitions, MembersService: s.MembersService, MemberTokenFile: s.MemberTokenFile,
-			Container:  s.Container,
-			Resharding: ShardResharding{Mode: s.Resharding.Mode, ExportPath: s.Resharding.ExportPath, ImportPath: s.Resharding.ImportPath},
+			Container: s.Container,
 		}
 	}
 	return c

@@ -8,6 +8,8 @@ const (
 	HeaderEpoch = "Trellis-Epoch"
 	// HeaderMemberToken is the members' token. It does not reach the container.
 	HeaderMemberToken = "Trellis-Member-Token"
+	// HeaderNotProcessed is "true" in what a member answers in the place of its container: the request did not reach it.
+	HeaderNotProcessed = "Trellis-Not-Processed"
 )
 
 // ShardPath begins what routers and members serve of their own; all else is the container's.

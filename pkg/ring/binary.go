@@ -18,7 +18,7 @@ const checksumBytes = 8
 // ErrChecksum says that a table in the binary form is not as it was written.
 var ErrChecksum = errors.New("the table's checksum does not match: it was changed or cut off on its way; read it again")
 
-// MarshalBinary writes the table in the short form of docs/ring.md, a tenth of the JSON. A table that is not valid is
+// MarshalBinary writes the table in the short form of docs/ring.md, which is four to ten times shorter than the JSON. A table that is not valid is
 // not written.
 func (t Table) MarshalBinary() ([]byte, error) { return t.AppendBinary(nil) }
 

@@ -334,3 +334,21 @@ func TestALongHistoryStaysWithinBounds(t *testing.T) {
 		t.Errorf("members are up to %.3f off their shares, with %d exchanges", worst, exchanges)
 	}
 }
+
+// TestNoExchangeForARounding: 0 holds what the rounding of 2's share up would want, and keeps it.
+func TestNoExchangeForARounding(t *testing.T) {
+	t.Parallel()
+	all := members(4)
+	all[3].Weight = 2
+	before := table(t, 2, all[:2], all)
+	after := ring.Rebalance(before, []ring.Member{all[0], all[1], all[3]})
+	if moves := ring.Diff(before, after); len(moves) > 0 {
+		t.Errorf("moves %v, though only one left that had nothing", moves)
+	}
+	// Who is given another weight takes its share from whom it must.
+	all[3].Weight = 4
+	n, _ := held(ring.Rebalance(before, []ring.Member{all[0], all[1], all[3]}))
+	if n[all[3].ID] == 0 {
+		t.Errorf("partitions %v: the weights changed, and who is due one has none", n)
+	}
+}

@@ -23,6 +23,7 @@ import (
 	"github.com/trellis-dev/trellis/test/bench/blobs"
 	blobload "github.com/trellis-dev/trellis/test/bench/blobs/load"
 	"github.com/trellis-dev/trellis/test/bench/harness"
+	"github.com/trellis-dev/trellis/test/bench/hashing"
 	"github.com/trellis-dev/trellis/test/bench/jobs"
 	jobload "github.com/trellis-dev/trellis/test/bench/jobs/load"
 	"github.com/trellis-dev/trellis/test/bench/operator"
@@ -46,6 +47,7 @@ func parts(server, self string) []harness.Part {
 		realtime.Memory(programs), realtime.FanOut(programs), realtime.Poll(programs),
 		jobs.PostgreSQL(queues), jobs.NATS(queues),
 		blobs.Presign(buckets), blobs.Orphans(buckets), blobs.Event(buckets),
+		hashing.Part(),
 		operator.Ready(self), operator.Rest(self), operator.Memory(self),
 	}
 }

@@ -22,8 +22,20 @@ type State struct {
 	History []Membership
 	// Dropping are partitions whose former owner has yet to forget them.
 	Dropping []ring.Move
+	// Failures are why moves were given up last, of the partitions that are to move still; MaxFailures at most.
+	Failures []Failure
 	// Term grows by each mover that takes over; a member refuses one of an older term.
 	Term uint64
+}
+
+// MaxFailures is how many of them are published.
+const MaxFailures = 8
+
+// Failure of a move. It is tried again.
+type Failure struct {
+	ring.Move
+	// Reason in words, for the one who runs the ShardSet.
+	Reason string `json:"reason"`
 }
 
 // Membership says who the members were to be from an epoch of the target on.
