@@ -31,6 +31,9 @@ type gate struct {
 	standing []time.Time
 	// ended is when a request last did.
 	ended time.Time
+	// full is since when there was no room, zero while there is; done is how many ended in that time.
+	full time.Time
+	done float64
 	// Requests that were let in by class, in the last window and in this one.
 	lately, now []int
 	// pace is that of the requests that end, and shed how many were, by class.
@@ -96,9 +99,13 @@ func (g *gate) admit(ctx context.Context, class int) (began time.Time, err error
 	class = g.settings.class(class)
 	now := g.clock.Now()
 	if g.inFlight < g.adaptive.room() {
+		g.full, g.done = time.Time{}, 0
 		g.enter(now, class)
 		g.mu.Unlock()
 		return now, nil
+	}
+	if g.full.IsZero() {
+		g.full = now
 	}
 	g.adaptive.crowds()
 	if err := g.refuse(ctx, now, class); err != nil {
@@ -187,8 +194,21 @@ func (g *gate) displace(class int) bool {
 	return false
 }
 
-// turn is how long one of a class that comes now would wait: for all that wait and are as important, served at the pace of
-// the last window but for what more important ones take of it. 0 where it is not known.
+// perSecond is how many requests end while there is no room: as the last window had it, and as it is since then, which soon
+// says more where the member became slow.
+func (g *gate) perSecond() float64 {
+	const weight = 5
+	known := g.adaptive.limit / g.adaptive.lately
+	seconds := 0.0
+	if !g.full.IsZero() {
+		// None ends sooner than after the time that one takes.
+		seconds = max(0, g.clock.Now().Sub(g.full).Seconds()-g.adaptive.lately)
+	}
+	return (g.done + weight) / (seconds + weight/known)
+}
+
+// turn is how long one of a class that comes now would wait: for all that wait and are as important, served at the member's
+// pace but for what more important ones take of it. 0 where it is not known.
 func (g *gate) turn(class int) time.Duration {
 	if g.adaptive.lately == 0 {
 		return 0
@@ -203,7 +223,7 @@ func (g *gate) turn(class int) time.Duration {
 	for other := range class + 1 {
 		before += g.queues[other].Len()
 	}
-	rate := g.adaptive.limit / g.adaptive.lately
+	rate := g.perSecond()
 	if all > 0 {
 		rate *= 1 - float64(above)/float64(all)
 	}
@@ -235,10 +255,24 @@ func (g *gate) release(began time.Time, outcome Outcome) {
 	g.inFlight--
 	g.ended = now
 	g.pace.count(now)
+	g.counts(now)
 	if g.adaptive.ended(began, now, outcome) {
 		g.lately, g.now = g.now, make([]int, len(g.now))
 	}
 	g.wake()
+}
+
+// counts one that ended while there was no room. What is long ago counts for less.
+func (g *gate) counts(now time.Time) {
+	if g.full.IsZero() {
+		return
+	}
+	g.done++
+	since := now.Sub(g.full)
+	if long := max(2*time.Second, time.Duration(4*g.adaptive.lately*float64(time.Second))); since > long {
+		g.done /= 2
+		g.full = now.Add(-since / 2)
+	}
 }
 
 // wake lets in as many as there is room for, the most important first, each class in the order in which they came.

@@ -1,0 +1,158 @@
+package overload_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+const (
+	classHeader  = "X-Class"
+	keyHeader    = "X-Key"
+	numberHeader = "X-Number"
+	// useful is how long a client waits for an answer. One that comes later is of no use.
+	useful = 2 * time.Second
+)
+
+var classes = []string{"gold", "silver", "bronze"}
+
+// result of the requests of one class and key.
+type result struct {
+	Sent, Good, Shed, Late, Failed int
+	// refusals are how long it took to be refused.
+	refusals []time.Duration
+	// good are the numbers of the requests that were answered in time.
+	good []string
+}
+
+func (r *result) share() float64 { return float64(r.Good) / float64(max(r.Sent, 1)) }
+
+func (r *result) String() string {
+	return fmt.Sprintf("%d of %d answered in time, %d shed, %d late, %d failed", r.Good, r.Sent, r.Shed, r.Late, r.Failed)
+}
+
+// clients of a front. Each request has a number of its own.
+type clients struct {
+	t      *testing.T
+	url    string
+	client *http.Client
+
+	mu      sync.Mutex
+	number  int
+	results map[string]*result
+}
+
+func newClients(t *testing.T, url string) *clients {
+	t.Helper()
+	transport := &http.Transport{MaxIdleConnsPerHost: 500}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &clients{t: t, url: url, client: &http.Client{Transport: transport}}
+}
+
+// stream is so many requests a second, of a class and for a key.
+type stream struct {
+	class, key string
+	perSecond  float64
+}
+
+func (s stream) name() string { return s.class + s.key }
+
+// send streams for some time and wait for every answer. The results are by class and key.
+func (c *clients) send(long time.Duration, streams ...stream) map[string]*result {
+	c.results = map[string]*result{}
+	var all sync.WaitGroup
+	for _, s := range streams {
+		c.results[s.name()] = &result{}
+		all.Go(func() {
+			every := time.Duration(float64(time.Second) / s.perSecond)
+			tick := time.NewTicker(every)
+			defer tick.Stop()
+			for range int(long / every) {
+				<-tick.C
+				all.Go(func() { c.one(s) })
+			}
+		})
+	}
+	all.Wait()
+	return c.results
+}
+
+// closed has so many clients send one request after another, and says how many were answered a second.
+func (c *clients) closed(long time.Duration, many int, s stream) float64 {
+	c.results = map[string]*result{s.name(): {}}
+	began := time.Now()
+	var all sync.WaitGroup
+	for range many {
+		all.Go(func() {
+			for time.Since(began) < long {
+				c.one(s)
+			}
+		})
+	}
+	all.Wait()
+	return float64(c.results[s.name()].Good) / time.Since(began).Seconds()
+}
+
+func (c *clients) one(s stream) {
+	c.mu.Lock()
+	c.number++
+	number := fmt.Sprint(c.number)
+	c.mu.Unlock()
+	began := time.Now()
+	status, again := c.do(s, number)
+	took := time.Since(began)
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.results[s.name()]
+	r.Sent++
+	switch {
+	case status == http.StatusNoContent && took <= useful:
+		r.Good++
+		r.good = append(r.good, number)
+	case status == http.StatusNoContent || status == 0 && took >= useful:
+		r.Late++
+	case status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests:
+		r.Shed++
+		r.refusals = append(r.refusals, took)
+		if again == "" {
+			c.t.Errorf("a request of class %s was shed with %d and without Retry-After", s.class, status)
+		}
+	default:
+		r.Failed++
+	}
+}
+
+func (c *clients) do(s stream, number string) (status int, again string) {
+	ctx, cancel := context.WithTimeout(context.Background(), useful)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+"/", nil)
+	if err != nil {
+		c.t.Error(err)
+		return 0, ""
+	}
+	req.Header.Set(classHeader, s.class)
+	req.Header.Set(keyHeader, s.key)
+	req.Header.Set(numberHeader, number)
+	resp, err := c.client.Do(req)
+	if err != nil {
+		return 0, ""
+	}
+	defer func() { _ = resp.Body.Close() }()
+	_, _ = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode, resp.Header.Get("Retry-After")
+}
+
+func median(d []time.Duration) time.Duration {
+	if len(d) == 0 {
+		return 0
+	}
+	d = slices.Clone(d)
+	slices.Sort(d)
+	return d[len(d)/2]
+}

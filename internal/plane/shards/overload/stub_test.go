@@ -1,0 +1,61 @@
+package overload_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// shard is a server that does so many requests at once, each of which takes a time, and has the others wait for as long as it
+// takes. It does not notice that a client went away: what it does for one who does not wait any more is lost.
+type shard struct {
+	*httptest.Server
+	workers chan struct{}
+	takes   atomic.Int64
+	ended   chan struct{}
+
+	mu sync.Mutex
+	// busy is how long its workers worked, by the request's number.
+	busy map[string]time.Duration
+}
+
+func newShard(t *testing.T, workers int, takes time.Duration) *shard {
+	t.Helper()
+	s := &shard{workers: make(chan struct{}, workers), busy: map[string]time.Duration{}, ended: make(chan struct{})}
+	s.takes.Store(int64(takes))
+	s.Server = httptest.NewServer(s)
+	t.Cleanup(func() {
+		close(s.ended)
+		s.Close()
+	})
+	return s
+}
+
+func (s *shard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	select {
+	case s.workers <- struct{}{}:
+	case <-s.ended:
+		return
+	}
+	began := time.Now()
+	time.Sleep(time.Duration(s.takes.Load()))
+	worked := time.Since(began)
+	<-s.workers
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.busy[r.Header.Get(numberHeader)] = worked
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// worked for these requests.
+func (s *shard) worked(numbers []string) (d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, n := range numbers {
+		d += s.busy[n]
+	}
+	return d
+}

@@ -1,0 +1,118 @@
+package overload_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/trellis-dev/trellis/internal/planeconfig"
+)
+
+const (
+	// workers of a shard, each of which needs takes for a request.
+	workers = 4
+	takes   = 50 * time.Millisecond
+	// found is how long a router has to find out how much a shard does.
+	found = 3 * time.Second
+)
+
+var byHeader = planeconfig.ShardOverload{PriorityHeader: classHeader, Classes: classes, DefaultClass: "bronze"}
+
+// three classes of a load, of which the most important is a fifth, for one shard.
+func three(perSecond float64, key string) []stream {
+	return []stream{
+		{class: "gold", key: key, perSecond: .2 * perSecond}, {class: "silver", key: key, perSecond: .3 * perSecond},
+		{class: "bronze", key: key, perSecond: .5 * perSecond},
+	}
+}
+
+// TestOverload: at three times what a shard can do, it does what it can, for the most important first. The router is told
+// nothing of how much that is.
+func TestOverload(t *testing.T) {
+	t.Parallel()
+	s := newShard(t, workers, takes)
+	c := newClients(t, newFront(t, byHeader, map[string]*shard{"orders-0": s}))
+	// What it can do, as found by clients that wait for each answer. All later loads are parts of it, whatever this machine is.
+	peak := c.closed(found, 2*workers, stream{class: "gold", key: "orders-0"})
+	t.Logf("peak: %.0f a second", peak)
+
+	for _, burst := range []string{"first", "second"} {
+		const long = 8 * time.Second
+		began := time.Now()
+		got := c.send(long, three(3*peak, "orders-0")...)
+		gold, silver, bronze := got["goldorders-0"], got["silverorders-0"], got["bronzeorders-0"]
+		for name, r := range got {
+			t.Logf("%s burst, %s: %s; refused after %s", burst, name, r, median(r.refusals))
+		}
+		good := append(append(append([]string(nil), gold.good...), silver.good...), bronze.good...)
+		// Of the time of its workers, how much was for answers that were of use: that is goodput, whatever the machine.
+		if share := s.worked(good).Seconds() / (workers * time.Since(began).Seconds()); share < .9 {
+			t.Errorf("%s burst: goodput is %.2f of the peak", burst, share)
+		}
+		if gold.share() < .99 {
+			t.Errorf("%s burst: of gold %.3f were answered in time", burst, gold.share())
+		}
+		if bronze.share() > .2 || bronze.share() > silver.share()/2 {
+			t.Errorf("%s burst: of silver %.2f, of bronze %.2f were answered: bronze is not shed first", burst, silver.share(), bronze.share())
+		}
+		if m := median(bronze.refusals); m > time.Second/2 {
+			t.Errorf("%s burst: half of bronze waited longer than %s to be refused", burst, m)
+		}
+		// When the burst is over, it is over.
+		for name, r := range c.send(3*time.Second, three(.6*peak, "orders-0")...) {
+			if r.share() < .99 {
+				t.Errorf("after the %s burst: %s: %s", burst, name, r)
+			}
+		}
+	}
+}
+
+// TestNoLimit is what TestOverload is against: a router that lets everything through has the shard do what nobody waits for.
+func TestNoLimit(t *testing.T) {
+	t.Parallel()
+	s := newShard(t, workers, takes)
+	none := byHeader
+	none.MinConcurrency, none.MaxConcurrency = 100_000, 100_000
+	c := newClients(t, newFront(t, none, map[string]*shard{"orders-0": s}))
+	began := time.Now()
+	var good []string
+	for _, r := range c.send(8*time.Second, three(3*workers/takes.Seconds(), "orders-0")...) {
+		good = append(good, r.good...)
+	}
+	if share := s.worked(good).Seconds() / (workers * time.Since(began).Seconds()); share > .7 {
+		t.Errorf("goodput is %.2f of the peak without a limit: the test of the limit can not fail", share)
+	}
+}
+
+// TestSlowShard: the others do not notice.
+func TestSlowShard(t *testing.T) {
+	t.Parallel()
+	shards := map[string]*shard{}
+	var streams []stream
+	const perShard = .6 * workers / .05
+	for _, name := range []string{"orders-0", "orders-1", "orders-2"} {
+		shards[name] = newShard(t, workers, takes)
+		streams = append(streams, three(perShard, name)...)
+	}
+	c := newClients(t, newFront(t, byHeader, shards))
+	check := func(when string, slow string) {
+		t.Helper()
+		for name, r := range c.send(4*time.Second, streams...) {
+			t.Logf("%s: %s: %s; refused after %s", when, name, r, median(r.refusals))
+			if slow != "" && name[len(name)-len(slow):] == slow {
+				if m := median(r.refusals); m > time.Second/2 {
+					t.Errorf("%s: half of %s waited longer than %s to be refused", when, name, m)
+				}
+				continue
+			}
+			if r.share() < .99 {
+				t.Errorf("%s: %s: %s", when, name, r)
+			}
+		}
+	}
+	check("all are well", "")
+	shards["orders-1"].takes.Store(int64(20 * takes))
+	check("one is slow", "orders-1")
+	shards["orders-1"].takes.Store(int64(takes))
+	c.send(found, streams...)
+	check("it is well again", "")
+}
