@@ -83,11 +83,14 @@ func (m *Member) bringIn(ctx context.Context, p int, order wire.Order) (wire.Cop
 		err error
 	}
 	ended := make(chan end, 1)
-	m.carrying.Go(func() {
+	if !m.begin(func() {
 		defer release()
 		out, err := m.carry(ctx, p, order)
 		ended <- end{out, err}
-	})
+	}) {
+		release()
+		return wire.Copied{}, problemTimeout(m.own.self + " is about to stop")
+	}
 	// The partition stays taken for as long as the container is at work, but who asked hears of it in time.
 	late, cancel := afterwards(ctx, answerGrace)
 	defer cancel()

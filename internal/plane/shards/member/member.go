@@ -50,6 +50,8 @@ type Options struct {
 	Reachable func(error)
 	// Probe is how often that is; 2 s by default.
 	Probe time.Duration
+	// Settle is how long what a former process passed on may be under way; the container's drain timeout by default.
+	Settle time.Duration
 }
 
 // Member passes requests on to the shard's container.
@@ -63,8 +65,10 @@ type Member struct {
 	metrics   *metrics
 	// local reaches the container, others reach the other members.
 	local, others http.RoundTripper
-	// carrying are the imports that are under way.
+	// carrying are the imports that are under way; none begins once over is true, which is under mu.
 	carrying sync.WaitGroup
+	mu       sync.Mutex
+	over     bool
 	// drainFor is how long a request may be in flight that nobody waits for.
 	drainFor time.Duration
 }
@@ -102,6 +106,9 @@ func (m *Member) setDefaults() {
 	if m.drainFor <= 0 {
 		m.drainFor = defaultDrainTimeout
 	}
+	if m.opts.Settle <= 0 {
+		m.opts.Settle = m.drainFor
+	}
 	if m.opts.Probe <= 0 {
 		m.opts.Probe = 2 * time.Second
 	}
@@ -134,7 +141,7 @@ func localTransport(h2c bool) *http.Transport {
 // last: a process that starts knows at least what any one before it knew.
 func (m *Member) Run(ctx context.Context) error {
 	defer m.close()
-	settled := time.AfterFunc(m.drainFor, m.own.settle)
+	settled := time.AfterFunc(m.opts.Settle, m.own.settle)
 	defer settled.Stop()
 	probed := make(chan struct{})
 	go func() {
@@ -163,7 +170,20 @@ func (m *Member) follow(ctx context.Context) error {
 	return nil
 }
 
+// begin an import, which Run waits for. It reports false where Run is over.
+func (m *Member) begin(f func()) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.over {
+		m.carrying.Go(f)
+	}
+	return !m.over
+}
+
 func (m *Member) close() {
+	m.mu.Lock()
+	m.over = true
+	m.mu.Unlock()
 	m.carrying.Wait()
 	for _, t := range []http.RoundTripper{m.local, m.others} {
 		if t, ok := t.(*http.Transport); ok {

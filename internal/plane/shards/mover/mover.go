@@ -142,7 +142,7 @@ func (r *run) reset() {
 	r.view = view{
 		ended: map[int]ring.Move{}, failed: map[int]table.Failure{}, dropped: map[ring.Move]bool{},
 		moving: map[int]ring.Move{}, dropping: map[ring.Move]bool{},
-		held: map[int]bool{}, heldDrops: map[ring.Move]bool{}, members: map[string]answer{},
+		held: map[int]bool{}, heldDrops: map[ring.Move]bool{}, members: map[string]answer{}, bases: &bases{},
 	}
 	r.tries = map[any]int{}
 }

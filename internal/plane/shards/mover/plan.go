@@ -63,6 +63,7 @@ type view struct {
 	held      map[int]bool
 	heldDrops map[ring.Move]bool
 	members   map[string]answer
+	bases     *bases
 }
 
 // step is what is to be done: either a write, or calls.
@@ -147,17 +148,53 @@ func (d *decision) forgive(p int) {
 	d.state.Failures = slices.DeleteFunc(d.state.Failures, func(f table.Failure) bool { return f.Partition == p })
 }
 
-// join takes up who the members are to be.
+// join takes up who the members are to be, and which partitions are pinned.
 func (d *decision) join() {
 	members := sorted(d.wanted.Members)
-	if len(members) == 0 || len(d.state.History) > 0 && slices.Equal(sorted(d.state.History[len(d.state.History)-1].Members), members) {
+	last := len(d.state.History) - 1
+	if len(members) > 0 && (last < 0 || !slices.Equal(sorted(d.state.History[last].Members), members)) {
+		epoch := max(d.state.Target.Epoch, d.base().Epoch) + 1
+		target := ring.Rebalance(d.base(), members)
+		target.Epoch = epoch
+		d.state.History = append(d.state.History, table.Membership{Epoch: epoch, Members: members})
+		d.state.History = d.state.History[max(0, len(d.state.History)-maxHistory):]
+		d.state.Target = ring.Pin(target, d.wanted.Pins)
+		d.addMembers(members)
+		d.note("the members are to be %d", len(members))
 		return
 	}
-	d.state.Target = ring.Rebalance(d.state.Target, members)
-	d.state.History = append(d.state.History, table.Membership{Epoch: d.state.Target.Epoch, Members: members})
-	d.state.History = d.state.History[max(0, len(d.state.History)-maxHistory):]
-	d.addMembers(members)
-	d.note("the members are to be %d", len(members))
+	if pinned := ring.Pin(d.base(), d.wanted.Pins); !slices.Equal(pinned.Owners, d.state.Target.Owners) {
+		pinned.Epoch = d.state.Target.Epoch
+		d.state.Target = pinned
+		d.note("other partitions are pinned")
+	}
+}
+
+// base is the target without pins, as the history of memberships leads to it. Where its beginning is not known any more,
+// it is the target as it is.
+func (d *decision) base() ring.Table {
+	return d.bases.of(d.state)
+}
+
+// bases remembers the last one.
+type bases struct {
+	history []table.Membership
+	table   ring.Table
+}
+
+func (b *bases) of(s table.State) ring.Table {
+	if len(s.History) == 0 || s.History[0].Epoch != 1 {
+		return s.Target
+	}
+	if n := len(s.History); len(b.history) == n && b.history[n-1].Epoch == s.History[n-1].Epoch {
+		return b.table
+	}
+	t, err := ring.Replay(s.Target.Partitions, s.History)
+	if err != nil {
+		return s.Target
+	}
+	b.history, b.table = s.History, t
+	return t
 }
 
 // adopt gives away what nobody ever owned.
@@ -181,9 +218,6 @@ func (d *decision) adopt() {
 
 // goal is who is to own p in the end.
 func (d *decision) goal(p int) (string, bool) {
-	if id, ok := d.wanted.Pins[p]; ok && memberIndex(&d.state.Target, id) != ring.None {
-		return id, true
-	}
 	m, ok := d.state.Target.Owner(p)
 	return m.ID, ok
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/trellis-dev/trellis/internal/plane/shards/table"
@@ -64,12 +65,16 @@ func (r *run) rebuild(ctx context.Context) (table.State, error) {
 			newest = w.Table
 		}
 	}
-	empty, err := ring.New(wanted.Partitions)
-	if err != nil {
-		return table.State{}, err
-	}
 	s := table.State{Term: term}
-	s.Target, s.History = replay(empty, wanted)
+	if len(wanted.History) > 0 && wanted.History[0].Epoch != 1 {
+		if newest.Partitions == 0 {
+			return table.State{}, errors.New("the table is lost, no shard knows it, and the history of memberships that is known does not reach back to the first: put a copy of the ConfigMap's data back")
+		}
+		wanted.History = nil
+	}
+	if s.Target, s.History, err = replay(wanted); err != nil {
+		return table.State{}, fmt.Errorf("the history of memberships: %w", err)
+	}
 	switch {
 	case newest.Partitions > 0:
 		if newest.Partitions != wanted.Partitions {
@@ -91,17 +96,13 @@ func (r *run) rebuild(ctx context.Context) (table.State, error) {
 }
 
 // replay the memberships that are known, or the first one.
-func replay(t ring.Table, wanted Wanted) (ring.Table, []table.Membership) {
+func replay(wanted Wanted) (ring.Table, []table.Membership, error) {
 	history := wanted.History
 	if len(history) == 0 && len(wanted.Members) > 0 {
-		history = []table.Membership{{Members: sorted(wanted.Members)}}
+		history = []table.Membership{{Epoch: 1, Members: sorted(wanted.Members)}}
 	}
-	out := make([]table.Membership, len(history))
-	for i, h := range history {
-		t = ring.Rebalance(t, sorted(h.Members))
-		out[i] = table.Membership{Epoch: t.Epoch, Members: sorted(h.Members)}
-	}
-	return t, out
+	t, err := ring.Replay(wanted.Partitions, history)
+	return t, slices.Clone(history), err
 }
 
 // hear every member that there is, or ever was by the history.

@@ -106,7 +106,7 @@ func start(t testing.TB, o options) *cluster {
 	c.state.Table = ring.Rebalance(empty, members)
 	c.publish()
 
-	tr := &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}
+	tr := &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true, ExpectContinueTimeout: contracttest.Patience}
 	c.client = &http.Client{Transport: tr, Timeout: contracttest.Patience}
 	t.Cleanup(tr.CloseIdleConnections)
 	dir := t.TempDir()

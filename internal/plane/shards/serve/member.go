@@ -24,6 +24,9 @@ const (
 	EnvPodUID = "POD_UID"
 )
 
+// contractPrefix is where the chassis has its own; a member has no contract there.
+const contractPrefix = "/.trellis/plane/"
+
 // secretPoll is how often the members' token is read again.
 const secretPoll = 5 * time.Second
 
@@ -63,6 +66,8 @@ func OpenMember(p *plane.Plane) (plane.Service, error) {
 		return nil, err
 	}
 	p.OnReload(m.Reload)
+	// All paths are the container's, but a few that the member tells by itself.
+	p.Proxy(contractPrefix, m)
 	return &memberService{Member: m, token: token}, nil
 }
 
