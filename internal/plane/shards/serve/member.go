@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/trellis-dev/trellis/internal/plane"
 	"github.com/trellis-dev/trellis/internal/plane/shards/member"
@@ -27,9 +26,6 @@ const (
 // contractPrefix is where the chassis has its own; a member has no contract there.
 const contractPrefix = "/.trellis/plane/"
 
-// secretPoll is how often the members' token is read again.
-const secretPoll = 5 * time.Second
-
 // OpenMember makes the sidecar of a shard by the configuration of p.
 func OpenMember(p *plane.Plane) (plane.Service, error) {
 	cfg, err := shardsOf(p)
@@ -44,9 +40,9 @@ func OpenMember(p *plane.Plane) (plane.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	token, err := openToken(cfg)
+	token, err := p.OpenSecret(cfg.MemberTokenFile, filepath.Join(filepath.Dir(cfg.MemberTokenFile), planeconfig.KeyPreviousMemberToken))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the members' token: %w", err)
 	}
 	m, err := member.New(member.Options{
 		Config: p.Config, Store: kube.NewStore(client, p.Config.Namespace, cfg.RingConfigMap),
@@ -68,21 +64,7 @@ func OpenMember(p *plane.Plane) (plane.Service, error) {
 	p.OnReload(m.Reload)
 	// All paths are the container's, but a few that the member tells by itself.
 	p.Proxy(contractPrefix, m)
-	return &memberService{Member: m, token: token}, nil
-}
-
-// memberService is a member whose token is read again.
-type memberService struct {
-	*member.Member
-	token *plane.Secret
-}
-
-// Run implements plane.Service.
-func (s *memberService) Run(ctx context.Context) error {
-	return together(ctx, s.Member.Run, func(ctx context.Context) error {
-		watchToken(ctx, s.token)
-		return nil
-	})
+	return m, nil
 }
 
 // admits those who show the members' token, or the binding's.
@@ -114,28 +96,6 @@ func podName() (string, error) {
 		return "", fmt.Errorf("%s is not set, and the host has no name: %w", EnvPodName, err)
 	}
 	return name, nil
-}
-
-func openToken(cfg *planeconfig.Shards) (*plane.Secret, error) {
-	token, err := plane.OpenSecret(cfg.MemberTokenFile, filepath.Join(filepath.Dir(cfg.MemberTokenFile), planeconfig.KeyPreviousMemberToken), time.Now)
-	if err != nil {
-		return nil, fmt.Errorf("the members' token: %w", err)
-	}
-	return token, nil
-}
-
-// watchToken until ctx ends. A file that is gone for a moment keeps its last value.
-func watchToken(ctx context.Context, token *plane.Secret) {
-	tick := time.NewTicker(secretPoll)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			_, _ = token.Reload()
-		}
-	}
 }
 
 // together runs parts until all have ended; the first that fails ends the others.

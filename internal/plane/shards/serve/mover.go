@@ -50,7 +50,7 @@ type moving struct {
 	mover    *mover.Mover
 }
 
-func newMoving(p *plane.Plane, client kubernetes.Interface, store table.Store, members table.Members, token *plane.Secret) (*moving, error) {
+func newMoving(p *plane.Plane, client kubernetes.Interface, store table.Store, members table.Members, token func() string) (*moving, error) {
 	name, err := podName()
 	if err != nil {
 		return nil, err
@@ -62,7 +62,7 @@ func newMoving(p *plane.Plane, client kubernetes.Interface, store table.Store, m
 		Wanted: func() mover.Wanted { return *m.wanted.Load() },
 		Store:  store, Members: members,
 		Client: &http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{Timeout: 2 * time.Second}).DialContext, IdleConnTimeout: time.Minute}},
-		Token:  func() string { return string(token.Value()) },
+		Token:  token,
 		Log:    p.Log, Registerer: p.Metrics.Registerer,
 	})
 	p.OnReload(m.reload)

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/trellis-dev/trellis/internal/plane"
+	"github.com/trellis-dev/trellis/internal/plane/shards/router"
 	"github.com/trellis-dev/trellis/internal/plane/shards/table/kube"
 )
 
@@ -17,42 +18,35 @@ func Open(p *plane.Plane) (plane.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	token, err := openToken(cfg)
-	if err != nil {
-		return nil, err
-	}
 	members, err := kube.NewMembers(client, p.Config.Namespace, cfg.MembersService)
 	if err != nil {
 		return nil, err
 	}
 	store := kube.NewStore(client, p.Config.Namespace, cfg.RingConfigMap)
-	moving, err := newMoving(p, client, store, members, token)
+	r, err := router.New(p, router.Options{Store: store, Members: members})
 	if err != nil {
 		return nil, err
 	}
-	return &routerService{plane: p, members: members, moving: moving, token: token}, nil
+	moving, err := newMoving(p, client, store, members, r.MemberToken)
+	if err != nil {
+		return nil, err
+	}
+	return &routerService{Router: r, members: members, moving: moving}, nil
 }
 
 // routerService routes, and may be the mover.
 type routerService struct {
-	plane   *plane.Plane
+	*router.Router
 	members *kube.Members
 	moving  *moving
-	token   *plane.Secret
 }
 
 // Run implements plane.Service.
 func (s *routerService) Run(ctx context.Context) error {
-	return together(ctx, s.members.Run, func(ctx context.Context) error {
-		watchToken(ctx, s.token)
-		return nil
-	}, func(ctx context.Context) error {
+	return together(ctx, s.members.Run, s.Router.Run, func(ctx context.Context) error {
 		if err := s.members.Synced(ctx); err != nil {
 			return nil //nolint:nilerr // ctx ended before
 		}
 		return s.moving.run(ctx)
 	})
 }
-
-// Drain implements plane.Service.
-func (s *routerService) Drain(context.Context) {}
