@@ -173,11 +173,14 @@ func (o *outgoing) appendHead(b []byte) []byte {
 // stream sends a request whose body is read while it is sent. The shard is asked whether it wants the body before that
 // is begun, so that one that does not own the key has cost nothing.
 func (r *Router) stream(ctx context.Context, m *member, address string, o *outgoing, body *streamed) (*reply, error) {
+	s := r.settings.Load()
 	url := *o.in.URL
 	url.Scheme, url.Host, url.User, url.Fragment = "http", address, nil, ""
 	out := (&http.Request{
-		Method: o.in.Method, URL: &url, Host: o.in.Host, Header: o.in.Header.Clone(),
+		Method: o.in.Method, URL: &url, Host: o.in.Host, Header: o.in.Header.Clone(), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Body: body, ContentLength: o.in.ContentLength, Trailer: o.in.Trailer,
+		// To keep the connection, net/http would send a body that nobody wants.
+		Close: !s.cfg.Container.H2C,
 	}).WithContext(ctx)
 	for _, f := range o.added {
 		out.Header.Set(f.name, f.value)
@@ -186,7 +189,7 @@ func (r *Router) stream(ctx context.Context, m *member, address string, o *outgo
 	if _, named := out.Header["User-Agent"]; !named {
 		out.Header.Set("User-Agent", "")
 	}
-	response, err := r.streams.RoundTrip(out)
+	response, err := s.streams.RoundTrip(out)
 	if err == nil {
 		return &reply{Response: response, from: m}, nil
 	}

@@ -135,3 +135,10 @@ func (p *pool) prune(over func(*conn) bool) {
 	clear(p.idle[len(kept):])
 	p.idle = kept
 }
+
+// count is how many are idle.
+func (p *pool) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.idle)
+}

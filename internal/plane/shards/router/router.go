@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"strconv"
 	"sync"
@@ -49,7 +48,6 @@ type Router struct {
 	metrics *metrics
 	token   *plane.Secret
 	text    atomic.Pointer[string]
-	streams *http.Transport
 
 	settings atomic.Pointer[settings]
 	view     atomic.Pointer[view]
@@ -93,7 +91,6 @@ func New(p *plane.Plane, opts Options) (*Router, error) {
 	if err := r.configure(*cfg); err != nil {
 		return nil, err
 	}
-	r.streams = r.newTransport(cfg.Container.H2C)
 	p.OnReload(func(c planeconfig.Config) {
 		if c.Shards == nil {
 			return
@@ -112,7 +109,9 @@ func (r *Router) configure(cfg planeconfig.Shards) error {
 	if err != nil {
 		return err
 	}
-	r.settings.Store(s)
+	if last := r.settings.Swap(s); last != nil {
+		last.streams.CloseIdleConnections()
+	}
 	r.held.resize(s.held)
 	if l, ok := r.limiter.(interface {
 		Configure(planeconfig.ShardOverload)
@@ -120,23 +119,6 @@ func (r *Router) configure(cfg planeconfig.Shards) error {
 		l.Configure(cfg.Router.Overload)
 	}
 	return nil
-}
-
-// newTransport is for bodies that are sent as they come.
-func (r *Router) newTransport(h2c bool) *http.Transport {
-	t := &http.Transport{
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return (&net.Dialer{Timeout: r.settings.Load().connect}).DialContext(ctx, network, address)
-		},
-		MaxIdleConnsPerHost: idleMost, IdleConnTimeout: idleLimit, DisableCompression: true,
-		ResponseHeaderTimeout: r.settings.Load().request, ExpectContinueTimeout: continueWait,
-		WriteBufferSize: copyBuffer, ReadBufferSize: connBuffer,
-	}
-	if h2c {
-		t.Protocols = new(http.Protocols)
-		t.Protocols.SetUnencryptedHTTP2(true)
-	}
-	return t
 }
 
 // secret is read again while the plane serves. One file is one secret.
@@ -186,7 +168,7 @@ func (r *Router) Run(ctx context.Context) error {
 	r.running = nil
 	r.mu.Unlock()
 	r.work.Wait()
-	r.streams.CloseIdleConnections()
+	r.settings.Load().streams.CloseIdleConnections()
 	for _, m := range r.everybody() {
 		m.pool.close()
 	}

@@ -3,6 +3,8 @@ package router
 import (
 	"cmp"
 	"fmt"
+	"net"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -36,6 +38,8 @@ type settings struct {
 	// connect to a shard, request until its answer begins, pause that a request is held for at most.
 	connect, request, pause time.Duration
 	held, retries, budget   int
+	// streams sends bodies as they come.
+	streams *http.Transport
 }
 
 // domain is a part of the paths that another ShardSet serves.
@@ -63,6 +67,7 @@ func (r *Router) newSettings(cfg planeconfig.Shards) (*settings, error) {
 	if err := s.placement.Validate(); err != nil {
 		return nil, fmt.Errorf("shards.placement: %w", err)
 	}
+	s.streams = newTransport(s.connect, s.request, cfg.Container.H2C)
 	var err error
 	if s.key, err = newExtractor(cfg.Key); err != nil {
 		return nil, fmt.Errorf("shards.key: %w", err)
@@ -116,4 +121,18 @@ func (s *settings) domainOf(path string) *domain {
 		}
 	}
 	return nil
+}
+
+func newTransport(connect, request time.Duration, h2c bool) *http.Transport {
+	t := &http.Transport{
+		DialContext:         (&net.Dialer{Timeout: connect}).DialContext,
+		MaxIdleConnsPerHost: idleMost, IdleConnTimeout: idleLimit, DisableCompression: true,
+		ResponseHeaderTimeout: request, ExpectContinueTimeout: continueWait,
+		WriteBufferSize: copyBuffer, ReadBufferSize: connBuffer,
+	}
+	if h2c {
+		t.Protocols = new(http.Protocols)
+		t.Protocols.SetUnencryptedHTTP2(true)
+	}
+	return t
 }
