@@ -109,6 +109,7 @@ type ShardDirectory struct {
 	// +required
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=1000
+	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) > 0 && size(k) <= 256)",message="a key of the directory is longer than 256 characters, or empty: shorten it"
 	Entries map[string]ShardPartition `json:"entries,omitempty"`
 
 	// fallback of a key that is not among the entries: Refuse it with 404, or place it by its Hash. Default: Refuse.
