@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -186,6 +187,9 @@ func (s *shardStorm) read(key string) int64 {
 	value := int64(0)
 	NewWithT(s.t).Eventually(func() (int, error) {
 		status, text := s.gate.ask(s.t, http.MethodGet, "/counters/"+key+"/value", "")
+		if status != http.StatusOK {
+			return status, errors.New(text)
+		}
 		_, err := fmt.Sscanf(text, `{"key":"`+key+`","value":%d`, &value)
 		return status, err
 	}, patience, often).Should(Equal(http.StatusOK))
