@@ -137,6 +137,9 @@ func (o *ownership) until(ctx context.Context, ok func() bool) bool {
 
 // admit a request of partition p, whose sender had a table of the epoch. Where the member serves p it returns how to
 // count it off; otherwise release is nil. The epoch is that of the member's table.
+//
+// What it serves by its own table it serves at once, however new the sender's is: nobody else may, before this member has
+// given its word. What it does not serve yet it waits for, where the sender knows more.
 func (o *ownership) admit(ctx context.Context, p int, epoch uint64) (release func(), own uint64) {
 	if release, own, sure := o.tryAdmit(p, epoch); sure {
 		return release, own
@@ -144,12 +147,11 @@ func (o *ownership) admit(ctx context.Context, p int, epoch uint64) (release fun
 	ctx, cancel := context.WithTimeout(ctx, tableWait)
 	defer cancel()
 	o.until(ctx, func() bool {
-		// What is done to the partition as a whole is over, or it is not ours anyway.
-		ready := o.state.Table.Epoch >= epoch && !(o.serves(p) && o.hooked(p))
-		if ready {
+		sure := o.sure(p, epoch)
+		if sure {
 			release, own = o.count(p)
 		}
-		return ready
+		return sure
 	})
 	if release == nil {
 		o.mu.Lock()
@@ -163,11 +165,19 @@ func (o *ownership) admit(ctx context.Context, p int, epoch uint64) (release fun
 func (o *ownership) tryAdmit(p int, epoch uint64) (release func(), own uint64, sure bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.state.Table.Epoch < epoch || o.serves(p) && o.hooked(p) {
+	if !o.sure(p, epoch) {
 		return nil, 0, false
 	}
 	release, own = o.count(p)
 	return release, own, true
+}
+
+func (o *ownership) sure(p int, epoch uint64) bool {
+	if o.serves(p) {
+		// What is done to the partition as a whole is to be over.
+		return !o.hooked(p)
+	}
+	return o.state.Table.Epoch >= epoch
 }
 
 func (o *ownership) hooked(p int) bool { return o.flights[p] != nil && o.flights[p].hooked }
