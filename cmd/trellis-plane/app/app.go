@@ -109,7 +109,7 @@ func serve(ctx context.Context, stderr io.Writer, level slog.Level, file string,
 	if cfg.Kind != pat.kind {
 		return fmt.Errorf("the configuration is of kind %q; this subcommand serves %q", cfg.Kind, pat.kind)
 	}
-	defer holdHeapFloor()()
+	defer HoldHeapFloor()()
 	log := plane.NewLogger(stderr, level, cfg)
 	if unknown != nil {
 		log.Warn("the configuration has a field that this version does not know; it is left out", "path", file, "error", unknown)

@@ -19,8 +19,8 @@ type lookup func(key string) string
 // scheme is a way to find owners.
 type scheme struct {
 	name string
-	// grown is who owns what among n members, and after one more came.
-	grown func(n int) (before, after lookup, err error)
+	// grown is who owns what among members, and after one more came.
+	grown func(size) (before, after lookup, err error)
 }
 
 // ours, and its peers.
@@ -52,25 +52,25 @@ func ids(n int) []string {
 }
 
 // each is for a scheme that knows no before.
-func each(build func(ids []string) lookup) func(int) (before, after lookup, err error) {
-	return func(n int) (lookup, lookup, error) { return build(ids(n)), build(ids(n + 1)), nil }
+func each(build func(ids []string) lookup) func(size) (before, after lookup, err error) {
+	return func(of size) (lookup, lookup, error) { return build(ids(of.members)), build(ids(of.members + 1)), nil }
 }
 
 // growRing has members come one by one.
-func growRing(n int) (before, after lookup, err error) {
+func growRing(of size) (before, after lookup, err error) {
 	var history []ring.Membership
-	for i := range n + 1 {
+	for i := range of.members + 1 {
 		var members []ring.Member
 		for _, id := range ids(i + 1) {
 			members = append(members, ring.Member{ID: id})
 		}
 		history = append(history, ring.Membership{Epoch: uint64(i + 1), Members: members}) //nolint:gosec // a few
 	}
-	a, err := ring.Replay(ring.DefaultPartitions, history[:n])
+	a, err := ring.Replay(of.partitions, history[:of.members])
 	if err != nil {
 		return nil, nil, err
 	}
-	b, err := ring.Replay(ring.DefaultPartitions, history)
+	b, err := ring.Replay(of.partitions, history)
 	return serving(&a), serving(&b), err
 }
 

@@ -242,4 +242,3 @@ func uriOf(r *http.Request) string {
 	}
 	return r.URL.RequestURI()
 }
-

@@ -276,3 +276,6 @@ func (c *cluster) try(method, path, key string, body io.Reader, headers ...strin
 	text, err := io.ReadAll(resp.Body)
 	return resp, string(text), err
 }
+
+// adaptive limits of a router.
+func adaptive() overload.Limiter { return overload.New(overload.Options{Partitions: partitions}) }

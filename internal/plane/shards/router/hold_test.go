@@ -123,7 +123,9 @@ func TestNotMoreAreHeldThanMay(t *testing.T) {
 }
 
 func TestWhoIsHeldTooLongIsToldToComeBack(t *testing.T) {
-	c := start(t, options{change: func(cfg *planeconfig.Config) { cfg.Shards.Resharding.PauseLimit = planeconfig.Duration(50 * time.Millisecond) }})
+	c := start(t, options{change: func(cfg *planeconfig.Config) {
+		cfg.Shards.Resharding.PauseLimit = planeconfig.Duration(50 * time.Millisecond)
+	}})
 	c.pauses(3, c.other(3))
 	c.awaitEpoch()
 	resp, text := c.ask(http.MethodGet, "/", keyOf(3), nil)
@@ -240,7 +242,9 @@ func TestAShardThatComesBackElsewhereGetsWhatWasHeldForIt(t *testing.T) {
 }
 
 func TestAShardThatStaysAwayIsNotWaitedForLong(t *testing.T) {
-	c := start(t, options{change: func(cfg *planeconfig.Config) { cfg.Shards.Resharding.PauseLimit = planeconfig.Duration(50 * time.Millisecond) }})
+	c := start(t, options{change: func(cfg *planeconfig.Config) {
+		cfg.Shards.Resharding.PauseLimit = planeconfig.Duration(50 * time.Millisecond)
+	}})
 	owner, _ := c.state.Table.Owner(3)
 	c.where.set(owner.ID, "")
 	for range 2 {

@@ -245,4 +245,3 @@ func (j *job) end() {
 func problemGone(ctx context.Context) *plane.Problem {
 	return plane.NewProblem(statusGone, "gone", "The client went away", "it did not wait for the answer").Because(ctx.Err())
 }
-

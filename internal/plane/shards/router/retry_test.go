@@ -80,8 +80,12 @@ func TestWhatAShardRefusesIsSentAgain(t *testing.T) {
 
 func TestWhatIsRefusedForTooLongIsGivenUp(t *testing.T) {
 	c := start(t, options{
-		change:  func(cfg *planeconfig.Config) { cfg.Shards.Resharding.PauseLimit = planeconfig.Duration(50 * time.Millisecond) },
-		handler: func(string) http.Handler { return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { refuse(w) }) },
+		change: func(cfg *planeconfig.Config) {
+			cfg.Shards.Resharding.PauseLimit = planeconfig.Duration(50 * time.Millisecond)
+		},
+		handler: func(string) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { refuse(w) })
+		},
 	})
 	resp, text := c.ask(http.MethodPost, "/", keyOf(3), strings.NewReader("x"))
 	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") != "1" || resp.Header.Get(planeconfig.HeaderNotProcessed) != "" {
@@ -179,7 +183,9 @@ func TestA502OfAShardIsSentAgain(t *testing.T) {
 func TestAShardThatHangsIsGivenUp(t *testing.T) {
 	hang := make(chan struct{})
 	c := start(t, options{
-		change: func(cfg *planeconfig.Config) { cfg.Shards.Router.RequestTimeout = planeconfig.Duration(50 * time.Millisecond) },
+		change: func(cfg *planeconfig.Config) {
+			cfg.Shards.Router.RequestTimeout = planeconfig.Duration(50 * time.Millisecond)
+		},
 		handler: func(string) http.Handler {
 			return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body)
