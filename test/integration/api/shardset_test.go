@@ -38,6 +38,22 @@ func shardBase(more string) string {
 	return `spec: {key: {header: X-Key}, template: {image: a, port: 9000}, resharding: {mode: None}` + more + `}`
 }
 
+// shardDefaults are what a ShardSet has that says nothing of it, but for its strategy.
+const shardDefaults = `
+shards: 1
+partitions: 1024
+key: {header: X-Key, maxBytes: 1024}
+template: {image: a, port: 9000, protocol: HTTP, drainTimeout: 30s, runAsUser: 65532}
+placement: {zones: Preferred, antiAffinity: Preferred}
+router:
+  replicas: 2
+  authentication: Token
+  timeouts: {connect: 1s, request: 30s}
+  retries: {attempts: 2, budgetPercent: 20}
+  overload: {minConcurrency: 4, maxConcurrency: 1000, queue: 100, queueTimeout: 1s, hotPartitionPercent: 20}
+resharding: {mode: None, maxMoving: 1, pauseLimit: 10s, heldRequests: 1000}
+`
+
 func shardTables() []table {
 	const kind = "ShardSet"
 	return []table{
