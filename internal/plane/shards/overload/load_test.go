@@ -21,7 +21,7 @@ const (
 
 var classes = []string{"gold", "silver", "bronze"}
 
-// result of the requests of one class and key.
+// result of the requests of one class and shard.
 type result struct {
 	Sent, Good, Shed, Late, Failed int
 	// refusals are how long it took to be refused.
@@ -39,7 +39,7 @@ func (r *result) String() string {
 // clients of a front. Each request has a number of its own.
 type clients struct {
 	t      *testing.T
-	url    string
+	front  *front
 	client *http.Client
 
 	mu      sync.Mutex
@@ -47,22 +47,22 @@ type clients struct {
 	results map[string]*result
 }
 
-func newClients(t *testing.T, url string) *clients {
+func newClients(t *testing.T, f *front) *clients {
 	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 500}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &clients{t: t, url: url, client: &http.Client{Transport: transport}}
+	return &clients{t: t, front: f, client: &http.Client{Transport: transport}}
 }
 
-// stream is so many requests a second, of a class and for a key.
+// stream is so many requests a second, of a class and for a shard.
 type stream struct {
-	class, key string
-	perSecond  float64
+	class, shard string
+	perSecond    float64
 }
 
-func (s stream) name() string { return s.class + s.key }
+func (s stream) name() string { return s.class + " of " + s.shard }
 
-// send streams for some time and wait for every answer. The results are by class and key.
+// send streams for some time and wait for every answer. The results are by class and shard.
 func (c *clients) send(long time.Duration, streams ...stream) map[string]*result {
 	c.results = map[string]*result{}
 	var all sync.WaitGroup
@@ -82,8 +82,8 @@ func (c *clients) send(long time.Duration, streams ...stream) map[string]*result
 	return c.results
 }
 
-// closed has so many clients send one request after another, and says how many were answered a second.
-func (c *clients) closed(long time.Duration, many int, s stream) float64 {
+// closed has so many clients send one request after another, and says how many were answered a second, in how long.
+func (c *clients) closed(long time.Duration, many int, s stream) (perSecond float64, took time.Duration) {
 	c.results = map[string]*result{s.name(): {}}
 	began := time.Now()
 	var all sync.WaitGroup
@@ -95,7 +95,18 @@ func (c *clients) closed(long time.Duration, many int, s stream) float64 {
 		})
 	}
 	all.Wait()
-	return float64(c.results[s.name()].Good) / time.Since(began).Seconds()
+	took = time.Since(began)
+	return float64(len(c.good())) / took.Seconds(), took
+}
+
+// good are the numbers of the requests that were answered in time, of those sent last.
+func (c *clients) good() (numbers []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range c.results {
+		numbers = append(numbers, r.good...)
+	}
+	return numbers
 }
 
 func (c *clients) one(s stream) {
@@ -131,13 +142,13 @@ func (c *clients) one(s stream) {
 func (c *clients) do(s stream, number string) (status int, again string) {
 	ctx, cancel := context.WithTimeout(context.Background(), useful)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+"/", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.front.url+"/", nil)
 	if err != nil {
 		c.t.Error(err)
 		return 0, ""
 	}
 	req.Header.Set(classHeader, s.class)
-	req.Header.Set(keyHeader, s.key)
+	req.Header.Set(keyHeader, c.front.keys[s.shard])
 	req.Header.Set(numberHeader, number)
 	resp, err := c.client.Do(req)
 	if err != nil {

@@ -34,7 +34,7 @@ type settings struct {
 func settingsOf(o planeconfig.ShardOverload) settings {
 	s := settings{
 		least: cmp.Or(o.MinConcurrency, defaultLeast), most: cmp.Or(o.MaxConcurrency, defaultMost),
-		queue: cmp.Or(o.Queue, defaultQueue), patience: cmp.Or(time.Duration(o.QueueTimeout), defaultPatient),
+		queue: max(0, cmp.Or(o.Queue, defaultQueue)), patience: cmp.Or(time.Duration(o.QueueTimeout), defaultPatient),
 		classes: slices.Clone(o.Classes), hot: float64(cmp.Or(o.HotPartition, defaultHot)) / 100,
 	}
 	s.most = max(s.most, s.least)

@@ -50,12 +50,14 @@ func (s *shard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// worked for these requests.
-func (s *shard) worked(numbers []string) (d time.Duration) {
+// used is how much of the time of its workers, from 0 to 1, was for these requests. For those that were of use it is the
+// goodput, whatever the machine that the test runs on.
+func (s *shard) used(numbers []string, long time.Duration) float64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var worked time.Duration
 	for _, n := range numbers {
-		d += s.busy[n]
+		worked += s.busy[n]
 	}
-	return d
+	return worked.Seconds() / long.Seconds() / float64(cap(s.workers))
 }
