@@ -27,7 +27,7 @@ type shard struct {
 	exited  chan int
 }
 
-func start(t *testing.T, dir, member string, faults map[int]fault) *shard {
+func start(t *testing.T, dir, member string, faults map[int]*fault) *shard {
 	t.Helper()
 	store, err := openStore(dir, 3)
 	if err != nil {
@@ -254,7 +254,7 @@ func TestRefuses(t *testing.T) {
 
 // What FAULTS says is done, and only to that partition.
 func TestFaults(t *testing.T) {
-	faults, err := parseFaults("1:export-cut,2:export-lies,3:export-dies,4:import-refuses,6:import-dies,9:slow")
+	faults, err := parseFaults("1:export-cut,2:export-lies,3:export-dies,4:import-refuses,6:import-dies,8:import-refuses:0,9:slow")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,6 +272,7 @@ func TestFaults(t *testing.T) {
 		"export dies":    {method: http.MethodGet, path: "/partitions/3", exits: true},
 		"healthy import": {method: http.MethodPut, path: "/partitions/7", want: http.StatusNoContent},
 		"import refuses": {method: http.MethodPut, path: "/partitions/4", want: http.StatusInternalServerError, text: "told to refuse\n"},
+		"import is over": {method: http.MethodPut, path: "/partitions/8", want: http.StatusNoContent},
 		"import dies":    {method: http.MethodPut, path: "/partitions/6", exits: true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -287,11 +288,10 @@ func TestFaults(t *testing.T) {
 			}
 		})
 	}
-	if _, err := parseFaults("1:sulks"); err == nil {
-		t.Error("a fault that there is not")
-	}
-	if _, err := parseFaults("x:slow"); err == nil {
-		t.Error("a partition that there is not")
+	for _, wrong := range []string{"1:sulks", "x:slow", "1", "1:slow:often", "1:slow:1:1"} {
+		if _, err := parseFaults(wrong); err == nil {
+			t.Errorf("%q was taken", wrong)
+		}
 	}
 }
 

@@ -25,7 +25,7 @@ type service struct {
 	store *store
 	// member is the name of this pod.
 	member string
-	faults map[int]fault
+	faults map[int]*fault
 	// exit ends the process.
 	exit    func(int)
 	leaving atomic.Bool
