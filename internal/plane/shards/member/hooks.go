@@ -137,6 +137,9 @@ func (h *hooks) load(given context.Context, p int, epoch uint64, data io.Reader)
 		if err == nil {
 			_ = resp.Body.Close()
 		}
+		if body.held() {
+			return fmt.Errorf("%s: it took %d bytes in time, and no more: %w", what, body.bytes.Load(), body.failure())
+		}
 		return body.failure()
 	case err != nil:
 		return fmt.Errorf("%s: it did not answer, after %d bytes: %w", what, body.bytes.Load(), err)
@@ -191,11 +194,23 @@ type watched struct {
 	end   atomic.Pointer[error]
 	// whenWhole is called at the proper end.
 	whenWhole func()
+	// returned is when the last Read did; waiting is how long reads took, holding how long it was not read.
+	returned         time.Time
+	waiting, holding atomic.Int64
 }
+
+// held reports whether it waited longer for who reads it than for what is read.
+func (w *watched) held() bool { return w.holding.Load() > w.waiting.Load() }
 
 // Read implements io.Reader.
 func (w *watched) Read(b []byte) (int, error) {
+	began := time.Now()
+	if !w.returned.IsZero() {
+		w.holding.Add(int64(began.Sub(w.returned)))
+	}
 	n, err := w.Reader.Read(b)
+	w.returned = time.Now()
+	w.waiting.Add(int64(w.returned.Sub(began)))
 	w.bytes.Add(int64(n))
 	if err != nil && w.end.CompareAndSwap(nil, &err) && errors.Is(err, io.EOF) {
 		w.whenWhole()
