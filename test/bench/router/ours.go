@@ -39,6 +39,7 @@ func config(dir string, shards int) (planeconfig.Config, error) {
 	cfg := planeconfig.Config{
 		Kind: "ShardSet", Name: "orders", Engine: planeconfig.Engine{Type: "Memory"},
 		Shards: &planeconfig.Shards{
+			RingConfigMap: "ring", MoverLease: "mover", MembersService: "members", Container: planeconfig.ShardContainer{Port: 80},
 			Partitions: ring.DefaultPartitions, MemberTokenFile: token,
 			Key: planeconfig.ShardKey{Header: load.KeyHeader}, Placement: planeconfig.ShardPlacement{Strategy: string(ring.ByHash)},
 			Router: planeconfig.ShardRouter{Authentication: "Token", Retries: 2}, Resharding: planeconfig.ShardResharding{Mode: "None"},

@@ -119,7 +119,7 @@ func copyBody(out *guarded, y *reply, flush bool) error {
 			}
 			out.after()
 		}
-		if err == io.EOF { //nolint:errorlint // io.Reader says that it is this one
+		if err == io.EOF {
 			return nil
 		}
 		if err != nil {

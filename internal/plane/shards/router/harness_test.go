@@ -114,9 +114,12 @@ func start(t testing.TB, o options) *cluster {
 	cfg := planeconfig.Config{
 		Kind: "ShardSet", Name: "orders", Engine: planeconfig.Engine{Type: "Memory"},
 		Shards: &planeconfig.Shards{
+			RingConfigMap: "orders-shs-ring", MoverLease: "orders-shs-mover", MembersService: "orders-shs-members",
 			Partitions: partitions, MemberTokenFile: filepath.Join(dir, "member"),
-			Key:    planeconfig.ShardKey{Header: "X-Key"},
-			Router: planeconfig.ShardRouter{Authentication: "None", Retries: 2},
+			Container:  planeconfig.ShardContainer{Port: 8000},
+			Resharding: planeconfig.ShardResharding{Mode: "None"},
+			Key:        planeconfig.ShardKey{Header: "X-Key"},
+			Router:     planeconfig.ShardRouter{Authentication: "None", Retries: 2},
 		},
 	}
 	if o.limiter == nil {

@@ -116,8 +116,8 @@ func (h *held) leave(w *waiter) {
 	h.wake(w.partition)
 }
 
-// release those who wait for partitions that are served by v.
-func (h *held) release(v *view) {
+// release those who wait for partitions that are served now.
+func (h *held) release() {
 	if h.any.Load() == 0 {
 		return
 	}

@@ -199,7 +199,7 @@ func TestWhoWaitsLongestGoesFirst(t *testing.T) {
 	} else {
 		h.leave(w)
 	}
-	h.release(serving)
+	h.release()
 	all.Wait()
 	for i, got := range order {
 		if got != i {

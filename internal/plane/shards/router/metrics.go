@@ -49,8 +49,8 @@ func newMetrics(m *plane.Metrics, h *held) *metrics {
 		unclassed: counter("trellis_shards_unclassified_total", "Requests whose class could not be evaluated by the priority expression."),
 		epoch:     gauge("trellis_shards_epoch", "Epoch of the table that this router routes by."),
 		moving:    gauge("trellis_shards_moving", "Partitions that are on the way to another shard."),
-		sockets:   m.Connections.WithLabelValues("WebSocket").(prometheus.Gauge),
-		streams:   m.Connections.WithLabelValues("SSE").(prometheus.Gauge),
+		sockets:   m.Connections.WithLabelValues("WebSocket"),
+		streams:   m.Connections.WithLabelValues("SSE"),
 		heldSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "trellis_shards_held_seconds", Help: "How long requests were held that were.", Buckets: []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}),

@@ -150,7 +150,7 @@ func sockets(t *testing.T, ended chan websocket.StatusCode) func(string) http.Ha
 	}
 }
 
-func (c *cluster) socket(t *testing.T, ctx context.Context) *websocket.Conn {
+func (c *cluster) socket(ctx context.Context, t *testing.T) *websocket.Conn {
 	t.Helper()
 	conn, _, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(c.replica.URL, "http"), &websocket.DialOptions{HTTPHeader: http.Header{"X-Key": {"k"}}})
 	if err != nil {
@@ -166,7 +166,7 @@ func TestAWebSocketGoesThrough(t *testing.T) {
 	c := start(t, options{handler: sockets(t, ended)})
 	ctx, cancel := contracttest.Soon(context.Background())
 	defer cancel()
-	one, two := c.socket(t, ctx), c.socket(t, ctx)
+	one, two := c.socket(ctx, t), c.socket(ctx, t)
 	for _, size := range []int{0, 1, 125, 126, 70000, 1 << 20} {
 		sent, _ := io.ReadAll(pattern(int64(size)))
 		if err := one.Write(ctx, websocket.MessageBinary, sent); err != nil {

@@ -115,7 +115,7 @@ func (d *direction) copy() {
 			return
 		}
 		if err != nil {
-			if half, ok := d.to.(interface{ CloseWrite() error }); ok && err == io.EOF { //nolint:errorlint // io.Reader says that it is this one
+			if half, ok := d.to.(interface{ CloseWrite() error }); ok && err == io.EOF {
 				_ = half.CloseWrite()
 			}
 			return

@@ -75,7 +75,7 @@ func (r *Router) learn(s table.State) {
 	if l, ok := r.limiter.(interface{ Keep(members []string) }); ok {
 		l.Keep(slices.Sorted(maps.Keys(byID)))
 	}
-	r.held.release(next)
+	r.held.release()
 	r.health.EngineOK()
 }
 
