@@ -151,6 +151,11 @@ type ShardRingStatus struct {
 	// +kubebuilder:validation:items:Minimum=0
 	HottestPartitions []int32 `json:"hottestPartitions,omitempty"`
 
+	// failure is why a partition could not be moved the last time, while it is to move still: it is tried again. At most 512 characters.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Failure string `json:"failure,omitempty"`
+
 	// history of memberships, the oldest first, at most 64: the table can be made anew from it.
 	// +optional
 	// +listType=atomic

@@ -66,7 +66,7 @@ func verdict(s *v1alpha1.ShardSet, shards, routers []client.Object, before v1alp
 			Message: "partitions are to move to other shards, and spec.resharding.paused is true: set it to false to let them"}
 	case s.Status.Ring != nil && s.Status.Ring.PartitionsMoving > 0:
 		// Without their number, which status.ring has.
-		return &pattern.Verdict{OK: true, Progressing: true, Reason: v1alpha1.ReasonPlaneReady, Message: "partitions move to other shards, and all are served"}
+		return &pattern.Verdict{OK: true, Progressing: true, Reason: v1alpha1.ReasonPlaneReady, Message: "partitions move to other shards"}
 	default:
 		return front
 	}

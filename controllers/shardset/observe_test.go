@@ -1,7 +1,9 @@
 package shardset
 
 import (
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
@@ -47,7 +49,7 @@ func TestObserve(t *testing.T) {
 		"one router is out": {nil, livingSet(3, 3, 1), nil,
 			pattern.Verdict{OK: true, Progressing: true, Reason: "PlaneReady", Message: "routers: 1 of 2 pods are ready"}},
 		"partitions move": {nil, livingSet(5, 5, 2), read(t, tableOf(3), moves),
-			pattern.Verdict{OK: true, Progressing: true, Reason: "PlaneReady", Message: "partitions move to other shards, and all are served"}},
+			pattern.Verdict{OK: true, Progressing: true, Reason: "PlaneReady", Message: "partitions move to other shards"}},
 		"moves are paused": {[]func(*spec){func(s *spec) { s.Resharding.Paused = ptr.To(true) }}, livingSet(5, 5, 2), read(t, tableOf(3), moves),
 			pattern.Verdict{OK: true, Reason: "PlaneReady", Message: "partitions are to move to other shards, and spec.resharding.paused is true: set it to false to let them"}},
 		"suspended": {[]func(*spec){suspended}, livingSet(0, 0, 0), nil,
@@ -99,6 +101,14 @@ func TestRingStatus(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+	failing := state(later, tableOf(4))
+	failing.Failures = []planeconfig.RingFailure{
+		{Move: ring.Move{Partition: 9, From: "a", To: "b"}, Reason: "later"},
+		{Move: ring.Move{Partition: 2, From: "counter-shs-0", To: "counter-shs-3"}, Reason: strings.Repeat("é", 300)},
+	}
+	if got := ringStatus(failing, nil).Failure; !strings.HasPrefix(got, "partition 2 from counter-shs-0 to counter-shs-3: éé") || len(got) > 512 || !utf8.ValidString(got) {
+		t.Errorf("failure is %q", got)
 	}
 	// While as many move as before, the status stays as it is.
 	still := state(later, tableOf(4))

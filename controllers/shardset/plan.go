@@ -73,6 +73,9 @@ func shardOwner(namespace, name string) specs.Owner {
 func isSuspended(s *v1alpha1.ShardSet) bool { return ptr.Deref(s.Spec.Suspend, false) }
 
 func plan(s *v1alpha1.ShardSet, in pattern.Inputs) (pattern.Plan, error) {
+	if err := check(s); err != nil {
+		return pattern.Plan{}, err
+	}
 	o := routerOwner(s.Namespace, s.Name)
 	seen, err := readRing(s, in.Read)
 	if err != nil {

@@ -2,6 +2,8 @@ package shardset
 
 import (
 	"encoding/json"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -110,6 +112,7 @@ func ringStatus(r ringSeen, before *v1alpha1.ShardRingStatus) *v1alpha1.ShardRin
 		Members:          owners(r.Table),
 		PartitionsMoving: int32(pattern.Rounded(float64(r.Pending()))),
 		Imbalance:        imbalance(r.Table),
+		Failure:          failure(r),
 		History:          historyStatus(r),
 	}
 	if before == nil {
@@ -120,6 +123,19 @@ func ringStatus(r ringSeen, before *v1alpha1.ShardRingStatus) *v1alpha1.ShardRin
 		out.Epoch, out.Members, out.Imbalance = before.Epoch, before.Members, before.Imbalance
 	}
 	return out
+}
+
+// mostFailure is how much of a reason is told, in bytes.
+const mostFailure = 400
+
+// failure of the first of the partitions that can not be moved.
+func failure(r ringSeen) string {
+	if len(r.Failures) == 0 {
+		return ""
+	}
+	first := slices.MinFunc(r.Failures, func(a, b planeconfig.RingFailure) int { return a.Partition - b.Partition })
+	reason := strings.ToValidUTF8(first.Reason[:min(len(first.Reason), mostFailure)], "")
+	return fmt.Sprintf("partition %d from %s to %s: %s", first.Partition, first.From, first.To, reason)
 }
 
 // owners is how many members own a partition.

@@ -25,7 +25,8 @@ func makeSet(mutate ...func(*spec)) *v1alpha1.ShardSet {
 	s := &v1alpha1.ShardSet{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "counter"}}
 	s.Spec.Shards, s.Spec.Partitions, s.Spec.Strategy = 3, 16, v1alpha1.ShardByHash
 	s.Spec.Template = v1alpha1.ShardTemplate{Image: "counter:1", Port: 9000}
-	s.Spec.Router.Replicas = ptr.To[int32](2)
+	s.Spec.Key.Header, s.Spec.Resharding.Mode = "X-Account", v1alpha1.ReshardNothing
+	s.Spec.Router.Replicas, s.Spec.Router.Authentication = ptr.To[int32](2), "Token"
 	s.Spec.Router.Overload.HotPartitionPercent = 20
 	for _, m := range mutate {
 		m(&s.Spec)
@@ -151,6 +152,9 @@ func TestPlanRefuses(t *testing.T) {
 		"a table of another number of partitions": {makeSet(func(s *spec) { s.Partitions = 32 }), read(t, tableOf(3), planeconfig.RingState{}),
 			`a ShardSet of this name that was deleted has left a table of 16 partitions, and spec.partitions is 32: make this one with 16 to go on with its data, or delete ConfigMap "counter-shs-ring" to begin anew`},
 		"a table that can not be read": {makeSet(), map[string]map[string]string{"counter-shs-ring": {planeconfig.RingTableKey: "{"}}, "remove its data"},
+		"an expression that is none": {makeSet(func(s *spec) {
+			s.Router.Overload.Priority = &v1alpha1.ShardPriority{Expression: "request.nothing", Classes: []string{"a"}}
+		}), nil, "spec.router.overload.priority.expression: "},
 		"a directory that no ConfigMap holds": {makeSet(func(s *spec) {
 			s.Directory = &v1alpha1.ShardDirectory{Entries: long, Fallback: "Refuse"}
 		}), nil, "have fewer of them, or shorter keys"},

