@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -26,8 +27,8 @@ const (
 
 const about = "64 clients with a connection each, which ask for 10,000 keys in turn; four shards behind, which answer 128 bytes at once; HTTP/1.1, connections kept on both sides. Peers: HAProxy 2.6 with `balance hdr`, `hash-type consistent` and servers by name with fixed ids, " +
 	"two threads, `http-reuse always`; nginx 1.22 with `hash … consistent`, two workers and kept connections. Neither of them logs, and they know neither epochs nor bindings: the router checks the binding's token, adapts its limits and counts its metrics as in a cluster. " +
-	"*rate* is as many requests as are answered; *cpu* is the router's own CPU time a request, meanwhile. *p50* and *p99* are at a steady 2,000 requests a second, from when a request was due. Clients, shards and routers are processes of their own, on the same two cores. " +
-	"*strayed* are keys that more than one shard answered."
+	"*rate* is as many requests as are answered; *cpu* is the router's own CPU time a request meanwhile, *cpu of all* that of clients and shards too: two seconds of it a second is all there is, so it bounds the rate whatever else the machine does. *p50* and *p99* are at a steady 2,000 requests a second, from when a request was due. Clients, shards and routers are processes of their own, on the same two cores. " +
+	"*failed* are answers other than 200, such as what is shed, and *strayed* keys that more than one shard answered. *with sidecars* has, as a ShardSet in a cluster has, a process before each shard that makes sure that it owns the key; their CPU time counts too."
 
 // Programs are the files that processes are started from.
 type Programs struct {
@@ -44,23 +45,27 @@ func Router(p Programs) harness.Part {
 }
 
 func (p Programs) run(ctx context.Context, e *harness.Env) ([]harness.Row, error) {
-	figures, err := e.Turns(ctx, "64 clients", p.side(e, "router", p.startRouter), p.side(e, "haproxy", startHAProxy), p.side(e, "nginx", startNginx))
+	figures, err := e.Turns(ctx, "64 clients", p.side(e, "router", p.startRouter), p.side(e, "haproxy", startHAProxy),
+		p.side(e, "nginx", startNginx), p.side(e, "router-and-sidecars", p.startBoth))
 	if err != nil {
 		return nil, err
 	}
-	var rows []harness.Row
-	for i, peer := range []string{"HAProxy", "nginx"} {
-		got := harness.Samples{Ours: figures[0], Peer: figures[i+1]}
-		enough, soon := harness.RatioAtLeast(0.5), harness.RatioAtMost(2)
-		if i > 0 {
-			enough, soon = harness.NoGoal, harness.NoGoal
-		}
-		rows = append(rows,
-			got.Row(peer, "rate", "requests/s", enough), got.Row(peer, "cpu", "µs", harness.NoGoal), got.Row(peer, "p99 at that rate", "ms", harness.NoGoal),
-			got.Row(peer, "p50", "ms", harness.NoGoal), got.Row(peer, "p99", "ms", soon),
-			got.Row(peer, "failed", "", harness.Exactly(0)), got.Row(peer, "strayed", "", harness.Exactly(0)))
+	router, haproxy, nginx, both := figures[0], figures[1], figures[2], figures[3]
+	free := goals{}
+	rows := table("HAProxy", harness.Samples{Ours: router, Peer: haproxy}, goals{harness.RatioAtLeast(0.5), harness.RatioAtMost(2), harness.Exactly(0)})
+	rows = append(rows, table("nginx", harness.Samples{Ours: router, Peer: nginx}, free)...)
+	return append(rows, table("with sidecars, HAProxy", harness.Samples{Ours: both, Peer: haproxy}, free)...), nil
+}
+
+// goals of a table; what is not set has none.
+type goals struct{ rate, p99, failed harness.Goal }
+
+func table(peer string, got harness.Samples, want goals) []harness.Row {
+	return []harness.Row{
+		got.Row(peer, "rate", "requests/s", want.rate), got.Row(peer, "cpu", "µs", harness.NoGoal), got.Row(peer, "cpu of all", "µs", harness.NoGoal),
+		got.Row(peer, "p99 at that rate", "ms", harness.NoGoal), got.Row(peer, "p50", "ms", harness.NoGoal), got.Row(peer, "p99", "ms", want.p99),
+		got.Row(peer, "failed", "", want.failed), got.Row(peer, "strayed", "", harness.Exactly(0)),
 	}
-	return rows, nil
 }
 
 // side is a run of one router, with clients and shards of its own.
@@ -104,26 +109,31 @@ func (p Programs) once(ctx context.Context, e *harness.Env, name string, start s
 		return nil, err
 	}
 	defer router.stop()
-	return measure(ctx, e, name, router, before)
+	return measure(ctx, e, name, router, before, behind)
 }
 
-func measure(ctx context.Context, e *harness.Env, name string, router *started, clientsOf *process.Child) (harness.Figures, error) {
+func measure(ctx context.Context, e *harness.Env, name string, router *started, before, behind *process.Child) (harness.Figures, error) {
 	span := 6 * time.Second
 	if e.Short {
 		span = time.Second
 	}
 	params := load.AskParams{Address: router.address, Token: process.Token, Clients: clients, Keys: keys, For: span / 3}
 	var warm, most, steady load.Asked
-	if err := clientsOf.Call(ctx, load.MethodAsk, params, &warm); err != nil {
+	if err := before.Call(ctx, load.MethodAsk, params, &warm); err != nil {
 		return nil, err
 	}
 	params.For = span
-	used, err := router.used(ctx, e, name, func() error { return clientsOf.Call(ctx, load.MethodAsk, params, &most) })
+	around := &started{pids: []int{before.PID(), behind.PID()}}
+	var used time.Duration
+	others, err := around.used(ctx, e, name, func() (err error) {
+		used, err = router.used(ctx, e, name, func() error { return before.Call(ctx, load.MethodAsk, params, &most) })
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
 	params.PerSecond = pace
-	if err := clientsOf.Call(ctx, load.MethodAsk, params, &steady); err != nil {
+	if err := before.Call(ctx, load.MethodAsk, params, &steady); err != nil {
 		return nil, err
 	}
 	for _, a := range []load.Asked{warm, most, steady} {
@@ -131,20 +141,22 @@ func measure(ctx context.Context, e *harness.Env, name string, router *started, 
 			e.Say("%s: %d requests failed, one with: %s", name, a.Failed, a.Why)
 		}
 	}
+	each := func(d time.Duration) float64 { return float64(d.Microseconds()) / float64(max(most.Answers, 1)) }
 	return harness.Figures{
-		"rate": most.PerSecond, "cpu": float64(used.Microseconds()) / float64(max(most.Answers, 1)), "p99 at that rate": milliseconds(most.P99),
+		"rate": most.PerSecond, "cpu": each(used), "cpu of all": each(used + others), "p99 at that rate": milliseconds(most.P99),
 		"p50": milliseconds(steady.P50), "p99": milliseconds(steady.P99),
 		"failed": float64(warm.Failed + most.Failed + steady.Failed), "strayed": float64(max(warm.Strayed, most.Strayed, steady.Strayed)),
 	}, nil
 }
 
-// used tells the CPU time that the router used while f ran, and leaves a profile of ours where one is wanted.
+// used tells the CPU time that the router used while f ran, and leaves profiles of ours where they are wanted.
 func (s *started) used(ctx context.Context, e *harness.Env, name string, f func() error) (time.Duration, error) {
-	profile := e.Profile && s.child != nil
-	if profile {
-		at := process.ProfileParams{File: filepath.Join(e.Folder, name+".cpu.pprof")}
-		if err := s.child.Call(ctx, "start-cpu-profile", at, nil); err != nil {
-			return 0, err
+	if e.Profile {
+		for i, child := range s.children {
+			at := process.ProfileParams{File: filepath.Join(e.Folder, fmt.Sprintf("%s-%d.cpu.pprof", name, i))}
+			if err := child.Call(ctx, "start-cpu-profile", at, nil); err != nil {
+				return 0, err
+			}
 		}
 	}
 	before, err := s.cpu()
@@ -155,8 +167,10 @@ func (s *started) used(ctx context.Context, e *harness.Env, name string, f func(
 		return 0, err
 	}
 	after, err := s.cpu()
-	if err == nil && profile {
-		err = s.child.Call(ctx, "stop-cpu-profile", nil, nil)
+	if e.Profile {
+		for _, child := range s.children {
+			err = errors.Join(err, child.Call(ctx, "stop-cpu-profile", nil, nil))
+		}
 	}
 	return after - before, err
 }

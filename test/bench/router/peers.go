@@ -80,8 +80,9 @@ http {
 type started struct {
 	address string
 	pids    []int
-	child   *process.Child
-	stop    func()
+	// children are those of our own programs.
+	children []*process.Child
+	stop     func()
 }
 
 func startHAProxy(ctx context.Context, log io.Writer, dir string, shards []string) (*started, error) {

@@ -1,5 +1,5 @@
 // Command server is one side of a benchmark: a plane as trellis-plane runs it, the
-// router of a ShardSet without a cluster, or the bare library of realtime. All are in one binary, so that what the program
+// router of a ShardSet or a sidecar without a cluster, or the bare library of realtime. All are in one binary, so that what the program
 // itself takes is the same.
 package main
 
@@ -25,6 +25,7 @@ func main() {
 	config := flag.String("config", "", "Run the plane with this configuration file.")
 	pattern := flag.String("pattern", "realtime-gateway", "The plane's subcommand.")
 	shards := flag.String("shards", "", "Run the router with that configuration before shards at these addresses, with commas.")
+	member := flag.String("member", "", "Run the sidecar of the shard of this ID with that configuration.")
 	address := flag.String("address", "", "Run the bare library at this address.")
 	options := flag.String("options", "{}", "Options of the bare library, as JSON.")
 	flag.Parse()
@@ -33,9 +34,9 @@ func main() {
 		_ = process.Serve(context.Background(), process.Introspection())
 		_ = syscall.Kill(os.Getpid(), syscall.SIGTERM)
 	}()
-	if *shards != "" {
-		if err := serveRouter(*config, *shards); err != nil {
-			fmt.Fprintln(os.Stderr, "router:", err)
+	if *shards != "" || *member != "" {
+		if err := serveShards(*config, *shards, *member); err != nil {
+			fmt.Fprintln(os.Stderr, "shard set:", err)
 			os.Exit(1)
 		}
 		return
@@ -49,9 +50,12 @@ func main() {
 	}
 }
 
-func serveRouter(config, shards string) error {
+func serveShards(config, shards, member string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
+	if member != "" {
+		return served.ServeMember(ctx, os.Stderr, config, member)
+	}
 	return served.Serve(ctx, os.Stderr, config, strings.Split(shards, ","))
 }
 

@@ -21,9 +21,10 @@ const (
 	// moment, to see how long they take alone.
 	checkEvery, checkTimes = 10 * time.Second, 50
 
-	// A window has fewestSamples to mostSamples, two for each request at once, and lasts shortest at least.
+	// A window has fewestSamples to mostSamples, two for each request at once, and lasts shortest at least. After patient half
+	// the fewest do.
 	fewestSamples, mostSamples = 20, 100
-	shortest                   = 100 * time.Millisecond
+	shortest, patient          = 100 * time.Millisecond, 2 * time.Second
 	// used is the share of the limit that is taken in a window of which something is learned about the limit.
 	used = 0.7
 	// refused is the share of requests from which a member is believed that it is overloaded.
@@ -49,9 +50,12 @@ type adaptive struct {
 // window is what happened since it began, or since the limit was last looked at.
 type window struct {
 	began, moved time.Time
-	// Requests that began in it and were answered, in so many seconds together; those that were refused.
-	answered, refused int
-	seconds           float64
+	// Requests that began in it and were answered; those that were refused, and those that were given up after half the time
+	// that one takes or more.
+	answered, refused, left int
+	// timed are those that say how long it takes, and seconds how long all of them did.
+	timed   int
+	seconds float64
 	// full is true once a request found no room; area is the sum of seconds that requests were under way in it.
 	full bool
 	area float64
@@ -98,17 +102,26 @@ func (a *adaptive) crowds() { a.window.full = true }
 func (a *adaptive) ended(began, now time.Time, outcome Outcome) bool {
 	w := &a.window
 	seconds := now.Sub(began).Seconds()
-	// Who went away after longer than usual tells that it takes that long at least.
-	timed := outcome == Success || outcome == Ignored && seconds > a.lately
+	fresh := !began.Before(w.began)
 	switch {
 	case outcome == Overloaded:
 		w.refused++
-	case timed && !began.Before(w.began):
+	case outcome == Ignored && 2*seconds > a.lately:
+		w.left++
+	case outcome == Success && fresh:
 		w.answered++
+	}
+	// Who went away after longer than usual tells that it takes that long at least.
+	if fresh && (outcome == Success || outcome == Ignored && seconds > a.lately) {
+		w.timed++
 		w.seconds += seconds
 	}
 	samples := min(max(int(2*a.limit), fewestSamples), mostSamples)
-	if w.answered+w.refused < samples || now.Sub(w.began) < shortest {
+	long := now.Sub(w.began)
+	if long > patient {
+		samples = fewestSamples / 2
+	}
+	if w.ended() < samples || long < shortest {
 		return false
 	}
 	closed := *w
@@ -117,19 +130,32 @@ func (a *adaptive) ended(began, now time.Time, outcome Outcome) bool {
 	return true
 }
 
+func (w *window) ended() int { return w.answered + w.refused + w.left }
+
+// bad is the share of requests that say the member is overloaded. Who goes away may have reasons of their own, but not most.
+func (w *window) bad() float64 {
+	n := w.refused
+	if 2*w.left > w.ended() {
+		n += w.left
+	}
+	return float64(n) / float64(w.ended())
+}
+
 func (a *adaptive) learn(now time.Time, w window) {
-	seconds := w.seconds / float64(max(w.answered, 1))
+	seconds := w.seconds / float64(max(w.timed, 1))
 	before := a.lately
-	if w.answered > 0 {
+	if w.timed > 0 {
 		a.lately = seconds
 	}
 	busy := w.full && w.area/now.Sub(w.began).Seconds() >= used*a.limit
-	share := float64(w.refused) / float64(w.refused+w.answered)
+	share := w.bad()
 	every := max(checkEvery, time.Duration(checkTimes*seconds*float64(time.Second)))
 	switch {
 	case share >= refused:
-		a.check = nil
+		a.check, a.rising = nil, false
 		a.set(a.limit * (1 - share/2))
+	case seconds == 0:
+		// Nobody waited for an answer that came.
 	case a.check != nil:
 		a.checks(now, seconds)
 	case !busy:
@@ -149,6 +175,9 @@ func (a *adaptive) follow(seconds float64) {
 	if a.rising = a.rising && seconds <= alike*a.alone; a.rising {
 		a.set(2 * a.limit)
 		return
+	}
+	if seconds < a.alone {
+		a.alone = (a.alone + seconds) / 2
 	}
 	next := a.limit * headroom * a.alone / seconds
 	if next < a.limit {

@@ -137,7 +137,7 @@ func TestLimitOfThoseWhoLeave(t *testing.T) {
 		t.Errorf("those who left at once changed what is known: %+v, before %+v", a, known)
 	}
 	window(500*time.Millisecond, Ignored)
-	if a.lately <= known.lately {
-		t.Errorf("requests that were given up after half a second are said to take %.3f s", a.lately)
+	if a.lately <= known.lately || a.limit >= known.limit {
+		t.Errorf("requests that all were given up after half a second are said to take %.3f s, and the limit is %.1f", a.lately, a.limit)
 	}
 }

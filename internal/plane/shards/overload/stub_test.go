@@ -2,17 +2,14 @@ package overload_test
 
 import (
 	"net/http"
-	"net/http/httptest"
 	"sync"
 	"sync/atomic"
-	"testing"
 	"time"
 )
 
 // shard is a server that does so many requests at once, each of which takes a time, and has the others wait for as long as it
 // takes. It does not notice that a client went away: what it does for one who does not wait any more is lost.
 type shard struct {
-	*httptest.Server
 	workers chan struct{}
 	takes   atomic.Int64
 	ended   chan struct{}
@@ -22,15 +19,9 @@ type shard struct {
 	busy map[string]time.Duration
 }
 
-func newShard(t *testing.T, workers int, takes time.Duration) *shard {
-	t.Helper()
+func newShard(workers int, takes time.Duration) *shard {
 	s := &shard{workers: make(chan struct{}, workers), busy: map[string]time.Duration{}, ended: make(chan struct{})}
 	s.takes.Store(int64(takes))
-	s.Server = httptest.NewServer(s)
-	t.Cleanup(func() {
-		close(s.ended)
-		s.Close()
-	})
 	return s
 }
 

@@ -18,7 +18,7 @@ const (
 	// writeStall is how long a client may take to read what was written for it.
 	writeStall = 60 * time.Second
 	copyBuffer = 32 << 10
-	// timedBody is the longest answer whose time says something about its shard, in bytes.
+	// timedBody is the longest answer that is part of a shard's turn, in bytes.
 	timedBody = 64 << 10
 )
 
@@ -63,7 +63,7 @@ func (j *job) pass(ctx context.Context, y *reply) {
 	if endless {
 		whole = j.follow(out, y)
 	} else {
-		whole = copyBody(out, y, y.ContentLength < 0) == nil
+		whole = copyBody(out, y, y.ContentLength < 0, j.long) == nil
 		j.abort = !whole
 	}
 	for name, values := range y.Trailer {
@@ -76,12 +76,15 @@ func (j *job) pass(ctx context.Context, y *reply) {
 	j.done(outcome(y, whole))
 }
 
-// outcome of a request that was answered. How long a long answer takes says as much about its client as about the shard.
+// long has an answer take no more of the shard's turn: how long it takes is up to its client.
+func (j *job) long() { j.done(overload.Ignored) }
+
+// outcome of a request that was answered.
 func outcome(y *reply, whole bool) overload.Outcome {
 	switch {
 	case y.StatusCode == http.StatusTooManyRequests || y.StatusCode == http.StatusServiceUnavailable:
 		return overload.Overloaded
-	case !whole || y.StatusCode >= http.StatusBadRequest || y.ContentLength > timedBody:
+	case !whole || y.StatusCode >= http.StatusBadRequest:
 		return overload.Ignored
 	}
 	return overload.Success
@@ -94,21 +97,25 @@ func (j *job) follow(out *guarded, y *reply) (whole bool) {
 	defer j.r.metrics.streams.Dec()
 	drained, leave := j.r.open.enter(y.cut)
 	defer leave()
-	err := copyBody(out, y, true)
+	err := copyBody(out, y, true, func() {})
 	j.abort = err != nil && !closed(drained)
 	return err == nil
 }
 
-// copyBody to its end. Where flush is true, the client gets what there is at once.
-func copyBody(out *guarded, y *reply, flush bool) error {
+// copyBody to its end. Where flush is true, the client gets what there is at once. long is called once it is known that
+// the body is.
+func copyBody(out *guarded, y *reply, flush bool, long func()) error {
 	buffer := copyBuffers.Get().(*[copyBuffer]byte)
 	defer copyBuffers.Put(buffer)
 	if flush && (y.conn == nil || y.conn.reader.Buffered() == 0) {
 		// The client is to know that it begins.
 		out.flush()
 	}
-	for {
+	for copied := 0; ; {
 		n, err := y.Body.Read(buffer[:])
+		if copied += n; copied > timedBody {
+			long()
+		}
 		if n > 0 {
 			out.before()
 			if _, failed := out.w.Write(buffer[:n]); failed != nil {

@@ -241,7 +241,7 @@ func (j *job) send(ctx context.Context, m *member, address string, retries *int)
 	if err != nil {
 		return j.broken(ctx, m, address, err, body, retries)
 	}
-	if y.StatusCode == http.StatusMisdirectedRequest || y.Header.Get(planeconfig.HeaderNotProcessed) != "" {
+	if len(y.Header[planeconfig.HeaderNotProcessed]) > 0 {
 		j.done(overload.Ignored)
 		y.discard()
 		j.r.metrics.moved.Inc()

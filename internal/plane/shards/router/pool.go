@@ -37,12 +37,23 @@ type conn struct {
 }
 
 func (r *Router) dial(ctx context.Context, address string) (*conn, error) {
-	d := net.Dialer{Timeout: r.settings.Load().connect}
-	c, err := d.DialContext(ctx, "tcp", address)
+	c, err := dialWithin(r.dialer, r.settings.Load().connect)(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
 	return newConn(c, address), nil
+}
+
+// dialWithin opens connections to shards within a time.
+func dialWithin(dial Dial, timeout time.Duration) Dial {
+	if dial == nil {
+		return (&net.Dialer{Timeout: timeout}).DialContext
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		return dial(ctx, network, address)
+	}
 }
 
 func newConn(c net.Conn, address string) *conn {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"strconv"
 	"sync"
@@ -35,7 +36,12 @@ type Options struct {
 	Members table.Members
 	// Limiter lets requests through to shards; one that adapts by default.
 	Limiter overload.Limiter
+	// Dial reaches a shard; the network's by default.
+	Dial Dial
 }
+
+// Dial opens a connection.
+type Dial = func(ctx context.Context, network, address string) (net.Conn, error)
 
 // Router is a plane.Service: it passes requests on to shards.
 type Router struct {
@@ -45,6 +51,7 @@ type Router struct {
 	store   table.Store
 	members table.Members
 	limiter overload.Limiter
+	dialer  Dial
 	metrics *metrics
 	token   *plane.Secret
 	text    atomic.Pointer[string]
@@ -73,7 +80,7 @@ func New(p *plane.Plane, opts Options) (*Router, error) {
 		return nil, fmt.Errorf("the configuration of %s %s/%s has no shards section", p.Config.Kind, p.Config.Namespace, p.Config.Name)
 	}
 	r := &Router{
-		plane: p, log: p.Log, health: p.Health, store: opts.Store, members: opts.Members, limiter: opts.Limiter,
+		plane: p, log: p.Log, health: p.Health, store: opts.Store, members: opts.Members, limiter: opts.Limiter, dialer: opts.Dial,
 		open: newOpened(), secrets: map[string]*plane.Secret{}, domains: map[string]*member{},
 	}
 	r.held = newHeld(defaultHeld, r.view.Load)

@@ -3,7 +3,6 @@ package router
 import (
 	"cmp"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -67,7 +66,7 @@ func (r *Router) newSettings(cfg planeconfig.Shards) (*settings, error) {
 	if err := s.placement.Validate(); err != nil {
 		return nil, fmt.Errorf("shards.placement: %w", err)
 	}
-	s.streams = newTransport(s.connect, s.request, cfg.Container.H2C)
+	s.streams = newTransport(dialWithin(r.dialer, s.connect), s.request, cfg.Container.H2C)
 	var err error
 	if s.key, err = newExtractor(cfg.Key); err != nil {
 		return nil, fmt.Errorf("shards.key: %w", err)
@@ -123,9 +122,9 @@ func (s *settings) domainOf(path string) *domain {
 	return nil
 }
 
-func newTransport(connect, request time.Duration, h2c bool) *http.Transport {
+func newTransport(dial Dial, request time.Duration, h2c bool) *http.Transport {
 	t := &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: connect}).DialContext,
+		DialContext:         dial,
 		MaxIdleConnsPerHost: idleMost, IdleConnTimeout: idleLimit, DisableCompression: true,
 		ResponseHeaderTimeout: request, ExpectContinueTimeout: continueWait,
 		WriteBufferSize: copyBuffer, ReadBufferSize: connBuffer,

@@ -2,12 +2,15 @@ package router
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -243,12 +246,28 @@ func TestAWebSocketFrameIsNotCut(t *testing.T) {
 			t.Fatalf("after %d bytes the frame has %d more", cut, n)
 		}
 	}
-	d := &direction{}
+	var out bytes.Buffer
+	d := &direction{to: &sink{Writer: &out}}
+	d.write(frame[:100])
+	d.close()
+	if d.write(append(slices.Clone(frame[100:]), 0x82, 1, 'x')); !bytes.Equal(out.Bytes(), append(slices.Clone(frame), 0x88, 2, statusRestart>>8, statusRestart&0xff)) {
+		t.Errorf("%d bytes went out, the end of them % x", out.Len(), out.Bytes()[max(0, out.Len()-8):])
+	}
+	d = &direction{}
 	d.track([]byte{0x88, 0x82, 1, 2, 3, 4, 5, 6})
 	if !d.ended() {
 		t.Error("a close frame was not seen")
 	}
 }
+
+// sink is a connection that is written to only.
+type sink struct {
+	net.Conn
+	io.Writer
+}
+
+func (s *sink) Write(p []byte) (int, error)      { return s.Writer.Write(p) }
+func (s *sink) SetWriteDeadline(time.Time) error { return nil }
 
 // TestAnswersBeforeTheAnswerArePassedOn.
 func TestAnswersBeforeTheAnswerArePassedOn(t *testing.T) {

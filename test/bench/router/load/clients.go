@@ -119,13 +119,13 @@ func (c *client) ask() (ok bool, err error) {
 	if _, err := c.conn.Write(c.requests[key]); err != nil {
 		return false, fmt.Errorf("ask: %w", err)
 	}
-	status, shard, err := c.answer()
+	status, shard, body, err := c.answer()
 	if err != nil {
 		return false, fmt.Errorf("read an answer: %w", err)
 	}
 	if status != http.StatusOK {
 		if c.err == nil {
-			c.err = fmt.Errorf("answer %d", status)
+			c.err = fmt.Errorf("answer %d: %s", status, body)
 		}
 		return false, nil
 	}
@@ -146,32 +146,37 @@ var names = func() (out [100]string) {
 }()
 
 // answer reads one, of a length that it says: each router passes on what the shards say.
-func (c *client) answer() (status int, shard string, err error) {
+// The body is kept of one that is not as it should be.
+func (c *client) answer() (status int, shard, body string, err error) {
 	line, err := c.r.ReadSlice('\n')
 	if err != nil || len(line) < 12 {
-		return 0, "", errors.Join(err, errors.New("no status line"))
+		return 0, "", "", errors.Join(err, errors.New("no status line"))
 	}
 	if status, err = strconv.Atoi(string(line[9:12])); err != nil {
-		return 0, "", err
+		return 0, "", "", err
 	}
 	length := -1
 	for {
 		line, err := c.r.ReadSlice('\n')
 		if err != nil {
-			return 0, "", err
+			return 0, "", "", err
 		}
 		name, value, _ := bytes.Cut(bytes.TrimSpace(line), []byte(":"))
 		value = bytes.TrimSpace(value)
 		switch {
 		case len(name) == 0:
 			if length < 0 {
-				return 0, "", errors.New("an answer says no length")
+				return 0, "", "", errors.New("an answer says no length")
+			}
+			if status != http.StatusOK {
+				start, _ := c.r.Peek(min(length, 1000))
+				body = string(start)
 			}
 			_, err := c.r.Discard(length)
-			return status, shard, err
+			return status, shard, body, err
 		case bytes.EqualFold(name, []byte("Content-Length")):
 			if length, err = strconv.Atoi(string(value)); err != nil {
-				return 0, "", err
+				return 0, "", "", err
 			}
 		case bytes.EqualFold(name, []byte(ShardHeader)):
 			if i, err := strconv.Atoi(string(value)); err == nil && i >= 0 && i < len(names) {
