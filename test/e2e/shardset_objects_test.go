@@ -172,6 +172,7 @@ func (s *tables) all(t *testing.T) []ring.Table {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	NewWithT(t).Expect(s.errs).To(BeEmpty(), "what was published and can not be read")
+	NewWithT(t).Expect(s.seen).NotTo(BeEmpty(), "tables that were published")
 	for i, table := range s.seen[1:] {
 		NewWithT(t).Expect(table.Epoch).To(BeNumerically(">=", s.seen[i].Epoch), "epochs grow")
 	}
