@@ -223,6 +223,27 @@ func TestMoves(t *testing.T) {
 	equal(t, "at the former owner it begins anew", 1, from.increment("a", "y").Value)
 }
 
+// What was sent before a move began comes too late, at the former owner and at the new one.
+func TestFences(t *testing.T) {
+	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
+		s := start(t, t.TempDir(), "one", nil)
+		s.increment("a", "x")
+		if status, text := s.ask(method, "/partitions/7", `{"end":true}`, headerEpoch, "5"); status >= 300 {
+			t.Fatalf("%s: %d %s", method, status, text)
+		}
+		for epoch, want := range map[string]int{"4": http.StatusMisdirectedRequest, "5": http.StatusOK} {
+			for _, path := range []string{"/counters/a/value", "/counters/a/operations"} {
+				if status, text := s.ask(http.MethodGet, path, "", headerPartition, "7", headerEpoch, epoch); status != want {
+					t.Errorf("after %s, %s in epoch %s: %d %s", method, path, epoch, status, text)
+				}
+			}
+			if status, text := s.ask(http.MethodPost, "/counters/a/increment", "", headerPartition, "7", headerEpoch, epoch); status != want {
+				t.Errorf("after %s, an increment in epoch %s: %d %s", method, epoch, status, text)
+			}
+		}
+	}
+}
+
 func TestRefuses(t *testing.T) {
 	s := start(t, t.TempDir(), "one", nil)
 	s.increment("a", "x")

@@ -17,8 +17,21 @@ import (
 //	PUT    the new one has that, and nothing else of the partition, from then on. It is on the disk before it says 2xx;
 //	DELETE the former one forgets it. Only now, as the new owner has all of it.
 //
+// From the first of them on, what was sent under an earlier epoch is refused: it may have been under way in this process
+// while the member beside it was started anew, and nobody waits for it any more.
+//
 // Each of them may be called again, after a failure anywhere: a PUT replaces what one before it left, and dropping what
 // is not there is fine.
+
+// hooked is the partition that a hook is for, and the epoch of the move.
+func hooked(r *http.Request) (int, uint64, error) {
+	n, err := number(r.PathValue("partition"))
+	if err != nil {
+		return 0, 0, err
+	}
+	epoch, err := epochOf(r)
+	return n, epoch, err
+}
 
 // last is the last line of an export. One that is cut short does not have it.
 type last struct {
@@ -29,12 +42,12 @@ type last struct {
 // export a partition: a line for each counter, with the operations that it remembers, so that an increment that is
 // asked for again after the move is known at the new owner too.
 func (s *service) export(w http.ResponseWriter, r *http.Request) {
-	n, err := number(r.PathValue("partition"))
+	n, epoch, err := hooked(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	entries, err := s.store.partition(n).snapshot()
+	entries, err := s.store.partition(n).snapshot(epoch)
 	if err != nil {
 		s.fail(w, err)
 		return
@@ -60,7 +73,7 @@ func (s *service) export(w http.ResponseWriter, r *http.Request) {
 
 // load is the import.
 func (s *service) load(w http.ResponseWriter, r *http.Request) {
-	n, err := number(r.PathValue("partition"))
+	n, epoch, err := hooked(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -73,7 +86,7 @@ func (s *service) load(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
 		return
 	}
-	if err := s.store.partition(n).replace(entries); err != nil {
+	if err := s.store.partition(n).replace(entries, epoch); err != nil {
 		s.fail(w, err)
 		return
 	}
@@ -82,12 +95,12 @@ func (s *service) load(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *service) drop(w http.ResponseWriter, r *http.Request) {
-	n, err := number(r.PathValue("partition"))
+	n, epoch, err := hooked(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	if err := s.store.drop(n); err != nil {
+	if err := s.store.partition(n).drop(epoch); err != nil {
 		s.fail(w, err)
 		return
 	}

@@ -98,7 +98,7 @@ func (s *service) counter(w http.ResponseWriter, r *http.Request) (int, uint64, 
 		return 0, 0, counter{}, false
 	}
 	s.faults[n].slow(r.Context())
-	c, err := s.store.partition(n).read(r.PathValue("key"))
+	c, err := s.store.partition(n).read(r.PathValue("key"), epoch)
 	if err != nil {
 		s.fail(w, err)
 		return 0, 0, counter{}, false
@@ -117,13 +117,16 @@ func (s *service) ready(w http.ResponseWriter, _ *http.Request) {
 	write(w, "ready")
 }
 
-// fail says that something may have been done. Where a disk failed, the process ends: another one reads what the disk has.
+// fail says that nothing was done, or that something may have been. As a disk failed then, the process ends: another one
+// reads what the disk has.
 func (s *service) fail(w http.ResponseWriter, err error) {
+	if errors.Is(err, errFenced) {
+		http.Error(w, err.Error(), http.StatusMisdirectedRequest)
+		return
+	}
 	slog.Error("a request failed", "error", err)
 	http.Error(w, err.Error(), http.StatusInternalServerError)
-	if !errors.Is(err, errDropped) {
-		s.exit(1)
-	}
+	s.exit(1)
 }
 
 // place is the partition and the epoch that a request came with.
@@ -132,11 +135,21 @@ func place(r *http.Request) (int, uint64, error) {
 	if err != nil {
 		return 0, 0, fmt.Errorf("%s: %w; ask by the address of the ShardSet", headerPartition, err)
 	}
-	epoch, err := strconv.ParseUint(r.Header.Get(headerEpoch), 10, 64)
-	if err != nil && r.Header.Get(headerEpoch) != "" {
-		return 0, 0, fmt.Errorf("%s: %w", headerEpoch, err)
+	epoch, err := epochOf(r)
+	return n, epoch, err
+}
+
+// epochOf a request; 0 where somebody asks by hand.
+func epochOf(r *http.Request) (uint64, error) {
+	text := r.Header.Get(headerEpoch)
+	if text == "" {
+		return 0, nil
 	}
-	return n, epoch, nil
+	epoch, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", headerEpoch, err)
+	}
+	return epoch, nil
 }
 
 func number(text string) (int, error) {

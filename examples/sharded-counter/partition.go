@@ -51,7 +51,11 @@ type partition struct {
 	lines    int
 	// broken is why the file may not have what is in memory.
 	broken error
+	// fenced is the epoch of the last move of the partition: what was sent before it came too late.
+	fenced uint64
 }
+
+var errFenced = errors.New("the partition has moved since this was sent")
 
 // readPartition from its file; one without a file is empty.
 func readPartition(path string, keep int) (*partition, error) {
@@ -107,6 +111,9 @@ func (p *partition) apply(e entry) {
 func (p *partition) increment(key string, op operation) (done operation, again bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if op.Epoch < p.fenced {
+		return operation{}, false, errFenced
+	}
 	c := p.counters[key]
 	if c == nil {
 		c = &counter{}
@@ -167,19 +174,23 @@ func (p *partition) compact() {
 }
 
 // read a counter; one that was never incremented is 0.
-func (p *partition) read(key string) (counter, error) {
+func (p *partition) read(key string, epoch uint64) (counter, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if epoch < p.fenced {
+		return counter{}, errFenced
+	}
 	if c := p.counters[key]; c != nil && p.broken == nil {
 		return counter{value: c.value, done: slices.Clone(c.done)}, nil
 	}
 	return counter{}, p.broken
 }
 
-// snapshot of all counters.
-func (p *partition) snapshot() ([]entry, error) {
+// snapshot of all counters, which nothing changes any more that was sent before the epoch.
+func (p *partition) snapshot(epoch uint64) ([]entry, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.fenced = max(p.fenced, epoch)
 	return p.entries(), p.broken
 }
 
@@ -192,9 +203,10 @@ func (p *partition) entries() []entry {
 }
 
 // replace all that is there by what another one had.
-func (p *partition) replace(entries []entry) error {
+func (p *partition) replace(entries []entry, epoch uint64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.fenced = max(p.fenced, epoch)
 	file, err := writeEntries(p.path, entries)
 	if err != nil {
 		return err
@@ -206,6 +218,24 @@ func (p *partition) replace(entries []entry) error {
 	for _, e := range entries {
 		p.apply(e)
 	}
+	return nil
+}
+
+// drop all that is there. Dropping nothing is no mistake: it may be asked for again.
+func (p *partition) drop(epoch uint64) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fenced = max(p.fenced, epoch)
+	if err := os.Remove(p.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := syncFolder(filepath.Dir(p.path)); err != nil {
+		return err
+	}
+	if p.file != nil {
+		_ = p.file.Close()
+	}
+	p.file, p.counters, p.lines, p.broken = nil, map[string]*counter{}, 0, nil
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -81,33 +80,6 @@ func (s *store) sizes() map[int]int {
 	}
 	return out
 }
-
-// drop a partition. Dropping one that is not there is no mistake: it may be asked for again.
-func (s *store) drop(n int) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p := s.partitions[n]
-	if p == nil {
-		return nil
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := os.Remove(p.path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	if err := syncFolder(s.dir); err != nil {
-		return err
-	}
-	if p.file != nil {
-		_ = p.file.Close()
-	}
-	// Whoever still holds it is told, so that nothing is counted in a file that is gone.
-	p.broken = errDropped
-	delete(s.partitions, n)
-	return nil
-}
-
-var errDropped = errors.New("the partition was dropped meanwhile")
 
 func (s *store) close() {
 	for _, p := range s.partitions {
