@@ -18,6 +18,19 @@ import (
 // Where the embedded cluster's tool keeps what it knows of a cluster: hack/cluster/internal/layout.
 const clusterState = "/var/lib/trellis-cluster"
 
+// spreadRouters has one on each of the two nodes. A roll may put both on one, as those that go count for the spread too.
+func (s *shardStorm) spreadRouters() {
+	s.t.Helper()
+	NewWithT(s.t).Eventually(func() map[string]int {
+		s.standing(int(s.set.Spec.Shards))
+		on := nodesOf(routerPods(s.set))
+		if len(on) < 2 {
+			NewWithT(s.t).Expect(admin.Delete(ctx, &routerPods(s.set)[0])).To(Succeed())
+		}
+		return on
+	}, patience, often).Should(HaveLen(2), "routers by node")
+}
+
 // inNetworkOf runs a command in the network namespace of a member of the embedded cluster: control, node1 or node2.
 func inNetworkOf(t *testing.T, member, stdin string, command ...string) {
 	t.Helper()
@@ -56,6 +69,7 @@ func (s *shardStorm) cut() {
 // loseNode takes the second node off the network, ends all processes of its shards, and brings it back.
 func (s *shardStorm) loseNode() {
 	s.t.Helper()
+	s.spreadRouters()
 	back := func(t *testing.T) { inNetworkOf(t, "control", "", "ip", "link", "set", "node2", "up") }
 	s.t.Cleanup(func() { back(s.t) })
 	lost := 0
