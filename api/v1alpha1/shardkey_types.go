@@ -18,6 +18,7 @@ const (
 
 // ShardKey is where a request has its key.
 //
+// +kubebuilder:validation:MinProperties=1
 // +kubebuilder:validation:XValidation:rule="(has(self.header) ? 1 : 0) + (has(self.query) ? 1 : 0) + (has(self.path) ? 1 : 0) + (has(self.cookie) ? 1 : 0) + (has(self.jwtClaim) ? 1 : 0) + (has(self.jsonBody) ? 1 : 0) == 1",message="a key is in one place: set exactly one of key.header, key.query, key.path, key.cookie, key.jwtClaim and key.jsonBody"
 // +kubebuilder:validation:XValidation:rule="has(self.jsonBody) || !has(self.maxBody)",message="maxBody is of key.jsonBody: remove it"
 type ShardKey struct {

@@ -171,8 +171,8 @@ type ShardMembershipStatus struct {
 	Epoch int64 `json:"epoch,omitempty"`
 
 	// shards that there were.
-	// +optional
-	// +kubebuilder:validation:Minimum=0
+	// +required
+	// +kubebuilder:validation:Minimum=1
 	Shards int32 `json:"shards,omitempty"`
 
 	// weights of those whose weight was not 1, at most 100.

@@ -7,7 +7,6 @@ import (
 
 	"github.com/trellis-dev/trellis/internal/plane"
 	"github.com/trellis-dev/trellis/internal/plane/shards/wire"
-	"github.com/trellis-dev/trellis/pkg/ring"
 )
 
 // hear the order of a mover, or of a member in the name of one. It refuses one whose mover another has taken over from.
@@ -66,13 +65,6 @@ func (o *ownership) fence(ctx context.Context, p int, order wire.Order) *plane.P
 		return problemTimeout(fmt.Sprintf("the container of %s had not ended %d requests of partition %d in time", o.self, left, p))
 	}
 	return nil
-}
-
-// moving is the move of p in the member's table.
-func (o *ownership) moving(p int) (ring.Move, bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.state.Table.Moving(p)
 }
 
 // take p for what is done to it as a whole: one such thing after the other. check says, under the lock, whether it may

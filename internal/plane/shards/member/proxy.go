@@ -145,7 +145,7 @@ func (m *Member) rewrite(r *httputil.ProxyRequest) {
 }
 
 // failed answers where the container did not. It says whether the request may have been processed.
-func (m *Member) failed(w http.ResponseWriter, r *http.Request, err error) {
+func (m *Member) failed(w http.ResponseWriter, _ *http.Request, err error) {
 	m.metrics.requests.WithLabelValues("failed").Inc()
 	var dial *net.OpError
 	if errors.As(err, &dial) && dial.Op == "dial" {

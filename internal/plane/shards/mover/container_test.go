@@ -1,7 +1,6 @@
 package mover_test
 
 import (
-	"crypto/sha256"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -127,12 +126,4 @@ func (c *container) hook(w http.ResponseWriter, r *http.Request, p int) {
 		defer c.mu.Unlock()
 		delete(c.partitions, p)
 	}
-}
-
-// sum of what the container has, to see that nothing changed.
-func (c *container) sum() [sha256.Size]byte {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	data, _ := json.Marshal(c.partitions)
-	return sha256.Sum256(data)
 }

@@ -89,7 +89,7 @@ func (m *Mover) Run(ctx context.Context) error {
 		err := m.lead(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // the end of ctx is an orderly one
 		case !errors.Is(err, errLost):
 			return err
 		}

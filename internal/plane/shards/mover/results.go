@@ -101,7 +101,7 @@ func (r *run) take(ctx context.Context, res result) error {
 			r.log.Info("a partition was not forgotten where it was; it is tried again", "partition", res.move.Partition, "member", res.move.From, "error", res.err)
 			r.view.heldDrops[res.move] = true
 			r.later(ctx, res.move)
-			return nil
+			return nil //nolint:nilerr // it is tried again
 		}
 		delete(r.tries, res.move)
 		r.view.dropped[res.move] = true

@@ -82,7 +82,7 @@ func (s *Store) Watch(ctx context.Context, seen func(table.State)) error {
 	for {
 		err := s.watch(ctx, seen)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the end of ctx is an orderly one
 		}
 		if err != nil {
 			return err
