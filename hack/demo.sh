@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# From nothing to a served RealtimeGateway, a JobQueue and a pipeline of three patterns, shown step by step. The cluster stays,
-# to be looked at; after a failure or an interrupt it is taken down (KEEP=1 keeps it).
+# From nothing to a served RealtimeGateway, a JobQueue, a pipeline of three patterns and counters that grow, shown step by step. The
+# cluster stays, to be looked at; after a failure or an interrupt it is taken down (KEEP=1 keeps it).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source hack/lib.sh
@@ -48,7 +48,7 @@ exchange() {
 }
 
 step "Build the operator, the plane, the plugin, and the cluster's own tools"
-supervised make bin/trellis-operator bin/trellis-plane bin/trellis-runner bin/kubectl-trellis bin/trellis-cluster bin/tools/helm
+supervised make bin/trellis-operator bin/trellis-plane bin/trellis-runner bin/kubectl-trellis bin/trellis-cluster bin/example-counter bin/tools/helm
 
 step "Boot a Kubernetes cluster ($CLUSTER)"
 supervised hack/kube.sh up "$name" "${NODES:-1}"
@@ -116,6 +116,14 @@ TRELLIS_URL=http://$(hack/kube.sh forward "$name" "$namespace/screens-rtg" 80) \
   supervised go run ./hack/demo video
 show kubectl get -n "$namespace" blob/videos jq/transcodes
 
+step "Sharded counters, grown while they count"
+show kubectl apply -n "$namespace" -f examples/sharded-counter/shardset.yaml
+show kubectl wait -n "$namespace" --for=condition=Ready --timeout=180s shs/counters
+TRELLIS_URL=http://$(hack/kube.sh forward "$name" "$namespace/counters-shs" 80) \
+  TRELLIS_TOKEN=$(kubectl get -n "$namespace" secret/counters-shs-binding -o jsonpath='{.data.token}' | base64 -d) \
+  supervised go run ./hack/demo count kubectl scale -n "$namespace" shs/counters --replicas=3
+show kubectl get -n "$namespace" shs/counters
+
 step "Kill a pod, and publish again"
 pod=$(kubectl get -n "$namespace" pods -l "patterns.trellis.dev/name=$gateway" -o jsonpath='{.items[0].metadata.name}')
 show kubectl delete -n "$namespace" pod "$pod" --grace-period=0 --force 2>/dev/null
@@ -135,6 +143,7 @@ Look around:
   kubectl describe rtg -n $namespace $gateway
   kubectl describe jq -n $namespace reports
   kubectl trellis tree -n $namespace blob/videos
+  kubectl scale -n $namespace shs/counters --replicas=2
   curl -H "Authorization: Bearer \$TOKEN" $TRELLIS_QUEUE_URL/v1/stats
   curl $TRELLIS_URL/openapi.json
 Try rooms by hand, with the token of the binding:
@@ -143,6 +152,7 @@ Try rooms by hand, with the token of the binding:
 Read on:
   docs/patterns/realtimegateway.md
   examples/video-platform/README.md
+  examples/sharded-counter/README.md
 Clean up:
   make cluster-down NAME=$name
 EOF

@@ -19,7 +19,8 @@ image() {
 image operator trellis-operator
 # The runner is copied from there into the pods of workers.
 image plane trellis-plane trellis-runner
-# Those are large, and stay in the cache.
 say "images: those of examples"
 rm -f dist/images/example-*
+bin/trellis-cluster image --image ghcr.io/trellis-dev/example-counter:1 --binary bin/example-counter=/counter --out dist/images/example-counter.tar
+# Those are large, and stay in the cache.
 bin/trellis-cluster example-images | while read -r tar; do ln -s "$tar" "dist/images/example-$(basename "$tar")"; done

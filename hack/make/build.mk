@@ -6,7 +6,7 @@ build_flags = -trimpath -buildvcs=false -ldflags='-s -w -X $(version_variable)=$
 version_variable = main.version
 bin/trellis-plane bin/trellis-runner: version_variable = github.com/trellis-dev/trellis/cmd/$(@F)/app.Version
 
-.PHONY: build images clean bin/trellis-operator bin/trellis-plane bin/trellis-runner bin/kubectl-trellis bin/trellis-cluster
+.PHONY: build images clean bin/trellis-operator bin/trellis-plane bin/trellis-runner bin/kubectl-trellis bin/trellis-cluster bin/example-counter
 build: bin/trellis-operator bin/trellis-plane bin/trellis-runner bin/kubectl-trellis ## Operator, plane, runner and kubectl plugin, into bin/
 
 bin/trellis-operator:
@@ -18,7 +18,10 @@ bin/trellis-plane bin/trellis-runner bin/kubectl-trellis:
 bin/trellis-cluster:
 	CGO_ENABLED=0 go -C hack/cluster build -trimpath -buildvcs=false -o $(CURDIR)/$@ .
 
-images: bin/trellis-operator bin/trellis-plane bin/trellis-runner bin/trellis-cluster ## Images of operator and plane, without Docker, into dist/images
+bin/example-counter:
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags='-s -w' -o $@ ./examples/sharded-counter
+
+images: bin/trellis-operator bin/trellis-plane bin/trellis-runner bin/trellis-cluster bin/example-counter ## Images of operator and plane, without Docker, into dist/images
 	hack/images.sh $(VERSION)
 
 clean: ## Remove what was built here; caches stay

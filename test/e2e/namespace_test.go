@@ -45,7 +45,7 @@ func show(t *testing.T, namespace string) {
 	t.Helper()
 	for _, args := range []string{
 		"get patterns,engines,pods,persistentvolumeclaims --output=wide",
-		"get realtimegateways,jobqueues,engines --output=" + conditions,
+		"get realtimegateways,jobqueues,shardsets,engines --output=" + conditions,
 		"get events --sort-by=.lastTimestamp",
 		"logs --all-containers --prefix --tail=40 --selector=app.kubernetes.io/managed-by=trellis",
 		"logs --all-containers --prefix --tail=20 --previous --selector=app.kubernetes.io/managed-by=trellis",

@@ -15,6 +15,9 @@ func Client() (kubernetes.Interface, error) {
 		return nil, fmt.Errorf("find the API server: %w", err)
 	}
 	cfg.UserAgent = "trellis-plane"
+	// A move is some writes, one after the other, and nobody serves its partition meanwhile: none of them waits for the
+	// client's own limit, which is 5 a second by default.
+	cfg.QPS, cfg.Burst = 100, 200
 	client, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("make a client of the API server: %w", err)
