@@ -1,0 +1,261 @@
+package stateful
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/centrifugal/centrifuge"
+	"github.com/redis/rueidis"
+
+	"github.com/trellis-dev/trellis/pkg/ring"
+)
+
+// patience is how long a message waits for its room to have an owner that answers: longer than a fail-over takes.
+const patience = 10 * time.Second
+
+// Options of a Broker.
+type Options struct {
+	// Client of the engine, and Engine the library's broker on it, which carries messages to followers and is asked for
+	// what is not in memory.
+	Client rueidis.Client
+	Engine *centrifuge.RedisBroker
+	// Prefix of the rooms' keys.
+	Prefix string
+	// Partitions of the table; ring.DefaultPartitions where it is 0.
+	Partitions int
+	// Listener takes what peers send, and Self is how they reach it.
+	Listener net.Listener
+	Self     Peer
+	// Token is shown to peers, and Accepts says whether one that a peer shows is good.
+	Token   func() string
+	Accepts func(token string) bool
+	// HistorySize and HistoryTTL are what a room keeps, MetaTTL how long its epoch outlives its last use.
+	HistorySize         int
+	HistoryTTL, MetaTTL time.Duration
+	// MessageBytes is the most that a message's data has.
+	MessageBytes int64
+	// Timeout of a call of the engine.
+	Timeout time.Duration
+	Log     *slog.Logger
+	Now     func() time.Time
+	Metrics *Metrics
+	// Moved is told of rooms that have another owner: which rooms those are, and the owner's name, empty while there is none.
+	Moved func(owner func(room string) (replica string, moved bool))
+}
+
+// Broker has each room published by its owner.
+type Broker struct {
+	*centrifuge.RedisBroker
+	opts    Options
+	members *membership
+	rooms   *owner
+	peers   *peers
+	server  *http.Server
+	checks  flights
+
+	ctx  context.Context
+	end  context.CancelFunc
+	work sync.WaitGroup
+}
+
+// Open takes part in the ownership of rooms. It fails where the engine does not answer, or can not hold a table.
+func Open(opts Options) (*Broker, error) {
+	if opts.Partitions == 0 {
+		opts.Partitions = ring.DefaultPartitions
+	}
+	first, err := newView(opts.Partitions)
+	if err != nil {
+		return nil, err
+	}
+	b := &Broker{RedisBroker: opts.Engine, opts: opts, peers: newPeers(opts.Token)}
+	b.ctx, b.end = context.WithCancel(context.Background())
+	b.members = &membership{
+		client: opts.Client, prefix: opts.Prefix, partitions: opts.Partitions, self: newMemberID(opts.Self.Address), peer: opts.Self,
+		log: opts.Log, now: opts.Now, timeout: opts.Timeout, beat: beatInterval, dead: deadAfter,
+		changed: b.changed, arrival: make(chan struct{}),
+	}
+	b.members.current.Store(first)
+	b.rooms = &owner{
+		client: opts.Client, engine: opts.Engine, prefix: opts.Prefix, metaTTL: opts.MetaTTL, timeout: opts.Timeout, now: opts.Now,
+		keeps: kept{opts.HistorySize, opts.HistoryTTL}, rooms: map[string]*room{}, view: b.members.view,
+	}
+	b.checks.ask = b.members.token
+	if err := b.members.look(b.ctx); err != nil {
+		b.end()
+		b.peers.close()
+		return nil, err
+	}
+	b.server = b.newServer()
+	b.work.Go(func() { _ = b.server.Serve(opts.Listener) })
+	b.work.Go(func() { b.members.run(b.ctx) })
+	b.work.Go(b.sweep)
+	return b, nil
+}
+
+// Leave gives up what this replica owns to the others; from then on it carries what its clients ask to them.
+func (b *Broker) Leave(ctx context.Context) error { return b.members.leave(ctx) }
+
+// Shut ends this replica's part, and closes what it serves to its peers.
+func (b *Broker) Shut() {
+	ctx, cancel := context.WithTimeout(context.Background(), b.opts.Timeout)
+	defer cancel()
+	if err := b.members.resign(ctx); err != nil {
+		b.opts.Log.Warn("the others find out by themselves that this replica is gone", "error", err)
+	}
+	b.Abandon()
+}
+
+// Abandon ends this replica's part as a crash would: nobody is told.
+func (b *Broker) Abandon() {
+	b.end()
+	_ = b.server.Close()
+	b.work.Wait()
+	b.checks.work.Wait()
+	b.peers.close()
+}
+
+func (b *Broker) sweep() {
+	tick := time.NewTicker(5 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-b.ctx.Done():
+			return
+		case <-tick.C:
+			b.rooms.sweep(b.members.view())
+		}
+	}
+}
+
+// changed is called for each table that replaced another.
+func (b *Broker) changed(before, after *view) {
+	owned := 0
+	for p := range after.Table.Partitions {
+		if m, ok := after.Table.Owner(p); ok && m.ID == b.members.self {
+			owned++
+		}
+	}
+	b.opts.Metrics.Owned.Set(float64(owned))
+	b.opts.Metrics.Epoch.Set(float64(after.Table.Epoch))
+	if before.Table.Epoch == 0 || b.opts.Moved == nil {
+		return
+	}
+	b.opts.Moved(func(room string) (string, bool) {
+		o := after.owner(room)
+		return o.peer.Replica, after.moved(before, o.partition)
+	})
+}
+
+// OwnerOf a room: the address for its peers and the name of the replica.
+func (b *Broker) OwnerOf(room string) Peer { return b.members.view().owner(room).peer }
+
+// Publish implements centrifuge.Broker.
+func (b *Broker) Publish(ch string, data []byte, opts centrifuge.PublishOptions) (centrifuge.PublishResult, error) {
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	last := ErrNoOwner
+	for {
+		v := b.members.view()
+		res, err := b.publishOnce(ctx, v.owner(ch), ch, data, opts)
+		switch {
+		case err == nil:
+			return res, nil
+		case errors.Is(err, errMoved):
+			err = b.members.refresh(ctx, v)
+		case errors.Is(err, ErrUnknown) && opts.IdempotencyKey == "":
+			return res, err
+		case errors.Is(err, ErrUnknown):
+			// The key has it published once, wherever it is sent again.
+			last, err = err, nil
+		case errors.Is(err, errUnreached):
+			err = nil
+		}
+		if err != nil && ctx.Err() == nil {
+			return res, err
+		}
+		if !b.pause(ctx, v) {
+			return res, last
+		}
+	}
+}
+
+// pause waits for another table, or a moment where that is not what it needs; false when the time is over.
+func (b *Broker) pause(ctx context.Context, known *view) bool {
+	moment, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	b.members.await(moment, known)
+	return ctx.Err() == nil
+}
+
+// publishOnce has the owner publish, be it this replica or another.
+func (b *Broker) publishOnce(ctx context.Context, at ownership, ch string, data []byte, opts centrifuge.PublishOptions) (centrifuge.PublishResult, error) {
+	if at.member == "" {
+		return centrifuge.PublishResult{}, errMoved
+	}
+	if at.member != b.members.self {
+		res, err := b.peers.publish(ctx, at.peer.Address, ch, data, opts)
+		b.opts.Metrics.forwarded("publish", err)
+		return res, err
+	}
+	res, err := b.rooms.publish(ch, at, data, opts)
+	if errors.Is(err, errMoved) {
+		b.opts.Metrics.Fenced.Inc()
+	}
+	return res, err
+}
+
+// History implements centrifuge.Broker. The owner answers from its memory where it can; what the engine says is always
+// true, so it is asked where the owner can not be.
+func (b *Broker) History(ch string, opts centrifuge.HistoryOptions) ([]*centrifuge.Publication, centrifuge.StreamPosition, error) {
+	if ch == "" || ch[0] == '!' {
+		return b.RedisBroker.History(ch, opts)
+	}
+	v := b.members.view()
+	at := v.owner(ch)
+	switch at.member {
+	case b.members.self:
+		return b.historyHere(v, at, ch, opts)
+	case "":
+	default:
+		ctx, cancel := context.WithTimeout(b.ctx, b.opts.Timeout)
+		pubs, top, err := b.peers.history(ctx, at.peer.Address, ch, opts.Filter)
+		cancel()
+		b.opts.Metrics.forwarded("history", err)
+		if err == nil {
+			return pubs, top, nil
+		}
+	}
+	return b.RedisBroker.History(ch, opts)
+}
+
+// historyHere answers as the owner. The engine is asked first whether the table is still the one of the ownership: then
+// nobody else can have appended anything, and all that this replica has is in its memory once the call that is under way
+// has been answered.
+func (b *Broker) historyHere(v *view, at ownership, ch string, opts centrifuge.HistoryOptions) ([]*centrifuge.Publication, centrifuge.StreamPosition, error) {
+	r, err := b.rooms.room(ch, at)
+	if err != nil {
+		return b.RedisBroker.History(ch, opts)
+	}
+	token, err := b.checks.wait(b.ctx)
+	if err != nil {
+		return nil, centrifuge.StreamPosition{}, fmt.Errorf("ask who owns the rooms: %w", err)
+	}
+	if token == v.token {
+		r.await()
+		if pubs, top, ok := r.read(opts.Filter, b.rooms.keeps, b.opts.Now()); ok {
+			b.opts.Metrics.Memory.Inc()
+			return pubs, top, nil
+		}
+	}
+	pubs, top, err := b.RedisBroker.History(ch, opts)
+	if err == nil && token == v.token {
+		r.found(top)
+	}
+	return pubs, top, err
+}
