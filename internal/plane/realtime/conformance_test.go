@@ -38,6 +38,26 @@ func TestConformanceRedisShared(t *testing.T) {
 	conformance.RunShared(t, redis)
 }
 
+func TestConformanceStateful(t *testing.T) {
+	t.Parallel()
+	conformance.Run(t, statefulRedis)
+}
+
+func TestConformanceStatefulShared(t *testing.T) {
+	t.Parallel()
+	conformance.RunShared(t, statefulRedis)
+}
+
+func TestConformanceStatefulReplicas(t *testing.T) {
+	t.Parallel()
+	conformance.Run(t, severalReplicas)
+}
+
+func TestConformanceStatefulSentinel(t *testing.T) {
+	t.Parallel()
+	conformance.RunReplicated(t, statefulSentinel)
+}
+
 func TestConformanceSentinel(t *testing.T) {
 	t.Parallel()
 	conformance.RunReplicated(t, sentinel)

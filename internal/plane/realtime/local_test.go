@@ -77,6 +77,40 @@ func redis(t *testing.T, o conformance.Options) *conformance.Target {
 	return newLocal(t, o, planeconfig.Engine{Type: "Redis", URIFile: uri, Prefix: "test"}).target(t, o, engine)
 }
 
+// statefulRedis is redis with an owner for each room.
+func statefulRedis(t *testing.T, o conformance.Options) *conformance.Target {
+	t.Helper()
+	return redis(t, owned(t, o))
+}
+
+// statefulSentinel is sentinel with an owner for each room.
+func statefulSentinel(t *testing.T, o conformance.Options) *conformance.Target {
+	t.Helper()
+	return sentinel(t, owned(t, o))
+}
+
+// owned adds to options that rooms have owners.
+func owned(t *testing.T, o conformance.Options) conformance.Options {
+	t.Helper()
+	token := filepath.Join(t.TempDir(), "peer-token")
+	contracttest.Write(t, token, "token-of-the-peers-of-the-tests")
+	configure := o.Configure
+	o.Configure = func(c *planeconfig.Config) {
+		c.Realtime.Stateful = &planeconfig.Stateful{Address: "127.0.0.1:0", TokenFile: token}
+		if configure != nil {
+			configure(c)
+		}
+	}
+	return o
+}
+
+// severalReplicas has what a test asks of the first replica be of rooms that any of three may own.
+func severalReplicas(t *testing.T, o conformance.Options) *conformance.Target {
+	t.Helper()
+	o.Replicas = max(3, o.Replicas)
+	return statefulRedis(t, o)
+}
+
 // redisServer is a Redis or Valkey process with its data in a folder.
 type redisServer struct {
 	binary, dir string

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math"
 	"math/rand/v2"
 	"time"
 
@@ -69,6 +68,12 @@ func (g *Gateway) tryConnect() (*core, error) {
 	if err != nil {
 		return nil, err
 	}
+	if g.cfg.Stateful != nil {
+		if err := g.ownRooms(b); err != nil {
+			closeEngine()
+			return nil, err
+		}
+	}
 	node.SetBroker(b)
 	if c, ok := b.Broker.(centrifuge.Controller); ok {
 		node.SetController(c)
@@ -78,14 +83,20 @@ func (g *Gateway) tryConnect() (*core, error) {
 	}
 	g.answerSurveys(node)
 	g.handle(node)
-	if err := node.Run(); err != nil {
+	if err := runNode(node, b); err != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = node.Shutdown(ctx)
+		if b.owned != nil {
+			b.owned.Abandon()
+		}
 		closeEngine()
 		return nil, err
 	}
 	g.metrics.AddGatherer(reg)
+	if b.owned != nil {
+		closeEngine = closeBoth(b.owned.Shut, closeEngine)
+	}
 	return &core{node: node, broker: b, centrifuge: g.centrifugeHandler(node), closeEngine: closeEngine}, nil
 }
 
@@ -175,10 +186,9 @@ func (g *Gateway) watch(ctx context.Context, c *core) {
 	}
 }
 
-// resume has every client of this replica resume its rooms from its position:
-// the library takes the highest offset as the sign that something was missed.
+// resume has every client of this replica resume its rooms.
 func resume(node *centrifuge.Node) {
 	for _, room := range node.Hub().Channels() {
-		_ = node.Hub().BroadcastPublication(room, &centrifuge.Publication{Offset: math.MaxUint64}, centrifuge.StreamPosition{Offset: math.MaxUint64})
+		resumeRoom(node, room)
 	}
 }

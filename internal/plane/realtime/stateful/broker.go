@@ -21,7 +21,7 @@ const patience = 10 * time.Second
 
 // Options of a Broker.
 type Options struct {
-	// Client of the engine, and Engine the library's broker on it, which carries messages to followers and is asked for
+	// Client of the engine, which the Broker closes, and Engine the library's broker on it, which carries messages to followers and is asked for
 	// what is not in memory.
 	Client rueidis.Client
 	Engine *centrifuge.RedisBroker
@@ -32,8 +32,8 @@ type Options struct {
 	// Listener takes what peers send, and Self is how they reach it.
 	Listener net.Listener
 	Self     Peer
-	// Token is shown to peers, and Accepts says whether one that a peer shows is good.
-	Token   func() string
+	// Tokens may be good at peers, the newest first, and Accepts says whether one that a peer shows is good here.
+	Tokens  func() []string
 	Accepts func(token string) bool
 	// HistorySize and HistoryTTL are what a room keeps, MetaTTL how long its epoch outlives its last use.
 	HistorySize         int
@@ -64,8 +64,8 @@ type Broker struct {
 	work sync.WaitGroup
 }
 
-// Open takes part in the ownership of rooms. It fails where the engine does not answer, or can not hold a table.
-func Open(opts Options) (*Broker, error) {
+// New makes a Broker that takes no part yet.
+func New(opts Options) (*Broker, error) {
 	if opts.Partitions == 0 {
 		opts.Partitions = ring.DefaultPartitions
 	}
@@ -73,7 +73,7 @@ func Open(opts Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{RedisBroker: opts.Engine, opts: opts, peers: newPeers(opts.Token)}
+	b := &Broker{RedisBroker: opts.Engine, opts: opts, peers: newPeers(opts.Tokens)}
 	b.ctx, b.end = context.WithCancel(context.Background())
 	b.members = &membership{
 		client: opts.Client, prefix: opts.Prefix, partitions: opts.Partitions, self: newMemberID(opts.Self.Address), peer: opts.Self,
@@ -86,16 +86,19 @@ func Open(opts Options) (*Broker, error) {
 		keeps: kept{opts.HistorySize, opts.HistoryTTL}, rooms: map[string]*room{}, view: b.members.view,
 	}
 	b.checks.ask = b.members.token
-	if err := b.members.look(b.ctx); err != nil {
-		b.end()
-		b.peers.close()
-		return nil, err
-	}
 	b.server = b.newServer()
-	b.work.Go(func() { _ = b.server.Serve(opts.Listener) })
+	return b, nil
+}
+
+// Start takes part in the ownership of rooms. It fails where the engine does not answer, or holds another kind of table.
+func (b *Broker) Start() error {
+	if err := b.members.look(b.ctx); err != nil {
+		return err
+	}
+	b.work.Go(func() { _ = b.server.Serve(b.opts.Listener) })
 	b.work.Go(func() { b.members.run(b.ctx) })
 	b.work.Go(b.sweep)
-	return b, nil
+	return nil
 }
 
 // Leave gives up what this replica owns to the others; from then on it carries what its clients ask to them.
@@ -115,9 +118,11 @@ func (b *Broker) Shut() {
 func (b *Broker) Abandon() {
 	b.end()
 	_ = b.server.Close()
+	_ = b.opts.Listener.Close()
 	b.work.Wait()
-	b.checks.work.Wait()
+	b.checks.await()
 	b.peers.close()
+	b.opts.Client.Close()
 }
 
 func (b *Broker) sweep() {

@@ -41,6 +41,14 @@ func (f *flights) wait(ctx context.Context) (string, error) {
 	return mine.answer, mine.err
 }
 
+// await waits for what is under way once the context of all has ended.
+func (f *flights) await() {
+	f.mu.Lock()
+	//nolint:staticcheck // who asks from now on finds that the context has ended
+	f.mu.Unlock()
+	f.work.Wait()
+}
+
 func (f *flights) fly(ctx context.Context) {
 	for {
 		f.mu.Lock()

@@ -28,6 +28,9 @@ const maxAnswer = 64 << 20
 // errUnreached means that nothing was sent to the owner.
 var errUnreached = errors.New("the room's owner is not reached")
 
+// errToken means that a peer does not know the token.
+var errToken = errors.New("it does not accept this replica's token")
+
 // errPeerEngine is the engine's failure at a peer.
 var errPeerEngine = errors.New("the engine does not answer the room's owner")
 
@@ -69,15 +72,16 @@ type historyAnswer struct {
 type peers struct {
 	client    *http.Client
 	transport *http.Transport
-	token     func() string
+	// tokens that may be good at a peer, the newest first: it may not have heard of that yet.
+	tokens func() []string
 }
 
-func newPeers(token func() string) *peers {
+func newPeers(tokens func() []string) *peers {
 	t := &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: time.Second, KeepAlive: 5 * time.Second}).DialContext,
 		MaxIdleConnsPerHost: 64, MaxConnsPerHost: 512, IdleConnTimeout: time.Minute,
 	}
-	return &peers{client: &http.Client{Transport: t}, transport: t, token: token}
+	return &peers{client: &http.Client{Transport: t}, transport: t, tokens: tokens}
 }
 
 func (p *peers) close() { p.transport.CloseIdleConnections() }
@@ -116,16 +120,29 @@ func (p *peers) history(ctx context.Context, address, room string, filter centri
 
 // call asks a peer. An error says what is known of the outcome: errUnreached and errMoved mean that nothing was done.
 func (p *peers) call(ctx context.Context, address, path string, in, out any) error {
-	body, err := json.Marshal(in)
-	if err != nil {
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
+	// Data is to arrive as it is.
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(in); err != nil {
 		return fmt.Errorf("encode for a peer: %w", err)
 	}
+	var err error
+	for _, token := range p.tokens() {
+		if err = p.send(ctx, address, path, token, body.Bytes(), out); !errors.Is(err, errToken) {
+			break
+		}
+	}
+	return err
+}
+
+func (p *peers) send(ctx context.Context, address, path, token string, body []byte, out any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+path, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("ask a peer: %w", err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set(planeconfig.HeaderMemberToken, p.token())
+	req.Header.Set(planeconfig.HeaderMemberToken, token)
 	resp, err := p.client.Do(req)
 	if err != nil {
 		if dial := (*net.OpError)(nil); errors.As(err, &dial) && dial.Op == "dial" {
@@ -146,7 +163,9 @@ func (p *peers) call(ctx context.Context, address, path string, in, out any) err
 		return nil
 	case http.StatusMisdirectedRequest:
 		return errMoved
-	case http.StatusUnauthorized, http.StatusTooManyRequests:
+	case http.StatusUnauthorized:
+		return fmt.Errorf("%w: %w", errUnreached, errToken)
+	case http.StatusTooManyRequests:
 		return fmt.Errorf("%w: it answers %s", errUnreached, resp.Status)
 	case http.StatusServiceUnavailable:
 		return errPeerEngine
