@@ -48,9 +48,9 @@ func TestConformanceStatefulShared(t *testing.T) {
 	conformance.RunShared(t, statefulRedis)
 }
 
-func TestConformanceStatefulReplicas(t *testing.T) {
+func TestConformanceStatefulSeveral(t *testing.T) {
 	t.Parallel()
-	conformance.Run(t, severalReplicas)
+	conformance.RunSeveral(t, severalReplicas)
 }
 
 func TestConformanceStatefulSentinel(t *testing.T) {

@@ -1,12 +1,16 @@
 package realtime_test
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -18,6 +22,7 @@ import (
 	"github.com/trellis-dev/trellis/internal/plane/realtime"
 	"github.com/trellis-dev/trellis/internal/plane/realtime/conformance"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
+	"github.com/trellis-dev/trellis/pkg/ring"
 )
 
 const (
@@ -108,7 +113,42 @@ func owned(t *testing.T, o conformance.Options) conformance.Options {
 func severalReplicas(t *testing.T, o conformance.Options) *conformance.Target {
 	t.Helper()
 	o.Replicas = max(3, o.Replicas)
-	return statefulRedis(t, o)
+	target := statefulRedis(t, o)
+	awaitOwners(t, target)
+	return target
+}
+
+// awaitOwners waits until each replica of a gateway owns a part, and all of them all.
+func awaitOwners(t *testing.T, target *conformance.Target) {
+	t.Helper()
+	contracttest.Eventually(t, "each replica to own a part", func() bool {
+		sum := 0
+		for _, r := range target.Replicas {
+			n, err := ownedPartitions(r.Admin)
+			if n == 0 || err != nil {
+				return false
+			}
+			sum += n
+		}
+		return sum == ring.DefaultPartitions
+	})
+}
+
+// ownedPartitions reads how many partitions a replica owns.
+func ownedPartitions(admin string) (int, error) {
+	tr := &http.Transport{DisableKeepAlives: true}
+	resp, err := (&http.Client{Transport: tr, Timeout: patience}).Get(admin + "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		if strings.HasPrefix(lines.Text(), "trellis_realtime_owned_partitions{") {
+			return strconv.Atoi(lines.Text()[strings.LastIndexByte(lines.Text(), ' ')+1:])
+		}
+	}
+	return 0, errors.New("the replica does not say what it owns")
 }
 
 // redisServer is a Redis or Valkey process with its data in a folder.

@@ -2,7 +2,6 @@ package realtime
 
 import (
 	"context"
-	"math"
 	"strconv"
 	"sync"
 	"time"
@@ -81,15 +80,14 @@ func latest(changes []ownerOf) ownerOf {
 	return func(room string) (replica string, moved bool) {
 		for _, owner := range changes {
 			now, here := owner(room)
-			if here {
-				moved = true
-			}
+			moved = moved || here
 			replica = now
 		}
 		return replica, moved && replica != ""
 	}
 }
 
+// resumeMoved tells who follows a room that has moved when it is resumed and where, and does so at that time.
 func (g *Gateway) resumeMoved(ctx context.Context, node *centrifuge.Node, owner ownerOf) bool {
 	told := map[string]move{}
 	var rooms []string
@@ -99,14 +97,18 @@ func (g *Gateway) resumeMoved(ctx context.Context, node *centrifuge.Node, owner 
 			rooms = append(rooms, room)
 		}
 	}
-	pace := min(movePace, moveSpread/time.Duration(max(1, len(rooms))))
-	for i, room := range rooms {
-		told[room] = move{replica: told[room].replica, after: time.Duration(i+1) * pace}
-	}
 	if len(rooms) == 0 {
 		return true
 	}
-	g.tellMoved(node, told)
+	pace := min(movePace, moveSpread/time.Duration(len(rooms)))
+	for i, room := range rooms {
+		told[room] = move{replica: told[room].replica, after: time.Duration(i+1) * pace}
+	}
+	followers := followersOf(node, told)
+	for s, followed := range followers.sessions {
+		// The session's own driver writes: a client that reads slowly holds up no other.
+		s.do(func() { s.tellMoved(followed, told) })
+	}
 	tick := time.NewTicker(pace)
 	defer tick.Stop()
 	for _, room := range rooms {
@@ -115,31 +117,56 @@ func (g *Gateway) resumeMoved(ctx context.Context, node *centrifuge.Node, owner 
 			return false
 		case <-tick.C:
 		}
-		resumeRoom(node, room)
+		for _, client := range followers.clients[room] {
+			resumeClient(client, room)
+		}
 	}
 	return true
 }
 
-// tellMoved tells the sessions that follow rooms when those are resumed, and where.
-func (g *Gateway) tellMoved(node *centrifuge.Node, told map[string]move) {
+// followers of rooms: the clients of each, and the rooms of each session.
+type followers struct {
+	clients  map[string][]*centrifuge.Client
+	sessions map[*session][]string
+}
+
+func followersOf(node *centrifuge.Node, rooms map[string]move) followers {
+	out := followers{map[string][]*centrifuge.Client{}, map[*session][]string{}}
 	for _, client := range node.Hub().Connections() {
 		s, ours := client.Context().Value(sessionKey{}).(*session)
-		if !ours {
-			continue
+		for _, room := range client.Channels() {
+			if _, moved := rooms[room]; !moved {
+				continue
+			}
+			out.clients[room] = append(out.clients[room], client)
+			if ours {
+				out.sessions[s] = append(out.sessions[s], room)
+			}
 		}
-		// The session's own driver writes: a client that reads slowly holds up no other.
-		s.do(func() { s.tellMoved(told) })
+	}
+	return out
+}
+
+// resumeClient has a client follow a room anew from where it is. One that is only about to follow it needs nothing.
+func resumeClient(client *centrifuge.Client, room string) {
+	if s, ours := client.Context().Value(sessionKey{}).(*session); ours {
+		s.do(func() { s.resume(room) })
+		return
+	}
+	if client.IsSubscribed(room) {
+		// An SDK subscribes again by itself, from its position.
+		client.Unsubscribe(room, centrifuge.Unsubscribe{Code: centrifuge.UnsubscribeCodeInsufficient, Reason: "moved"})
 	}
 }
 
-func (s *session) tellMoved(told map[string]move) {
+func (s *session) tellMoved(rooms []string, told map[string]move) {
 	_ = s.write(func(out sink) error {
-		for _, f := range s.rooms {
-			m, moved := told[f.room]
-			if !moved || !f.announced {
+		for _, room := range rooms {
+			f := s.find(room)
+			if f == nil || !f.announced {
 				continue
 			}
-			if err := out.moved(f, m); err != nil {
+			if err := out.moved(f, told[room]); err != nil {
 				return err
 			}
 		}
@@ -147,8 +174,17 @@ func (s *session) tellMoved(told map[string]move) {
 	})
 }
 
-// resumeRoom has every client of this replica resume a room from its position: the library takes the highest offset as
-// the sign that something was missed.
-func resumeRoom(node *centrifuge.Node, room string) {
-	_ = node.Hub().BroadcastPublication(room, &centrifuge.Publication{Offset: math.MaxUint64}, centrifuge.StreamPosition{Offset: math.MaxUint64})
+// resume gives up the library's subscription of a room, and follows the room again from its position. It runs in the
+// driver.
+func (s *session) resume(room string) {
+	s.mu.Lock()
+	f := s.find(room)
+	if s.closed || f == nil || !f.live {
+		s.mu.Unlock()
+		return
+	}
+	f.live = false
+	s.mu.Unlock()
+	s.unfollow(room)
+	s.follow(f, s.position(f))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -186,9 +187,10 @@ func (g *Gateway) watch(ctx context.Context, c *core) {
 	}
 }
 
-// resume has every client of this replica resume its rooms.
+// resume has every client of this replica resume its rooms from its position:
+// the library takes the highest offset as the sign that something was missed.
 func resume(node *centrifuge.Node) {
 	for _, room := range node.Hub().Channels() {
-		resumeRoom(node, room)
+		_ = node.Hub().BroadcastPublication(room, &centrifuge.Publication{Offset: math.MaxUint64}, centrifuge.StreamPosition{Offset: math.MaxUint64})
 	}
 }
