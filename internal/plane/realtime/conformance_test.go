@@ -2,6 +2,7 @@ package realtime_test
 
 import (
 	"flag"
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -11,6 +12,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if file := os.Getenv(planeOfTests); file != "" {
+		os.Exit(serveAlone(file))
+	}
 	// Most of these tests wait for something, so more of them than there are
 	// processors may run at once.
 	if err := flag.Set("test.parallel", "6"); err != nil {

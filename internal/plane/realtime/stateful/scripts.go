@@ -35,7 +35,7 @@ return 1`)
 
 // appendScript appends messages to a room and sends them to its followers, if the fence is that of the room's partition
 // and the room is where its owner knows it to be. So a late owner appends nothing, and neither does a call that its
-// owner has given up. KEYS: ring, meta, stream, then for each message where its result is remembered. ARGV: partition,
+// owner has given up. Beside a message stands the fence it was appended under. KEYS: ring, meta, stream, then for each message where its result is remembered. ARGV: partition,
 // fence, epoch, offset, size and seconds of the history, channel, seconds of the meta, seconds of a result, then for each
 // message 1 if its result is remembered, and its payload.
 var appendScript = rueidis.NewLuaScript(`
@@ -59,7 +59,7 @@ for i = 4, #KEYS do
     if offset == 1 then
       redis.call('del', KEYS[3])
     end
-    redis.call('xadd', KEYS[3], 'MAXLEN', ARGV[5], offset, 'd', payload)
+    redis.call('xadd', KEYS[3], 'MAXLEN', ARGV[5], offset, 'd', payload, 'o', ARGV[2])
     redis.call('publish', ARGV[7], '__p1:' .. offset .. ':' .. epoch .. '__' .. payload)
     if keyed then
       redis.call('hset', KEYS[i], 'e', epoch, 's', offset)
