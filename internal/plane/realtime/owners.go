@@ -43,6 +43,10 @@ func (g *Gateway) ownRooms(b *broker) error {
 	if err != nil {
 		return fmt.Errorf("connect to the engine: %w", err)
 	}
+	if err := notCluster(client); err != nil {
+		client.Close()
+		return err
+	}
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", g.cfg.Stateful.Address)
 	if err != nil {
 		client.Close()
@@ -61,6 +65,20 @@ func (g *Gateway) ownRooms(b *broker) error {
 		return err
 	}
 	b.owned, b.Broker = owned, owned
+	return nil
+}
+
+// notCluster refuses an engine whose keys lie on several servers: no script could see a room and its owner's fence together.
+func notCluster(client rueidis.Client) error {
+	ctx, cancel := context.WithTimeout(context.Background(), engineIOTimeout)
+	defer cancel()
+	info, err := readInfo(ctx, client)
+	if err != nil {
+		return fmt.Errorf("ask the engine what it is: %w", err)
+	}
+	if info.mode == "cluster" {
+		return errors.New("delivery.mode Stateful can not use a Redis Cluster: give the gateway a Redis or Valkey that is none, or set the mode to PubSub")
+	}
 	return nil
 }
 
