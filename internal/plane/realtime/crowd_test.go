@@ -52,7 +52,7 @@ func (m *member) publish(ctx context.Context) {
 		m.publishOne()
 		select {
 		case <-ctx.Done():
-		case <-time.After(time.Duration(100+10*m.number) * time.Millisecond):
+		case <-time.After(m.crowd.pause):
 		}
 	}
 }
@@ -113,7 +113,7 @@ func (m *member) followOnce(ctx context.Context, url string) {
 	}
 	for !m.done() {
 		// A plane that is stopped says nothing; others may.
-		read, end := context.WithTimeout(ctx, 5*time.Second)
+		read, end := context.WithTimeout(ctx, 10*time.Second)
 		_, data, err := ws.Read(read)
 		end()
 		if err != nil || !m.take(data) {

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/redis/rueidis"
 
@@ -178,7 +179,9 @@ func checkRoom(t *testing.T, g *group, r *crowdedRoom) {
 
 // crowd are clients that publish and follow until they are told to end.
 type crowd struct {
-	rooms        []*crowdedRoom
+	rooms []*crowdedRoom
+	// pause of each client after a message: all of them publish some hundred a second, however many they are.
+	pause        time.Duration
 	acked, again atomic.Int64
 	stop         context.CancelFunc
 	publishing   sync.WaitGroup
@@ -192,7 +195,7 @@ type crowdedRoom struct {
 }
 
 func newCrowd(t *testing.T, g *group, rooms int) *crowd {
-	c := &crowd{}
+	c := &crowd{pause: max(100*time.Millisecond, time.Duration(rooms*clientsOfRoom)*3*time.Millisecond)}
 	publishing, stop := context.WithCancel(context.Background())
 	following, leave := context.WithCancel(context.Background())
 	c.stop, c.leave = stop, leave
