@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/centrifugal/centrifuge"
 	"github.com/redis/rueidis"
@@ -16,6 +17,9 @@ import (
 	"github.com/trellis-dev/trellis/internal/plane/realtime/stateful"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
+
+// ownerPatience is how long a message waits for its room's owner. It is a variable for the tests alone.
+var ownerPatience = 10 * time.Second
 
 // openPeerToken reads what replicas show each other, where rooms have owners.
 func (g *Gateway) openPeerToken() error {
@@ -57,7 +61,7 @@ func (g *Gateway) ownRooms(b *broker) error {
 		Listener: listener, Self: stateful.Peer{Address: peerAddress(listener.Addr(), os.Getenv(planeconfig.EnvPodIP)), Replica: g.replica},
 		Tokens: g.peerTokens, Accepts: g.peerToken.Matches,
 		HistorySize: g.cfg.History.Size, HistoryTTL: g.historyTTL, MetaTTL: g.metaTTL, MessageBytes: g.limits().MessageBytes,
-		Timeout: engineIOTimeout, Log: g.log, Now: g.now, Metrics: g.ownership, Moved: g.moves.add,
+		Timeout: engineIOTimeout, Patience: ownerPatience, Log: g.log, Now: g.now, Metrics: g.ownership, Moved: g.moves.add,
 	})
 	if err != nil {
 		client.Close()

@@ -16,8 +16,12 @@ import (
 	"github.com/trellis-dev/trellis/pkg/ring"
 )
 
-// patience is how long a message waits for its room to have an owner that answers: longer than a fail-over takes.
-const patience = 10 * time.Second
+const (
+	// patience is how long a message waits for its room to have an owner that answers: longer than a fail-over takes.
+	patience = 10 * time.Second
+	// readPatience is how long an owner has to answer a read before the engine is asked instead.
+	readPatience = time.Second
+)
 
 // Options of a Broker.
 type Options struct {
@@ -42,9 +46,11 @@ type Options struct {
 	MessageBytes int64
 	// Timeout of a call of the engine.
 	Timeout time.Duration
-	Log     *slog.Logger
-	Now     func() time.Time
-	Metrics *Metrics
+	// Patience is how long a message waits for its room to have an owner that answers; 10 s where it is 0.
+	Patience time.Duration
+	Log      *slog.Logger
+	Now      func() time.Time
+	Metrics  *Metrics
 	// Moved is told of rooms that have another owner: which rooms those are, and the owner's name, empty while there is none.
 	Moved func(owner func(room string) (replica string, moved bool))
 }
@@ -68,6 +74,9 @@ type Broker struct {
 func New(opts Options) (*Broker, error) {
 	if opts.Partitions == 0 {
 		opts.Partitions = ring.DefaultPartitions
+	}
+	if opts.Patience == 0 {
+		opts.Patience = patience
 	}
 	first, err := newView(opts.Partitions)
 	if err != nil {
@@ -162,21 +171,31 @@ func (b *Broker) OwnerOf(room string) Peer { return b.members.view().owner(room)
 
 // Publish implements centrifuge.Broker.
 func (b *Broker) Publish(ch string, data []byte, opts centrifuge.PublishOptions) (centrifuge.PublishResult, error) {
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.ctx, b.opts.Patience)
 	defer cancel()
-	last := ErrNoOwner
+	last, keyed := ErrNoOwner, opts.IdempotencyKey != ""
+	if !keyed {
+		// A key of its own, which no client can have, lets it be sent again to another owner.
+		opts.IdempotencyKey, opts.IdempotentResultTTL = "!"+randomText(), 2*b.opts.Patience
+	}
 	for {
 		v := b.members.view()
-		res, err := b.publishOnce(ctx, v.owner(ch), ch, data, opts)
+		at := v.owner(ch)
+		sent := opts
+		if !keyed && at.member == b.members.self && last == ErrNoOwner {
+			sent.IdempotencyKey = ""
+		}
+		res, err := b.publishOnce(ctx, at, ch, data, sent)
 		switch {
+		case err == nil && !keyed:
+			res.Suppressed, res.SuppressReason = false, ""
+			return res, nil
 		case err == nil:
 			return res, nil
 		case errors.Is(err, errMoved):
 			err = b.members.refresh(ctx, v)
-		case errors.Is(err, ErrUnknown) && opts.IdempotencyKey == "":
-			return res, err
 		case errors.Is(err, ErrUnknown):
-			// The key has it published once, wherever it is sent again.
+			// Its key has it published once, wherever it is sent again.
 			last, err = err, nil
 		case errors.Is(err, errUnreached):
 			err = nil
@@ -198,12 +217,34 @@ func (b *Broker) pause(ctx context.Context, known *view) bool {
 	return ctx.Err() == nil
 }
 
+// whileOwned ends a context when a room gets another owner: the one that is asked may never answer.
+func (b *Broker) whileOwned(ctx context.Context, at ownership, room string) (owned context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for v := b.members.view(); ctx.Err() == nil; v = b.members.view() {
+			if v.owner(room).fence != at.fence {
+				cancel()
+				return
+			}
+			b.members.await(ctx, v)
+		}
+	}()
+	return ctx, func() {
+		cancel()
+		<-done
+	}
+}
+
 // publishOnce has the owner publish, be it this replica or another.
 func (b *Broker) publishOnce(ctx context.Context, at ownership, ch string, data []byte, opts centrifuge.PublishOptions) (centrifuge.PublishResult, error) {
 	if at.member == "" {
 		return centrifuge.PublishResult{}, errMoved
 	}
 	if at.member != b.members.self {
+		ctx, stop := b.whileOwned(ctx, at, ch)
+		defer stop()
 		res, err := b.peers.publish(ctx, at.peer.Address, ch, data, opts)
 		b.opts.Metrics.forwarded("publish", err)
 		return res, err
@@ -228,7 +269,7 @@ func (b *Broker) History(ch string, opts centrifuge.HistoryOptions) ([]*centrifu
 		return b.historyHere(v, at, ch, opts)
 	case "":
 	default:
-		ctx, cancel := context.WithTimeout(b.ctx, b.opts.Timeout)
+		ctx, cancel := context.WithTimeout(b.ctx, min(b.opts.Timeout, readPatience))
 		pubs, top, err := b.peers.history(ctx, at.peer.Address, ch, opts.Filter)
 		cancel()
 		b.opts.Metrics.forwarded("history", err)

@@ -72,7 +72,7 @@ func TestLateCallAppendsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	publish(t, b, "a", "2")
-	status, _, err := b.rooms.append(r, first.StreamPosition, []*appending{{payload: "late"}}, withHistory(""))
+	status, _, err := b.rooms.append(r, first.StreamPosition, []*appending{{payload: "late"}})
 	if status != "changed" || err != nil {
 		t.Errorf("a late call is answered %q, %v", status, err)
 	}
@@ -97,7 +97,7 @@ func TestLostTable(t *testing.T) {
 	}
 	publish(t, b, "a", "2")
 	at, _ := r.where()
-	status, _, err := b.rooms.append(r, at, []*appending{{payload: "late"}}, withHistory(""))
+	status, _, err := b.rooms.append(r, at, []*appending{{payload: "late"}})
 	if status != "moved" || err != nil {
 		t.Errorf("under a fence of the lost table: %q, %v", status, err)
 	}
@@ -239,5 +239,45 @@ func TestOwnerGone(t *testing.T) {
 		if after.moved(before, p) {
 			t.Errorf("partition %d has moved, and needed not", p)
 		}
+	}
+}
+
+// TestHungOwner sends a message without a key to an owner that never answers: it is published by the next one, once, also
+// when the first one wakes up.
+func TestHungOwner(t *testing.T) {
+	t.Parallel()
+	socket := startRedis(t)
+	asked, wake := make(chan struct{}, 10), make(chan struct{})
+	here := join(t, socket, "here")
+	hung := join(t, socket, "hung", func(o *Options) {
+		accepts := o.Accepts
+		o.Accepts = func(token string) bool {
+			asked <- struct{}{}
+			<-wake
+			return accepts(token)
+		}
+	})
+	owns(t, here, some)
+	owns(t, hung, some)
+	room := roomOf(t, hung)
+	published := make(chan centrifuge.PublishResult)
+	go func() {
+		res, err := here.Publish(room, []byte("1"), withHistory(""))
+		if err != nil {
+			t.Errorf("publish: %v", err)
+		}
+		published <- res
+	}()
+	<-asked
+	hung.members.mu.Lock()
+	if res := <-published; res.Suppressed || res.Offset != 1 {
+		t.Errorf("published as %+v", res)
+	}
+	close(wake)
+	hung.members.mu.Unlock()
+	owns(t, hung, some)
+	publish(t, here, room, "2")
+	if diff := cmp.Diff([]string{"1", "2"}, logOf(t, here, room)); diff != "" {
+		t.Errorf("the room (-want +got):\n%s", diff)
 	}
 }

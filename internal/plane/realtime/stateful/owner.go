@@ -80,7 +80,7 @@ func (o *owner) publish(name string, at ownership, data []byte, opts centrifuge.
 		return centrifuge.PublishResult{}, fmt.Errorf("encode a message: %w", err)
 	}
 	a := &appending{
-		payload: string(payload), key: opts.IdempotencyKey, turn: make(chan bool, 1),
+		payload: string(payload), key: opts.IdempotencyKey, remembered: opts.IdempotentResultTTL, turn: make(chan bool, 1),
 		pub: &centrifuge.Publication{Data: data, Tags: opts.Tags, Time: now.UnixMilli()},
 	}
 	r, leads, err := o.enqueue(name, at, a)
@@ -89,14 +89,14 @@ func (o *owner) publish(name string, at ownership, data []byte, opts centrifuge.
 	}
 	if leads || <-a.turn {
 		batch := r.take()
-		o.store(r, batch, opts)
+		o.store(r, batch)
 		r.answered(batch)
 	}
 	return a.result, a.err
 }
 
 // store has the engine append a batch, and notes for each what became of it.
-func (o *owner) store(r *room, batch []*appending, opts centrifuge.PublishOptions) {
+func (o *owner) store(r *room, batch []*appending) {
 	fail := func(err error) {
 		for _, a := range batch {
 			a.err = err
@@ -113,7 +113,7 @@ func (o *owner) store(r *room, batch []*appending, opts centrifuge.PublishOption
 			r.found(top)
 			at = top
 		}
-		status, results, err := o.append(r, at, batch, opts)
+		status, results, err := o.append(r, at, batch)
 		switch {
 		case err != nil:
 			o.bytes.Add(-r.doubt())
@@ -133,17 +133,17 @@ func (o *owner) store(r *room, batch []*appending, opts centrifuge.PublishOption
 }
 
 // append runs the script.
-func (o *owner) append(r *room, at centrifuge.StreamPosition, batch []*appending, opts centrifuge.PublishOptions) (status string, results []string, err error) {
+func (o *owner) append(r *room, at centrifuge.StreamPosition, batch []*appending) (status string, results []string, err error) {
 	keys := append(make([]string, 0, 3+len(batch)), RingKey(o.prefix), o.prefix+".stream.meta."+r.name, o.prefix+".stream."+r.name)
-	args := append(make([]string, 0, 9+2*len(batch)), strconv.Itoa(r.partition), r.fence, at.Epoch, strconv.FormatUint(at.Offset, 10),
-		strconv.Itoa(o.keeps.size), seconds(o.keeps.ttl), o.prefix+".client."+r.name, seconds(o.metaTTL), seconds(opts.IdempotentResultTTL))
+	args := append(make([]string, 0, 8+2*len(batch)), strconv.Itoa(r.partition), r.fence, at.Epoch, strconv.FormatUint(at.Offset, 10),
+		strconv.Itoa(o.keeps.size), seconds(o.keeps.ttl), o.prefix+".client."+r.name, seconds(o.metaTTL))
 	for _, a := range batch {
-		keyed := "0"
+		remembered := "0"
 		if a.key != "" {
-			keyed = "1"
+			remembered = seconds(a.remembered)
 		}
 		keys = append(keys, o.prefix+".result."+r.name+"."+a.key)
-		args = append(args, keyed, a.payload)
+		args = append(args, remembered, a.payload)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), o.timeout)
 	defer cancel()

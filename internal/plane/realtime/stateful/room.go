@@ -51,6 +51,8 @@ type appending struct {
 	payload string
 	pub     *centrifuge.Publication
 	key     string
+	// remembered is how long the key is.
+	remembered time.Duration
 	// turn says true when it is to take care of the queue, and false when it is done.
 	turn   chan bool
 	result centrifuge.PublishResult
@@ -205,25 +207,35 @@ func (r *room) read(filter centrifuge.HistoryFilter, keeps kept, now time.Time) 
 		return nil, at, false
 	}
 	at = centrifuge.StreamPosition{Epoch: r.epoch, Offset: r.top}
-	tail := r.tail
-	switch {
-	case filter.Limit == 0:
+	since := uint64(0)
+	if filter.Since != nil {
+		since = filter.Since.Offset
+	}
+	if filter.Limit == 0 || since == r.top {
 		return nil, at, true
-	case filter.Since != nil && filter.Since.Offset == r.top, filter.Since == nil && r.top == 0:
-		return nil, at, true
-	case len(tail) == 0 || now.Sub(r.appended) >= keeps.ttl:
+	}
+	tail, ok := r.after(filter.Since, keeps.size)
+	if !ok || now.Sub(r.appended) >= keeps.ttl {
 		return nil, at, false
-	case filter.Since == nil:
-		if tail[0].Offset != 1 && len(tail) != keeps.size {
-			return nil, at, false
-		}
-	case filter.Since.Offset > r.top || filter.Since.Offset+1 < tail[0].Offset:
-		return nil, at, false
-	default:
-		tail = tail[filter.Since.Offset+1-tail[0].Offset:]
 	}
 	if filter.Limit > 0 && len(tail) > filter.Limit {
 		tail = tail[:filter.Limit]
 	}
 	return append(pubs, tail...), at, true
+}
+
+// after is the part of the tail after a position, or from the oldest that is kept on; ok is false where some of it is not
+// here. It needs r.mu.
+func (r *room) after(since *centrifuge.StreamPosition, size int) (tail []*centrifuge.Publication, ok bool) {
+	if len(r.tail) == 0 {
+		return nil, false
+	}
+	first := r.tail[0].Offset
+	if since == nil {
+		return r.tail, first == 1 || len(r.tail) == size
+	}
+	if since.Offset > r.top || since.Offset+1 < first {
+		return nil, false
+	}
+	return r.tail[since.Offset+1-first:], true
 }

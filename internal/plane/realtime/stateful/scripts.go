@@ -36,8 +36,8 @@ return 1`)
 // appendScript appends messages to a room and sends them to its followers, if the fence is that of the room's partition
 // and the room is where its owner knows it to be. So a late owner appends nothing, and neither does a call that its
 // owner has given up. Beside a message stands the fence it was appended under. KEYS: ring, meta, stream, then for each message where its result is remembered. ARGV: partition,
-// fence, epoch, offset, size and seconds of the history, channel, seconds of the meta, seconds of a result, then for each
-// message 1 if its result is remembered, and its payload.
+// fence, epoch, offset, size and seconds of the history, channel, seconds of the meta, then for each message for
+// how many seconds its result is remembered, 0 for not at all, and its payload.
 var appendScript = rueidis.NewLuaScript(`
 if redis.call('hget', KEYS[1], ARGV[1]) ~= ARGV[2] then
   return {'moved'}
@@ -48,7 +48,8 @@ if meta[1] ~= ARGV[3] or (meta[2] or '0') ~= ARGV[4] then
 end
 local epoch, out = ARGV[3], {'ok'}
 for i = 4, #KEYS do
-  local keyed, payload = ARGV[10 + 2 * (i - 4)] == '1', ARGV[11 + 2 * (i - 4)]
+  local remembered, payload = ARGV[9 + 2 * (i - 4)], ARGV[10 + 2 * (i - 4)]
+  local keyed = remembered ~= '0'
   local known = keyed and redis.call('hmget', KEYS[i], 'e', 's')
   if known and known[1] then
     out[#out + 1] = known[2]
@@ -63,7 +64,7 @@ for i = 4, #KEYS do
     redis.call('publish', ARGV[7], '__p1:' .. offset .. ':' .. epoch .. '__' .. payload)
     if keyed then
       redis.call('hset', KEYS[i], 'e', epoch, 's', offset)
-      redis.call('expire', KEYS[i], ARGV[9])
+      redis.call('expire', KEYS[i], remembered)
     end
     out[#out + 1] = tostring(offset)
     out[#out + 1] = epoch
