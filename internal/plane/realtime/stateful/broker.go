@@ -171,29 +171,33 @@ func (b *Broker) OwnerOf(room string) Peer { return b.members.view().owner(room)
 
 // Publish implements centrifuge.Broker.
 func (b *Broker) Publish(ch string, data []byte, opts centrifuge.PublishOptions) (centrifuge.PublishResult, error) {
-	ctx, cancel := context.WithTimeout(b.ctx, b.opts.Patience)
-	defer cancel()
-	last, keyed := ErrNoOwner, opts.IdempotencyKey != ""
-	if !keyed {
+	if opts.IdempotencyKey != "" {
+		return b.publish(ch, data, opts)
+	}
+	if b.members.view().owner(ch).member != b.members.self {
 		// A key of its own, which no client can have, lets it be sent again to another owner.
 		opts.IdempotencyKey, opts.IdempotentResultTTL = "!"+randomText(), 2*b.opts.Patience
 	}
+	res, err := b.publish(ch, data, opts)
+	res.Suppressed, res.SuppressReason = false, ""
+	return res, err
+}
+
+// publish has a room's owner publish, and goes after the room while it moves.
+func (b *Broker) publish(ch string, data []byte, opts centrifuge.PublishOptions) (centrifuge.PublishResult, error) {
+	ctx, cancel := context.WithTimeout(b.ctx, b.opts.Patience)
+	defer cancel()
+	last := ErrNoOwner
 	for {
 		v := b.members.view()
-		at := v.owner(ch)
-		sent := opts
-		if !keyed && at.member == b.members.self && last == ErrNoOwner {
-			sent.IdempotencyKey = ""
-		}
-		res, err := b.publishOnce(ctx, at, ch, data, sent)
+		res, err := b.publishOnce(ctx, v.owner(ch), ch, data, opts)
 		switch {
-		case err == nil && !keyed:
-			res.Suppressed, res.SuppressReason = false, ""
-			return res, nil
 		case err == nil:
 			return res, nil
 		case errors.Is(err, errMoved):
 			err = b.members.refresh(ctx, v)
+		case errors.Is(err, ErrUnknown) && opts.IdempotencyKey == "":
+			return res, err
 		case errors.Is(err, ErrUnknown):
 			// Its key has it published once, wherever it is sent again.
 			last, err = err, nil
