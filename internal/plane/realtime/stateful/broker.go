@@ -305,7 +305,7 @@ func (b *Broker) historyHere(v *view, at ownership, ch string, opts centrifuge.H
 	}
 	pubs, top, err := b.RedisBroker.History(ch, opts)
 	if err == nil && token == v.token {
-		r.found(top)
+		r.found(top, b.opts.Now())
 	}
 	return pubs, top, err
 }

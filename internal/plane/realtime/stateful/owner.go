@@ -110,7 +110,7 @@ func (o *owner) store(r *room, batch []*appending) {
 				fail(err)
 				return
 			}
-			r.found(top)
+			r.found(top, o.now())
 			at = top
 		}
 		status, results, err := o.append(r, at, batch)

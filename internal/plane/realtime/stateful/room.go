@@ -13,6 +13,8 @@ const (
 	// maxBatch and maxBatchBytes bound what is stored by one call.
 	maxBatch      = 64
 	maxBatchBytes = 1 << 20
+	// askAgain is how long a room is answered for without a word with the engine, which forgets rooms that nobody asks for.
+	askAgain = 10 * time.Minute
 	// roomOverhead is about what a message takes in memory besides its data.
 	roomOverhead = 200
 )
@@ -28,6 +30,8 @@ type room struct {
 	known bool
 	epoch string
 	top   uint64
+	// asked is when the engine last heard of the room.
+	asked time.Time
 	// doubtful is true from a call whose outcome is not known until one has appended something: what was given up may
 	// still arrive in the engine, so that only the engine can say where the room is.
 	doubtful bool
@@ -141,10 +145,11 @@ func (r *room) doubt() (freed int64) {
 	return r.forget()
 }
 
-// found notes where the room is, unless that is known.
-func (r *room) found(at centrifuge.StreamPosition) {
+// found notes that the engine was asked, and where the room is, unless that is known.
+func (r *room) found(at centrifuge.StreamPosition, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.asked = now
 	if !r.known && !r.gone {
 		r.known, r.epoch, r.top = true, at.Epoch, at.Offset
 	}
@@ -166,7 +171,7 @@ func (r *room) stored(pubs []*centrifuge.Publication, size int, now time.Time) i
 		return 0
 	}
 	before := r.bytes
-	r.doubtful, r.appended, r.top = false, now, pubs[len(pubs)-1].Offset
+	r.doubtful, r.appended, r.asked, r.top = false, now, now, pubs[len(pubs)-1].Offset
 	for _, pub := range pubs {
 		r.tail = append(r.tail, pub)
 		r.bytes += int64(len(pub.Data)) + roomOverhead
@@ -203,7 +208,7 @@ func (r *room) read(filter centrifuge.HistoryFilter, keeps kept, now time.Time) 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.used = now
-	if !r.known || r.doubtful || filter.Reverse {
+	if !r.known || r.doubtful || filter.Reverse || now.Sub(r.asked) >= askAgain {
 		return nil, at, false
 	}
 	at = centrifuge.StreamPosition{Epoch: r.epoch, Offset: r.top}

@@ -15,7 +15,7 @@ func TestReadsFromMemory(t *testing.T) {
 	at := func(offset uint64) *centrifuge.StreamPosition { return &centrifuge.StreamPosition{Offset: offset} }
 	make5 := func(change func(*room)) *room {
 		r := &room{}
-		r.found(centrifuge.StreamPosition{Epoch: "e", Offset: 2})
+		r.found(centrifuge.StreamPosition{Epoch: "e", Offset: 2}, now)
 		r.stored([]*centrifuge.Publication{{Offset: 3}, {Offset: 4}, {Offset: 5}}, 4, now)
 		change(r)
 		return r
@@ -30,7 +30,8 @@ func TestReadsFromMemory(t *testing.T) {
 	}{
 		{"where it is", make5(same), centrifuge.HistoryFilter{}, 0, []uint64{}},
 		{"nothing new", make5(same), centrifuge.HistoryFilter{Since: at(5), Limit: 10}, 0, []uint64{}},
-		{"nothing new for long", make5(same), centrifuge.HistoryFilter{Since: at(5), Limit: 10}, time.Hour, []uint64{}},
+		{"nothing new for long", make5(same), centrifuge.HistoryFilter{Since: at(5), Limit: 10}, 5 * time.Minute, []uint64{}},
+		{"not asked for too long", make5(same), centrifuge.HistoryFilter{Since: at(5), Limit: 10}, 10 * time.Minute, ask},
 		{"the newest", make5(same), centrifuge.HistoryFilter{Since: at(3), Limit: 10}, 0, []uint64{4, 5}},
 		{"all that is here", make5(same), centrifuge.HistoryFilter{Since: at(2), Limit: -1}, 0, []uint64{3, 4, 5}},
 		{"a page", make5(same), centrifuge.HistoryFilter{Since: at(2), Limit: 2}, 0, []uint64{3, 4}},
@@ -43,19 +44,19 @@ func TestReadsFromMemory(t *testing.T) {
 			centrifuge.HistoryFilter{Limit: 2}, 0, []uint64{4, 5}},
 		{"not known", make5(func(r *room) { r.lost() }), centrifuge.HistoryFilter{}, 0, ask},
 		{"in doubt", make5(func(r *room) { r.doubt() }), centrifuge.HistoryFilter{}, 0, ask},
-		{"in doubt, found again", make5(func(r *room) { r.doubt(); r.found(centrifuge.StreamPosition{Epoch: "e", Offset: 5}) }),
+		{"in doubt, found again", make5(func(r *room) { r.doubt(); r.found(centrifuge.StreamPosition{Epoch: "e", Offset: 5}, now) }),
 			centrifuge.HistoryFilter{Since: at(5), Limit: 1}, 0, ask},
 		{"in doubt until the next", make5(func(r *room) {
 			r.doubt()
-			r.found(centrifuge.StreamPosition{Epoch: "e", Offset: 5})
+			r.found(centrifuge.StreamPosition{Epoch: "e", Offset: 5}, now)
 			r.stored([]*centrifuge.Publication{{Offset: 6}}, 4, now)
 		}), centrifuge.HistoryFilter{Since: at(5), Limit: 1}, 0, []uint64{6}},
 		{"forgotten", make5(func(r *room) { r.end() }), centrifuge.HistoryFilter{}, 0, ask},
 		{"empty", func() *room {
 			r := &room{}
-			r.found(centrifuge.StreamPosition{Epoch: "e"})
+			r.found(centrifuge.StreamPosition{Epoch: "e"}, now)
 			return r
-		}(), centrifuge.HistoryFilter{Limit: 10}, time.Hour, []uint64{}},
+		}(), centrifuge.HistoryFilter{Limit: 10}, 5 * time.Minute, []uint64{}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
