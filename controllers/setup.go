@@ -10,6 +10,7 @@ import (
 	"github.com/trellis-dev/trellis/controllers/jobqueue"
 	"github.com/trellis-dev/trellis/controllers/pattern"
 	"github.com/trellis-dev/trellis/controllers/realtimegateway"
+	"github.com/trellis-dev/trellis/controllers/shardset"
 )
 
 // Kinds is the registration list.
@@ -19,6 +20,7 @@ func Kinds() *pattern.Registration {
 	pattern.Register(r, realtimegateway.Definition())
 	pattern.Register(r, jobqueue.Definition())
 	pattern.Register(r, blobbucket.Definition())
+	pattern.Register(r, shardset.Definition())
 	return r
 }
 

@@ -4,11 +4,16 @@
 # no time. TRELLIS_SKIP_DEPS=1 leaves the packages to you.
 #   hack/deps.sh        all: to build, run and test
 #   hack/deps.sh run    only what a cluster needs, with Trellis in it
+#   hack/deps.sh bench  only what the benchmarks compare with
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 policy=/usr/sbin/policy-rc.d
 lists=("$root/hack/cluster/debian-packages.txt")
-[[ ${1:-} == run ]] || lists+=("$root/hack/debian-packages.txt")
+case ${1:-} in
+run) ;;
+bench) lists=("$root/hack/debian-packages-bench.txt") ;;
+*) lists+=("$root/hack/debian-packages.txt") ;;
+esac
 
 die() {
   printf 'deps: %s\n' "$@" >&2
@@ -45,7 +50,7 @@ packages() {
   mapfile -t lack < <(missing)
   ((${#lack[@]} > 0)) || return 0
   echo "deps: installing ${#lack[@]} Debian packages: ${lack[*]}"
-  [[ $(id -u) == 0 ]] || die "that needs root: run 'sudo hack/deps.sh' once"
+  [[ $(id -u) == 0 ]] || die "that needs root: run 'sudo hack/deps.sh${1:+ $1}' once"
   install "${lack[@]}"
 }
 
@@ -59,5 +64,5 @@ golang() {
     die "Go $want or newer is needed, this is $have: https://go.dev/dl"
 }
 
-[[ ${TRELLIS_SKIP_DEPS:-} == 1 ]] || packages
+[[ ${TRELLIS_SKIP_DEPS:-} == 1 ]] || packages "$@"
 golang

@@ -133,6 +133,19 @@ const (
 	ReasonBucketFailing = "SettingFailing"
 )
 
+// Balanced says whether the requests of a ShardSet are spread over its partitions, as its routers see them. It does not hold Ready
+// back: all keys are served.
+const (
+	ConditionBalanced = "Balanced"
+	// ReasonBalanced surfaces when no partition gets more than its share.
+	ReasonBalanced = "Balanced"
+	// ReasonBalancePending surfaces, with the status Unknown, until a router was asked.
+	ReasonBalancePending = "Pending"
+	// ReasonHotPartition surfaces when a partition gets more than its share of the requests; the message says what to do, and
+	// status.ring.hottestPartitions names it.
+	ReasonHotPartition = "HotPartition"
+)
+
 // Exposed says whether the Ingress, the HTTPRoute or the load balancer of an object that has one is
 // carried out by somebody. It does not hold Ready back: inside the cluster the object serves.
 const (
@@ -218,10 +231,16 @@ const (
 	// LabelKind and LabelName say which object owns it.
 	LabelKind = "patterns.trellis.dev/kind"
 	LabelName = "patterns.trellis.dev/name"
-	// LabelComponent is the part it plays: plane, worker or engine.
+	// LabelComponent is the part it plays: plane, worker, shard or engine.
 	LabelComponent = "app.kubernetes.io/component"
+	// ComponentPlane is the value of LabelComponent of what serves a contract.
+	ComponentPlane = "plane"
 	// ComponentWorker is the value of LabelComponent of what runs a queue's jobs.
 	ComponentWorker = "worker"
+	// ComponentShard is the value of LabelComponent of what keeps the state of a ShardSet.
+	ComponentShard = "shard"
+	// LabelSelfRouting on a pod of a user, with the value "true", admits it to the shards of its namespace's ShardSets.
+	LabelSelfRouting = "patterns.trellis.dev/self-routing"
 	// LabelRetained marks, with the value "true", what a deletion kept.
 	LabelRetained = "patterns.trellis.dev/retained"
 	// LabelWatch on a Secret of a user, with the value "true", makes a change of it noticed at once.

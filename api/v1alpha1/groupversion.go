@@ -22,6 +22,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&RealtimeGateway{}, &RealtimeGatewayList{},
 		&JobQueue{}, &JobQueueList{},
 		&BlobBucket{}, &BlobBucketList{},
+		&ShardSet{}, &ShardSetList{},
 		&SinkGrant{}, &SinkGrantList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)

@@ -1,7 +1,6 @@
 package blobbucket
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -18,6 +17,7 @@ const emptyTimeout = 24 * time.Hour
 var (
 	isEmptying = scaling.Gauge{Name: planeconfig.MetricBlobEmptying, Always: true}
 	remaining  = scaling.Gauge{Name: planeconfig.MetricBlobRemaining, Always: true}
+	locked     = scaling.Gauge{Name: planeconfig.MetricBlobRemainingLocked}
 )
 
 // confirmed is true where an annotation repeats the object's name, as a deletion of files needs.
@@ -38,48 +38,32 @@ func drain() *pattern.Drain[*v1alpha1.BlobBucket] {
 			return emptyTimeout
 		},
 		Announce: announce,
-		Gauges:   []scaling.Gauge{isEmptying, remaining},
+		Gauges:   []scaling.Gauge{isEmptying, remaining, locked},
 		Left:     left,
 	}
 }
 
 // announce has the plane take no uploads, and remove every object.
 func announce(_ *v1alpha1.BlobBucket, policy v1alpha1.DeletionPolicy, file, config string) (string, error) {
-	var whole, blobs map[string]json.RawMessage
-	if file != planeconfig.FileName || policy != v1alpha1.DeletionDelete {
+	if policy != v1alpha1.DeletionDelete {
 		return config, nil
 	}
-	if err := json.Unmarshal([]byte(config), &whole); err != nil {
-		return "", fmt.Errorf("read %s: %w", file, err)
-	}
-	if err := json.Unmarshal(whole["blobs"], &blobs); err != nil {
-		return "", fmt.Errorf("read blobs of %s: %w", file, err)
-	}
-	if string(blobs["emptying"]) == "true" {
-		return config, nil
-	}
-	blobs["emptying"] = json.RawMessage("true")
-	var err error
-	if whole["blobs"], err = json.Marshal(blobs); err != nil {
-		return "", fmt.Errorf("write blobs of %s: %w", file, err)
-	}
-	out, err := json.MarshalIndent(whole, "", "  ")
-	if err != nil {
-		return "", fmt.Errorf("write %s: %w", file, err)
-	}
-	return string(out) + "\n", nil
+	return planes.Announced(file, config, "blobs", "emptying")
 }
 
 // left says what there is to wait for.
 func left(_ *v1alpha1.BlobBucket, policy v1alpha1.DeletionPolicy, counts pattern.Counts) pattern.Verdict {
 	verdict := pattern.Verdict{Reason: v1alpha1.ReasonDraining}
-	switch n := counts.Most(remaining); {
+	switch n, kept := counts.Most(remaining), counts.Most(locked); {
 	case policy != v1alpha1.DeletionDelete:
 		verdict.OK = true
 	case counts.Silent > 0 || len(counts.Pods) == 0:
 		verdict.Message = "the plane does not say how many objects there are left"
 	case !counts.All(isEmptying):
 		verdict.Message = "the plane is told to empty the bucket"
+	case n > 0 && n == kept:
+		verdict.Message = fmt.Sprintf("%.0f versions are locked, and the store keeps them: wait until their time is over, "+
+			"or leave them by the annotation %s=true", kept, v1alpha1.AnnotationSkipDrain)
 	default:
 		verdict.OK, verdict.Message = n == 0, "the bucket is being emptied"
 	}

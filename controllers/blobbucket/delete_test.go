@@ -92,6 +92,10 @@ func TestLeft(t *testing.T) {
 	told := func(emptying, objects float64) map[scaling.Gauge]float64 {
 		return map[scaling.Gauge]float64{isEmptying: emptying, remaining: objects}
 	}
+	stuck := told(1, 3)
+	stuck[locked] = 3
+	some := told(1, 3)
+	some[locked] = 2
 	pods := func(silent int, all ...map[scaling.Gauge]float64) pattern.Counts {
 		return pattern.Counts{Pods: all, Silent: silent}
 	}
@@ -108,7 +112,10 @@ func TestLeft(t *testing.T) {
 		"one of two answers":    {v1alpha1.DeletionDelete, pods(1, told(1, 0)), false, silence},
 		"one takes uploads yet": {v1alpha1.DeletionDelete, pods(0, told(1, 0), told(0, 0)), false, "the plane is told to empty the bucket"},
 		"one lags behind":       {v1alpha1.DeletionDelete, pods(0, told(1, 0), told(1, 1)), false, "the bucket is being emptied"},
-		"nothing":               {v1alpha1.DeletionDelete, pods(0, told(1, 0), told(1, 0)), true, "the bucket is being emptied"},
+		"some are locked":       {v1alpha1.DeletionDelete, pods(0, some), false, "the bucket is being emptied"},
+		"all are locked": {v1alpha1.DeletionDelete, pods(0, stuck), false, "3 versions are locked, and the store keeps them: " +
+			"wait until their time is over, or leave them by the annotation patterns.trellis.dev/skip-drain=true"},
+		"nothing": {v1alpha1.DeletionDelete, pods(0, told(1, 0), told(1, 0)), true, "the bucket is being emptied"},
 	} {
 		got := left(makeBucket(), c.policy, c.counts)
 		want := pattern.Verdict{OK: c.ok, Reason: v1alpha1.ReasonDraining, Message: c.want}

@@ -84,27 +84,13 @@ func natsClient(t *testing.T, members ...*enginetest.NATSMember) (*nats.Conn, je
 	return nc, js
 }
 
-// eventually tries until there is no error: a cluster that lost a member elects others.
-func eventually(t *testing.T, what string, try func() error) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	err := try()
-	for end := time.Now().Add(time.Minute); err != nil && time.Now().Before(end); err = try() {
-		<-tick.C
-	}
-	if err != nil {
-		t.Fatalf("%s: %v", what, err)
-	}
-}
-
 // published has the stream take messages until want of them are acknowledged, and returns their bodies.
 func published(t *testing.T, js jetstream.JetStream, prefix string, want int) []string {
 	t.Helper()
 	var out []string
 	for i := range want {
 		body := fmt.Sprintf("%s-%d", prefix, i)
-		eventually(t, "publish "+body, func() error {
+		enginetest.Eventually(t, "publish "+body, func() error {
 			_, err := js.Publish(t.Context(), "s", []byte(body), jetstream.WithMsgID(body))
 			return err
 		})
@@ -117,7 +103,7 @@ func published(t *testing.T, js jetstream.JetStream, prefix string, want int) []
 func stored(t *testing.T, js jetstream.JetStream) []string {
 	t.Helper()
 	var out []string
-	eventually(t, "read the stream", func() error {
+	enginetest.Eventually(t, "read the stream", func() error {
 		out = nil
 		stream, err := js.Stream(t.Context(), "S")
 		if err != nil {
@@ -141,7 +127,7 @@ func stored(t *testing.T, js jetstream.JetStream) []string {
 
 func makeStream(t *testing.T, js jetstream.JetStream, replicas int) {
 	t.Helper()
-	eventually(t, "make the stream", func() error {
+	enginetest.Eventually(t, "make the stream", func() error {
 		_, err := js.CreateOrUpdateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}, Replicas: replicas})
 		return err
 	})
@@ -187,7 +173,7 @@ func TestNATSLameDuck(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	// The server notices the signal as soon as it runs at all; a kubelet is never quicker than this.
-	eventually(t, "the lame duck", func() error {
+	enginetest.Eventually(t, "the lame duck", func() error {
 		if resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/varz", duck.Monitor)); err == nil {
 			defer func() { _ = resp.Body.Close() }()
 			var varz struct {
@@ -244,7 +230,7 @@ func TestNATSOfOneIsLostToACluster(t *testing.T) {
 	for _, m := range cluster.Members {
 		m.Await()
 	}
-	eventually(t, "the cluster to say that it has no such stream", func() error {
+	enginetest.Eventually(t, "the cluster to say that it has no such stream", func() error {
 		_, err := js.Stream(t.Context(), "S")
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			return nil
@@ -296,7 +282,7 @@ func TestNATSRoutesWantAPassword(t *testing.T) {
 			m.Address(), m.Monitor, m.Route, cluster.Members[0].Route))
 		return []string{"-c", filepath.Join(m.Folder, "nats.conf")}
 	}).Members[0]
-	eventually(t, "the stranger to be refused", func() error {
+	enginetest.Eventually(t, "the stranger to be refused", func() error {
 		if strings.Contains(stranger.Log(), "Authorization Violation") {
 			return nil
 		}

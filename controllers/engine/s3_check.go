@@ -2,10 +2,8 @@ package engine
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -14,8 +12,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-
-	"github.com/minio/minio-go/v7/pkg/signer"
 
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
@@ -74,9 +70,10 @@ func (s3Driver) Check(ctx context.Context, binding map[string][]byte) (string, e
 	if err != nil {
 		return "", err
 	}
-	nothing := sha256.Sum256(nil)
-	req.Header.Set("X-Amz-Content-Sha256", hex.EncodeToString(nothing[:]))
-	resp, err := transport.RoundTrip(signer.SignV4(*req, s.AccessKeyID, s.SecretAccessKey, "", s.Region))
+	if err := s.Sign(req, nil); err != nil {
+		return "", fmt.Errorf("sign a request for %s: %w", s.Address(), err)
+	}
+	resp, err := transport.RoundTrip(req)
 	if err != nil {
 		return "", explainS3(s, err)
 	}

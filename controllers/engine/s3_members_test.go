@@ -44,16 +44,7 @@ func s3Client(t *testing.T, store *enginetest.S3Store) *minio.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport, err := s.Transport()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(transport.CloseIdleConnections)
-	c, err := s.Client(transport)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return enginetest.S3Client(t, s)
 }
 
 // TestS3KeepsWhatItAcknowledged when the process is killed, and when it ends in order: objects, an older version and

@@ -1,13 +1,13 @@
 package jobqueue
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 	"github.com/trellis-dev/trellis/controllers/pattern"
+	"github.com/trellis-dev/trellis/controllers/planes"
 	"github.com/trellis-dev/trellis/controllers/scaling"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
@@ -42,41 +42,11 @@ func drain() *pattern.Drain[*v1alpha1.JobQueue] {
 
 // announce has the plane accept no jobs and, where those that wait are kept, hand none out.
 func announce(_ *v1alpha1.JobQueue, policy v1alpha1.DeletionPolicy, file, config string) (string, error) {
-	var whole, jobs map[string]json.RawMessage
-	if file != planeconfig.FileName {
-		return config, nil
-	}
-	if err := json.Unmarshal([]byte(config), &whole); err != nil {
-		return "", fmt.Errorf("read %s: %w", file, err)
-	}
-	if whole["jobs"] == nil {
-		// The workers'.
-		return config, nil
-	}
-	if err := json.Unmarshal(whole["jobs"], &jobs); err != nil {
-		return "", fmt.Errorf("read jobs of %s: %w", file, err)
-	}
-	want := map[string]bool{"draining": true}
+	marks := []string{"draining"}
 	if policy == v1alpha1.DeletionRetain {
-		want["paused"] = true
+		marks = append(marks, "paused")
 	}
-	same := true
-	for key := range want {
-		same = same && string(jobs[key]) == "true"
-		jobs[key] = json.RawMessage("true")
-	}
-	if same {
-		return config, nil
-	}
-	var err error
-	if whole["jobs"], err = json.Marshal(jobs); err != nil {
-		return "", fmt.Errorf("write jobs of %s: %w", file, err)
-	}
-	out, err := json.MarshalIndent(whole, "", "  ")
-	if err != nil {
-		return "", fmt.Errorf("write %s: %w", file, err)
-	}
-	return string(out) + "\n", nil
+	return planes.Announced(file, config, "jobs", marks...)
 }
 
 // left says what there is to wait for. Jobs that are not due until later, by their runAt, are none of it.

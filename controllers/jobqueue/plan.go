@@ -40,7 +40,7 @@ func needs(q *v1alpha1.JobQueue, _ *v1alpha1.PatternClass) pattern.Needs {
 		EngineName: string(q.Spec.Engine),
 		Engine:     &pattern.EngineNeed{Type: v1alpha1.EngineType(q.Spec.Engine), Selection: q.Spec.EngineSelection},
 		APIs:       planes.APIs(q.Spec.Exposure),
-		Secrets:    envSecrets(q),
+		Secrets:    planes.EnvSecrets(q.Spec.Worker.Env, "spec.worker.env"),
 		Replicas:   ptr.Deref(q.Spec.Replicas, 1),
 	}
 	if most, field := mostWorkers(q); most > n.Replicas {

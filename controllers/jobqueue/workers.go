@@ -1,7 +1,6 @@
 package jobqueue
 
 import (
-	"fmt"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -203,42 +202,9 @@ func userContainer(q *v1alpha1.JobQueue, in pattern.Inputs) corev1.Container {
 	return corev1.Container{
 		Name:  "worker",
 		Image: w.Image,
-		Env:   env(w.Env),
+		Env:   planes.Env(w.Env),
 		Resources: specs.Resources("50m", "64Mi", "1", "512Mi",
 			w.Resources, specs.ResourcesOf(in.Class.Spec.PodDefaults)),
 		VolumeMounts: []corev1.VolumeMount{{Name: "tmp", MountPath: "/tmp"}},
 	}
-}
-
-func env(vars []v1alpha1.JobEnvVar) []corev1.EnvVar {
-	var out []corev1.EnvVar
-	for _, v := range vars {
-		e := corev1.EnvVar{Name: v.Name, Value: ptr.Deref(v.Value, "")}
-		switch from := v.ValueFrom; {
-		case from == nil:
-		case from.SecretKeyRef != nil:
-			e.ValueFrom = &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
-				LocalObjectReference: corev1.LocalObjectReference{Name: from.SecretKeyRef.Name}, Key: from.SecretKeyRef.Key,
-			}}
-		case from.ConfigMapKeyRef != nil:
-			e.ValueFrom = &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{
-				LocalObjectReference: corev1.LocalObjectReference{Name: from.ConfigMapKeyRef.Name}, Key: from.ConfigMapKeyRef.Key,
-			}}
-		}
-		out = append(out, e)
-	}
-	return out
-}
-
-// envSecrets must exist before there are workers.
-func envSecrets(q *v1alpha1.JobQueue) []pattern.SecretNeed {
-	var out []pattern.SecretNeed
-	for i, v := range q.Spec.Worker.Env {
-		if v.ValueFrom == nil || v.ValueFrom.SecretKeyRef == nil {
-			continue
-		}
-		ref := v.ValueFrom.SecretKeyRef
-		out = append(out, pattern.SecretNeed{Name: ref.Name, Key: ref.Key, Field: fmt.Sprintf("spec.worker.env[%d].valueFrom.secretKeyRef", i)})
-	}
-	return out
 }

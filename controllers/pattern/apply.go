@@ -73,6 +73,12 @@ func (r *Reconciler) applyChild(ctx context.Context, s *scope, child Child, live
 		return r.ensureShared(ctx, child, live)
 	}
 	if live == nil {
+		if s.mustConfirm(child) {
+			var err error
+			if child, err = r.confirm(ctx, s, child); err != nil {
+				return nil, err
+			}
+		}
 		return r.make(ctx, s, child)
 	}
 	if metav1.GetControllerOf(live) == nil {
@@ -80,11 +86,16 @@ func (r *Reconciler) applyChild(ctx context.Context, s *scope, child Child, live
 			return nil, err
 		}
 	}
-	desired, err := r.desired(s, child, live)
-	if err != nil {
-		return nil, err
+	held := len(s.held)
+	desired, same, err := r.compare(s, child, live)
+	if err == nil && !same && s.mustConfirm(child) {
+		s.held = s.held[:held]
+		if child, err = r.confirm(ctx, s, child); err != nil {
+			return nil, err
+		}
+		desired, same, err = r.compare(s, child, live)
 	}
-	if same, err := unchanged(desired, live); err != nil || same {
+	if err != nil || same {
 		return live, err
 	}
 	out, err := r.send(ctx, s, desired, child)
@@ -93,6 +104,15 @@ func (r *Reconciler) applyChild(ctx context.Context, s *scope, child Child, live
 	}
 	r.tellRotated(s, desired, live)
 	return out, nil
+}
+
+// compare what is planned of a child with what is alive of it.
+func (r *Reconciler) compare(s *scope, child Child, live client.Object) (desired *unstructured.Unstructured, same bool, err error) {
+	if desired, err = r.desired(s, child, live); err != nil {
+		return nil, false, err
+	}
+	same, err = unchanged(desired, live)
+	return desired, same, err
 }
 
 // noVersion is a resourceVersion that no object has: a store counts its writes from 1, which is its own. An apply

@@ -69,6 +69,8 @@ type Needs struct {
 	Secrets []SecretNeed
 	// Source is a Secret whose data the plan copies, nil for none.
 	Source *client.ObjectKey
+	// Reads are ConfigMaps that the plan makes without data and the object's pods fill: what they hold shapes the plan.
+	Reads []string
 	// APIs that must be served, e.g. HTTPRoute.
 	APIs []schema.GroupVersionKind
 	// Replicas of the plane that the spec asks for at most, and the field that does.
@@ -142,6 +144,9 @@ type Inputs struct {
 	Others []*EngineInput
 	// Source is the data of the Secret that Needs.Source named.
 	Source map[string][]byte
+	// Read is the data of those of Needs.Reads that there are, by name. It may be old, but for a StatefulSet that is about to
+	// be written: see confirm.
+	Read map[string]map[string]string
 	// Sinks that are patterns, by the name of the sink.
 	Sinks map[string]Receiver
 	// Consumers is the number of patterns that use this Engine (Engines only).
@@ -203,6 +208,9 @@ type Plan struct {
 	Impact []v1alpha1.DeletionImpact
 	// Once is the work that is run in Jobs, one for each piece; nil for none.
 	Once *Once
+	// Follows is what the plan has of the object's status or of Inputs.Read in what pods are made of; empty where it has
+	// nothing of it. It reaches them as what a user changes does: no new operator is behind it.
+	Follows string
 	// Recommendation for the user; empty for none.
 	Recommendation string
 }
@@ -256,6 +264,8 @@ type Observed struct {
 	Probe *ProbeResult
 	// Consumers is the number of patterns that use this Engine.
 	Consumers int32
+	// Read is what the plan was made from, as Inputs.Read.
+	Read map[string]map[string]string
 	// Stopping is true while the object is to stop, and pods that stop first are there yet.
 	Stopping bool
 }

@@ -33,6 +33,10 @@ func (h holding) hold(u *unstructured.Unstructured, child, live client.Object) (
 	if path == nil {
 		return false, nil
 	}
+	if _, some, _ := unstructured.NestedFieldNoCopy(u.Object, path...); !some {
+		// A ConfigMap that is planned without data: what is in it is others'.
+		return false, nil
+	}
 	planned, err := plannedHash(u, path)
 	if err != nil {
 		return false, err

@@ -17,7 +17,7 @@ const (
 	// and its class, and the user's last approval.
 	annotationInputs = "patterns.trellis.dev/inputs"
 	// annotationShape has a hash of what may shape the pods in the spec and one of that in the class:
-	// not every generation does. Objects of older versions have none.
+	// not every generation does. Objects of older versions have none. A third one is of what the plan follows besides.
 	annotationShape = "patterns.trellis.dev/shape"
 	// annotationPlanned is a hash of the plan that running pods follow.
 	annotationPlanned = "patterns.trellis.dev/planned"
@@ -27,7 +27,7 @@ const (
 
 // unshaping are the fields of a spec that shape no pod, whatever the kind. A field that is left out
 // here lets a waiting update go when it is changed, and does no other harm.
-var unshaping = []string{"replicas", "worker.replicas", "scaling", "suspend", "deletionPolicy", "exposure", "provisioned.exposure"}
+var unshaping = []string{"replicas", "worker.replicas", "scaling", "suspend", "deletionPolicy", "exposure", "provisioned.exposure", "router.replicas"}
 
 // unshapingOfClass are those of a class.
 var unshapingOfClass = []string{"limits", "deletionPolicy", "updatePolicy"}
@@ -38,6 +38,8 @@ type marks struct {
 	class, approval             string
 	// spec and ofClass are hashes of what may shape pods; empty in marks of older versions.
 	spec, ofClass string
+	// follows is a hash of what a plan follows besides; empty where it follows nothing else.
+	follows string
 }
 
 // marksOf are the marks of what is planned now.
@@ -51,7 +53,10 @@ func marksOf(s *scope) (marks, error) {
 	if m.spec, err = shape(s.obj, unshaping); err != nil {
 		return m, err
 	}
-	m.ofClass, err = shape(class, unshapingOfClass)
+	if m.ofClass, err = shape(class, unshapingOfClass); err != nil || s.plan.Follows == "" {
+		return m, err
+	}
+	m.follows, err = hash(s.plan.Follows)
 	return m, err
 }
 
@@ -83,13 +88,18 @@ func readMarks(live client.Object) marks {
 		m.approval = parts[3]
 	}
 	m.spec, m.ofClass, _ = strings.Cut(annotations[annotationShape], "/")
+	m.ofClass, m.follows, _ = strings.Cut(m.ofClass, "/")
 	return m
 }
 
 // write puts the marks onto a child.
 func (m marks) write(child client.Object) {
 	setAnnotation(child, annotationInputs, fmt.Sprintf("%d/%s/%d/%s", m.generation, m.class, m.classGeneration, m.approval))
-	setAnnotation(child, annotationShape, m.spec+"/"+m.ofClass)
+	shape := m.spec + "/" + m.ofClass
+	if m.follows != "" {
+		shape += "/" + m.follows
+	}
+	setAnnotation(child, annotationShape, shape)
 }
 
 // cause of a plan that differs from the one that pods follow.
@@ -98,7 +108,7 @@ type cause int
 const (
 	// causeOperator: neither the object nor its class say anything else than before.
 	causeOperator cause = iota
-	// causeUser: the object's spec or the user's approval changed.
+	// causeUser: the object's spec or the user's approval changed, or what its own pods tell.
 	causeUser
 	// causeClass: the class changed, or another is in use.
 	causeClass
@@ -109,7 +119,7 @@ const (
 // nothing where the hashes are the same.
 func (m marks) since(old marks) cause {
 	switch {
-	case m.approval != old.approval:
+	case m.approval != old.approval || m.follows != old.follows:
 		return causeUser
 	case m.generation != old.generation && m.spec != old.spec:
 		return causeUser

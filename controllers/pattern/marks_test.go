@@ -55,10 +55,33 @@ func TestMarksSince(t *testing.T) {
 // TestMarksAreRead shows that what is written is read, with an approval of any text.
 func TestMarksAreRead(t *testing.T) {
 	want := marks{generation: 3, class: "c", classGeneration: 4, approval: "a/b/c", spec: "s", ofClass: "o"}
-	var bearer corev1.ConfigMap
-	want.write(&bearer)
-	if got := readMarks(&bearer); got != want {
-		t.Errorf("read %+v, want %+v", got, want)
+	for _, follows := range []string{"", "f"} {
+		want.follows = follows
+		var bearer corev1.ConfigMap
+		want.write(&bearer)
+		if got := readMarks(&bearer); got != want {
+			t.Errorf("read %+v, want %+v", got, want)
+		}
+	}
+}
+
+// TestWhatPodsTellIsNoOperatorsChange shows that a plan which follows something else now is not held back.
+func TestWhatPodsTellIsNoOperatorsChange(t *testing.T) {
+	with := func(follows string) marks {
+		t.Helper()
+		m, err := marksOf(found(func(s *scope) { s.plan.Follows = follows }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	for _, c := range []struct {
+		before, now string
+		want        cause
+	}{{"", "", causeOperator}, {"a", "a", causeOperator}, {"", "a", causeUser}, {"a", "b", causeUser}, {"a", "", causeUser}} {
+		if got := with(c.now).since(with(c.before)); got != c.want {
+			t.Errorf("from %q to %q: cause is %d, want %d", c.before, c.now, got, c.want)
+		}
 	}
 }
 

@@ -148,7 +148,7 @@ func (r *Reconciler) addFinalizer(ctx context.Context, s *scope) error {
 
 // observe looks at what is alive.
 func (r *Reconciler) observe(ctx context.Context, s *scope) error {
-	seen := Observed{Children: s.children, Claims: s.claims, Consumers: s.inputs.Consumers, Stopping: s.lingers}
+	seen := Observed{Children: s.children, Claims: s.claims, Consumers: s.inputs.Consumers, Read: s.inputs.Read, Stopping: s.lingers}
 	seen.Others = s.engines
 	if s.needs.Engine != nil {
 		seen.Engine, seen.Others = s.engines[0], s.engines[1:]

@@ -17,7 +17,8 @@ import (
 func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
 	s.inputs.ClusterDomain = r.clusterDomain
 	steps := []func(context.Context, *scope) error{
-		r.resolveGrants, r.resolveClass, r.resolveAPIs, r.resolveSecrets, r.resolveSource, r.resolveSinks, r.resolveEngines, r.resolveConsumers,
+		r.resolveGrants, r.resolveClass, r.resolveAPIs, r.resolveSecrets, r.resolveSource, r.resolveReads, r.resolveSinks, r.resolveEngines,
+		r.resolveConsumers,
 	}
 	for _, step := range steps {
 		if err := step(ctx, s); err != nil || s.refused() {

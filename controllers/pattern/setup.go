@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -200,7 +201,7 @@ func ownedKinds() []client.Object {
 	return []client.Object{
 		&appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{}, &corev1.ServiceAccount{},
 		&corev1.Secret{}, &corev1.ConfigMap{}, &policyv1.PodDisruptionBudget{},
-		&networkingv1.NetworkPolicy{}, &networkingv1.Ingress{},
+		&networkingv1.NetworkPolicy{}, &networkingv1.Ingress{}, &rbacv1.Role{}, &rbacv1.RoleBinding{},
 	}
 }
 
@@ -209,7 +210,8 @@ func ChildLists() []client.ObjectList {
 	return []client.ObjectList{
 		&appsv1.DeploymentList{}, &appsv1.StatefulSetList{}, &corev1.ServiceList{}, &corev1.ServiceAccountList{},
 		&corev1.SecretList{}, &corev1.ConfigMapList{}, &policyv1.PodDisruptionBudgetList{},
-		&networkingv1.NetworkPolicyList{}, &networkingv1.IngressList{}, &v1alpha1.EngineList{},
+		&networkingv1.NetworkPolicyList{}, &networkingv1.IngressList{}, &rbacv1.RoleList{}, &rbacv1.RoleBindingList{},
+		&v1alpha1.EngineList{},
 	}
 }
 

@@ -17,14 +17,18 @@ type Told[T v1alpha1.Pattern] struct {
 	Condition, Pending string
 	// Metric that every pod tells, of the whole object.
 	Metric string
+	// Component, by its label, of the pods that tell it; empty for all.
+	Component string
+	// Note, when set, keeps in the status of obj what was told.
+	Note func(obj T, samples []scaling.Sample)
 	// Say what it means. The words hold no number that moves by itself. It is pure.
 	Say func(obj T, samples []scaling.Sample) Verdict
 }
 
 // toldOf is a Told of one object, with its type erased.
 type toldOf struct {
-	condition, pending, metric string
-	say                        func([]scaling.Sample) Verdict
+	condition, pending, metric, component string
+	say                                   func([]scaling.Sample) Verdict
 }
 
 func (d Definition[T]) told(obj v1alpha1.Pattern) *toldOf {
@@ -33,8 +37,13 @@ func (d Definition[T]) told(obj v1alpha1.Pattern) *toldOf {
 	}
 	o := obj.(T)
 	return &toldOf{
-		condition: d.Told.Condition, pending: d.Told.Pending, metric: d.Told.Metric,
-		say: func(samples []scaling.Sample) Verdict { return d.Told.Say(o, samples) },
+		condition: d.Told.Condition, pending: d.Told.Pending, metric: d.Told.Metric, component: d.Told.Component,
+		say: func(samples []scaling.Sample) Verdict {
+			if d.Told.Note != nil {
+				d.Told.Note(o, samples)
+			}
+			return d.Told.Say(o, samples)
+		},
 	}
 }
 
@@ -65,7 +74,7 @@ func (r *Reconciler) probeTold(ctx context.Context, s *scope) error {
 	}
 	for i := range pods.Items {
 		p := &pods.Items[i]
-		if !podReady(p) || p.Status.PodIP == "" {
+		if !podReady(p) || p.Status.PodIP == "" || of.component != "" && componentOf(p) != of.component {
 			continue
 		}
 		samples, err := r.sinkReader.Samples(ctx, p.Status.PodIP, of.metric)

@@ -165,3 +165,32 @@ func ScratchVolume(name, limit string) corev1.Volume {
 		SizeLimit: ptr.To(resource.MustParse(limit)),
 	}}}
 }
+
+// ServiceAccountDir is where a client of the API server finds the token of its pod.
+const ServiceAccountDir = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+// tokenSeconds that a token of the API server is good for; the kubelet renews it. The odd one is that of pods that are given one
+// by themselves.
+const tokenSeconds = 3607
+
+// ServiceAccountVolume has the token of the pod's service account, for the containers alone that mount it.
+func ServiceAccountVolume(name string) corev1.Volume {
+	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
+		DefaultMode: ptr.To[int32](0o440),
+		Sources: []corev1.VolumeProjection{
+			{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "token", ExpirationSeconds: ptr.To[int64](tokenSeconds)}},
+			{ConfigMap: &corev1.ConfigMapProjection{
+				LocalObjectReference: corev1.LocalObjectReference{Name: "kube-root-ca.crt"},
+				Items:                []corev1.KeyToPath{{Key: "ca.crt", Path: "ca.crt"}},
+			}},
+			{DownwardAPI: &corev1.DownwardAPIProjection{Items: []corev1.DownwardAPIVolumeFile{{
+				Path: "namespace", FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "metadata.namespace"},
+			}}}},
+		},
+	}}}
+}
+
+// FieldEnv is a variable with a field of the pod.
+func FieldEnv(name, path string) corev1.EnvVar {
+	return corev1.EnvVar{Name: name, ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: path}}}
+}

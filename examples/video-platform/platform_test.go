@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -37,14 +38,29 @@ func (p *platform) upload(filename string, data []byte) blobs.File {
 	u := call[blobs.Upload](p, p.bucket, http.MethodPost, "/v1/uploads", blobs.NewUpload{
 		Filename: filename, ContentType: "video/x-matroska", Size: int64(len(data)), Owner: owner,
 	}, "Traceparent", "00-"+trace+"-00f067aa0ba902b7-01")
-	r := contracttest.Request{Method: u.Put.Method, URL: u.Put.URL, Body: data}
-	for name, value := range u.Put.Headers {
+	if u.Put != nil {
+		p.send(*u.Put, data)
+	}
+	var sent blobs.Completion
+	for _, part := range u.Parts {
+		etag := p.send(part.Request, data[part.Offset:part.Offset+part.Size])
+		sent.Parts = append(sent.Parts, blobs.SentPart{Number: part.Number, ETag: etag})
+	}
+	return call[blobs.File](p, p.bucket, http.MethodPost, "/v1/uploads/"+u.ID+":complete", sent)
+}
+
+// send bytes by a signed request.
+func (p *platform) send(signed blobs.Request, data []byte) (etag string) {
+	p.t.Helper()
+	r := contracttest.Request{Method: signed.Method, URL: signed.URL, Body: data}
+	for name, value := range signed.Headers {
 		r.Headers = append(r.Headers, name, value)
 	}
-	if status, _, text, err := r.Send(p.t.Context(), http.DefaultClient); err != nil || status != http.StatusOK {
+	status, header, text, err := r.Send(p.t.Context(), http.DefaultClient)
+	if err != nil || status != http.StatusOK {
 		p.t.Fatalf("the store answers %d %s %v", status, text, err)
 	}
-	return call[blobs.File](p, p.bucket, http.MethodPost, "/v1/uploads/"+u.ID+":complete", nil)
+	return header.Get("ETag")
 }
 
 // room is what was told of an upload so far.
@@ -202,31 +218,85 @@ func TestNoVideo(t *testing.T) {
 	}
 }
 
+// attempt runs the worker's script once, as the runner does, for what it says of the job. Its folder is left for a look.
+func (p *platform) attempt(source blobs.File, number int, env ...string) (dir string, out result, err error) {
+	p.t.Helper()
+	dir = p.t.TempDir()
+	contracttest.Write(p.t, filepath.Join(dir, "payload"), string(contracttest.Encode(source)))
+	command := read(p.t, "queue.yaml").Spec.Worker.Exec.Command
+	cmd := exec.CommandContext(p.t.Context(), command[0], command[1:]...)
+	cmd.Env = append(p.environment(), "TRELLIS_JOB_ID=0195", "TRELLIS_JOB_DIR="+dir, "TRELLIS_PAYLOAD_FILE="+filepath.Join(dir, "payload"),
+		"TRELLIS_PROGRESS_FILE=/dev/null", fmt.Sprint("TRELLIS_JOB_ATTEMPT=", number))
+	cmd.Env = append(cmd.Env, env...)
+	var said strings.Builder
+	cmd.Stderr = &said
+	text, err := cmd.Output()
+	if err != nil {
+		return dir, out, fmt.Errorf("%w: %s", err, said.String())
+	}
+	return dir, contracttest.Decode[result](p.t, text), nil
+}
+
+// onlyResult wants the owner to have the source and one file more.
+func (p *platform) onlyResult() {
+	p.t.Helper()
+	if all := call[blobs.Page](p, p.bucket, http.MethodGet, "/v1/files?owner="+owner, nil).Files; len(all) != 2 {
+		p.t.Errorf("there are %d files", len(all))
+	}
+}
+
 // TestAnotherAttempt makes the same result: what was there before is not uploaded again.
 func TestAnotherAttempt(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	source := p.upload("clip.mkv", clip(t))
-	var results []string
-	for attempt := range 2 {
-		dir := t.TempDir()
-		contracttest.Write(t, filepath.Join(dir, "payload"), string(contracttest.Encode(source)))
-		command := read(t, "queue.yaml").Spec.Worker.Exec.Command
-		cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
-		cmd.Env = append(p.environment(), "TRELLIS_JOB_ID=0195", "TRELLIS_JOB_DIR="+dir, "TRELLIS_PAYLOAD_FILE="+filepath.Join(dir, "payload"),
-			"TRELLIS_PROGRESS_FILE=/dev/null", fmt.Sprint("TRELLIS_JOB_ATTEMPT=", attempt+1))
-		var said strings.Builder
-		cmd.Stderr = &said
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatalf("%v: %s", err, said.String())
-		}
-		results = append(results, contracttest.Decode[result](t, out).File)
+	_, first, err := p.attempt(source, 1)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if results[0] != results[1] {
-		t.Errorf("the attempts made %v", results)
+	_, second, err := p.attempt(source, 2)
+	if err != nil || first != second {
+		t.Errorf("the attempts made %+v and %+v, %v", first, second, err)
 	}
-	if all := call[blobs.Page](p, p.bucket, http.MethodGet, "/v1/files?owner="+owner, nil).Files; len(all) != 2 {
-		t.Errorf("there are %d files", len(all))
+	p.onlyResult()
+}
+
+// TestResultOfParts is one that is too large for one request. An attempt ends after its first part; the next one is told which
+// parts it has to say, and sends them again.
+func TestResultOfParts(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	// Noise is what no encoder makes small.
+	source := p.upload("noise.mkv", clip(t, "-vf", "loop=loop=2:size=50:start=0,noise=alls=100:allf=t+u", "-q:v", "5"))
+	curl, err := exec.LookPath("curl")
+	if err != nil {
+		t.Fatal(err)
 	}
+	shims := t.TempDir()
+	shim := `#!/bin/sh
+case "$*" in *"--upload-file part "*) [ ! -e ` + shims + `/sent ] || exit 56; : >` + shims + `/sent ;; esac
+exec ` + curl + ` "$@"
+`
+	if err := os.WriteFile(filepath.Join(shims, "curl"), []byte(shim), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := p.attempt(source, 1, "PATH="+shims+":"+os.Getenv("PATH")); err == nil {
+		t.Fatal("an attempt whose second part is lost succeeds")
+	}
+	dir, out, err := p.attempt(source, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := os.ReadFile(filepath.Join(dir, "again")); err != nil || strings.TrimSpace(string(again)) != "[\n  1\n]" {
+		t.Errorf("the bucket asks for the parts %s again, %v", again, err)
+	}
+	f := call[blobs.File](p, p.bucket, http.MethodGet, "/v1/files/"+out.File, nil)
+	made, err := os.ReadFile(filepath.Join(dir, "result.mp4"))
+	if err != nil || f.Status != blobs.StatusUploaded || f.Size != int64(len(made)) {
+		t.Errorf("the file is %+v, and the result has %d bytes, %v", f, len(made), err)
+	}
+	if got := fetch(t, call[blobs.Request](p, p.bucket, http.MethodPost, "/v1/files/"+out.File+":download", nil).URL); !bytes.Equal(got, made) {
+		t.Errorf("the store has %d bytes, which are not those of the result", len(got))
+	}
+	p.onlyResult()
 }

@@ -46,8 +46,11 @@ func TestMain(m *testing.M) {
 type manifest struct {
 	Metadata struct{ Name string }
 	Spec     struct {
-		Worker v1alpha1.JobWorker
-		Sinks  []v1alpha1.Sink
+		Worker         v1alpha1.JobWorker
+		Sinks          []v1alpha1.Sink
+		AllowedOrigins []string
+		CORS           []v1alpha1.BlobCORSRule
+		Auth           v1alpha1.RealtimeAuth
 	}
 }
 
@@ -71,12 +74,15 @@ type platform struct {
 	traces *collector
 	token  string
 	dir    string
+	// objects is the store, and change is what a test wants of every plane.
+	objects *enginetest.S3Store
+	change  []func(*planeconfig.Config)
 }
 
 // start the planes, from the last one of the pipeline to the first.
-func start(t *testing.T) *platform {
+func start(t *testing.T, change ...func(*planeconfig.Config)) *platform {
 	t.Helper()
-	p := &platform{t: t, traces: newCollector(t), dir: t.TempDir()}
+	p := &platform{t: t, traces: newCollector(t), dir: t.TempDir(), change: change}
 	p.token = filepath.Join(p.dir, "token")
 	contracttest.Write(t, p.token, contracttest.BindingToken)
 	uri, _ := enginetest.Postgres(t)
@@ -87,7 +93,7 @@ func start(t *testing.T) *platform {
 	p.gateway = p.serve(planeconfig.Config{
 		Kind: "RealtimeGateway", Name: "screens", Engine: planeconfig.Engine{Type: "Memory"},
 		Realtime: &planeconfig.Realtime{
-			Protocols: []string{"Polling"}, History: planeconfig.History{Size: 1000, TTL: planeconfig.Duration(time.Hour)},
+			Protocols: []string{"Polling", "SSE"}, History: planeconfig.History{Size: 1000, TTL: planeconfig.Duration(time.Hour)},
 			Limits: planeconfig.Limits{MessageBytes: 64 << 10, QueueBytes: 1 << 20, RoomsPerConnection: 100},
 		},
 	}, func(pl *plane.Plane) (plane.Service, error) { return realtime.New(pl) })
@@ -115,7 +121,11 @@ func start(t *testing.T) *platform {
 func (p *platform) serve(cfg planeconfig.Config, build contracttest.Build) *contracttest.Replica {
 	p.t.Helper()
 	cfg.Tracing = planeconfig.Tracing{Endpoint: p.traces.URL}
-	local := contracttest.NewLocal(p.t, p.t.TempDir(), cfg, contracttest.Options{}, build)
+	local := contracttest.NewLocal(p.t, p.t.TempDir(), cfg, contracttest.Options{Configure: func(c *planeconfig.Config) {
+		for _, change := range p.change {
+			change(c)
+		}
+	}}, build)
 	r := local.Start(p.t)
 	contracttest.AwaitReady(p.t, r)
 	return r
@@ -143,23 +153,14 @@ func (p *platform) sinks(file, prefix string) (out []planeconfig.Sink) {
 // store is a folder with the Secret of a store that has a bucket.
 func (p *platform) store() string {
 	p.t.Helper()
-	server := enginetest.S3(p.t)
-	secret := server.Secret()
+	p.objects = enginetest.S3(p.t)
+	secret := p.objects.Secret()
 	secret[planeconfig.KeyBucket] = []byte("videos")
 	s3, err := planeconfig.ParseS3(secret)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	transport, err := s3.Transport()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer transport.CloseIdleConnections()
-	client, err := s3.Client(transport)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	if err := client.MakeBucket(p.t.Context(), "videos", minio.MakeBucketOptions{}); err != nil {
+	if err := enginetest.S3Client(p.t, s3).MakeBucket(p.t.Context(), "videos", minio.MakeBucketOptions{}); err != nil {
 		p.t.Fatal(err)
 	}
 	dir := p.t.TempDir()
@@ -183,8 +184,8 @@ func (p *platform) environment() []string {
 	return env
 }
 
-// work starts the worker.
-func (p *platform) work() {
+// work starts the worker, with more of an environment.
+func (p *platform) work(env ...string) {
 	t := p.t
 	t.Helper()
 	dir := t.TempDir()
@@ -198,7 +199,7 @@ func (p *platform) work() {
 	file := filepath.Join(dir, planeconfig.FileName)
 	contracttest.Write(t, file, string(text))
 	cmd := exec.Command(os.Args[0], "exec", "--config", file)
-	cmd.Env = append(p.environment(), asRunner+"=1")
+	cmd.Env = append(append(p.environment(), asRunner+"=1"), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	log := &enginetest.Output{}
 	cmd.Stderr = log
@@ -245,17 +246,23 @@ func run(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
-// clip is two seconds of a test picture and a tone, as no browser would play it.
-func clip(t *testing.T) []byte {
+// clip is two seconds of a test picture and a tone, as no browser would play it. Options of ffmpeg change the picture.
+func clip(t *testing.T, options ...string) []byte {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "clip.mkv")
-	run(t, "ffmpeg", "-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc=duration=2:size=640x480:rate=25", "-f", "lavfi", "-i", "sine=duration=2",
-		"-c:v", "mpeg2video", "-c:a", "mp2", file)
-	data, err := os.ReadFile(file)
+	data, err := os.ReadFile(clipFile(t, options...))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return data
+}
+
+func clipFile(t *testing.T, options ...string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "clip.mkv")
+	args := []string{"-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc=duration=2:size=640x480:rate=25", "-f", "lavfi", "-i", "sine=duration=2",
+		"-c:v", "mpeg2video", "-c:a", "mp2"}
+	run(t, "ffmpeg", append(append(args, options...), file)...)
+	return file
 }
 
 // fetch what a signed request is for.

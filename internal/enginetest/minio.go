@@ -44,6 +44,8 @@ func MinIO(t testing.TB) *S3Store {
 			"MINIO_ROOT_USER=" + S3AccessKeyID, "MINIO_ROOT_PASSWORD=" + S3SecretAccessKey, "MINIO_SITE_REGION=" + S3Region,
 			// It is to share a disk, to say nothing of itself to others, and to show no console.
 			"MINIO_CI_CD=1", "MINIO_UPDATE=off", "MINIO_BROWSER=off",
+			// It looks for what its lifecycle ends every second.
+			"MINIO_SCANNER_SPEED=fastest",
 		},
 	}
 	s.arguments = []string{"server", "--quiet", "--address=" + address, s.Folder}

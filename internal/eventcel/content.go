@@ -20,7 +20,7 @@ const mostContent = 1 << 20
 
 // CompileContent compiles an expression whose value can be written as JSON.
 func CompileContent(text string) (*Content, error) {
-	p, err := compile(text, "what JSON has, such as event.data or {'id': event.data.id}",
+	p, err := event.compile(text, "what JSON has, such as event.data or {'id': event.data.id}",
 		types.DynKind, types.BoolKind, types.IntKind, types.UintKind, types.DoubleKind, types.StringKind, types.BytesKind,
 		types.NullTypeKind, types.TimestampKind, types.DurationKind, types.ListKind, types.MapKind)
 	if err != nil {
@@ -31,7 +31,7 @@ func CompileContent(text string) (*Content, error) {
 
 // Of is the data that an event gets, as JSON. An error says why there is none.
 func (c *Content) Of(e Event) ([]byte, error) {
-	out, err := c.eval(e)
+	out, err := c.eval(e.values())
 	if err != nil {
 		return nil, err
 	}

@@ -71,7 +71,7 @@ type Filter struct{ program }
 
 // CompileFilter compiles an expression whose value is a bool.
 func CompileFilter(text string) (*Filter, error) {
-	p, err := compile(text, "a bool, such as event.data.attempt > 1 or event.type.endsWith('.dead')", types.BoolKind)
+	p, err := event.compile(text, "a bool, such as event.data.attempt > 1 or event.type.endsWith('.dead')", types.BoolKind)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func CompileFilter(text string) (*Filter, error) {
 
 // Wants is true for an event that is wanted. An error says why it is not known.
 func (f *Filter) Wants(e Event) (bool, error) {
-	out, err := f.eval(e)
+	out, err := f.eval(e.values())
 	if err != nil {
 		return false, err
 	}
@@ -99,7 +99,7 @@ const mostSubject = 1024
 
 // CompileSubject compiles an expression whose value is a string.
 func CompileSubject(text string) (*Subject, error) {
-	p, err := compile(text, "a string, such as 'user-' + event.data.metadata.user or string(event.data.attempt)", types.StringKind, types.DynKind)
+	p, err := event.compile(text, "a string, such as 'user-' + event.data.metadata.user or string(event.data.attempt)", types.StringKind, types.DynKind)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,7 @@ func CompileSubject(text string) (*Subject, error) {
 
 // Of is the subject that an event gets. An error says why there is none.
 func (s *Subject) Of(e Event) (string, error) {
-	out, err := s.eval(e)
+	out, err := s.eval(e.values())
 	if err != nil {
 		return "", err
 	}

@@ -65,11 +65,14 @@ type tokenOutput struct {
 }
 
 // OfferTokens has the holder of the binding token mint client tokens that say what B can ask for.
-func OfferTokens[B TokenBody](p *Plane) {
+func OfferTokens[B TokenBody](p *Plane) { OfferTokensAt[B](p, "/v1/tokens") }
+
+// OfferTokensAt is OfferTokens at another path.
+func OfferTokensAt[B TokenBody](p *Plane, path string) {
 	huma.Register(p.API, huma.Operation{
 		OperationID:   "create-token",
 		Method:        http.MethodPost,
-		Path:          "/v1/tokens",
+		Path:          path,
 		Summary:       "Mint a client token",
 		Description:   "Needs the binding token. The token minted is short-lived, good for what is named, and safe to hand to a browser.",
 		Tags:          []string{"tokens"},

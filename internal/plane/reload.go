@@ -32,7 +32,7 @@ func (p *Plane) watchFiles(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		reloadSecrets(p.Log, p.auth.secrets()...)
+		reloadSecrets(p.Log, append(p.auth.secrets(), p.secrets.all()...)...)
 		config.reload(p)
 	}
 }

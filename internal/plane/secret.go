@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -133,4 +134,28 @@ func reloadSecrets(log *slog.Logger, secrets ...*Secret) {
 			log.Info("a secret changed; its value before is accepted a while longer", "path", s.path, "overlap", secretOverlap)
 		}
 	}
+}
+
+// secrets are those that a service has besides the chassis's own.
+type secrets struct {
+	mu   sync.Mutex
+	list []*Secret
+}
+
+func (s *secrets) all() []*Secret {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.list)
+}
+
+// OpenSecret is OpenSecret of a secret that is read again for as long as the plane serves.
+func (p *Plane) OpenSecret(path, previousPath string) (*Secret, error) {
+	s, err := OpenSecret(path, previousPath, p.auth.now)
+	if err != nil {
+		return nil, err
+	}
+	p.secrets.mu.Lock()
+	defer p.secrets.mu.Unlock()
+	p.secrets.list = append(p.secrets.list, s)
+	return s, nil
 }

@@ -31,6 +31,7 @@ type Plane struct {
 	auth       *Authenticator
 	ownAuth    map[string]bool
 	onReload   []func(planeconfig.Config)
+	secrets    secrets
 	configFile configFile
 	inflight   *InFlight
 	bodies     *bodies

@@ -5,9 +5,11 @@ const (
 	// MetricBlobFiles and MetricBlobBytes count files by LabelStatus.
 	MetricBlobFiles = "trellis_blobs_files"
 	MetricBlobBytes = "trellis_blobs_bytes"
-	// MetricBlobEmptying is 1 while the bucket is being emptied, and MetricBlobRemaining then 0 when nothing is left.
-	MetricBlobEmptying  = "trellis_blobs_emptying"
-	MetricBlobRemaining = "trellis_blobs_remaining"
+	// MetricBlobEmptying is 1 while the bucket is being emptied, and MetricBlobRemaining then 0 when nothing is left. Of what is,
+	// MetricBlobRemainingLocked counts what the store does not let be removed.
+	MetricBlobEmptying        = "trellis_blobs_emptying"
+	MetricBlobRemaining       = "trellis_blobs_remaining"
+	MetricBlobRemainingLocked = "trellis_blobs_remaining_locked"
 )
 
 // Blobs configures the plane of a BlobBucket.

@@ -69,6 +69,9 @@ func (c *Config) setDefaults() {
 	if c.Realtime != nil && c.Realtime.Stateful != nil {
 		c.Realtime.Stateful.setDefaults()
 	}
+	if c.Shards != nil {
+		c.Shards.setDefaults()
+	}
 	if c.HTTP.MaxBodyBytes == 0 {
 		c.HTTP.MaxBodyBytes = 1 << 20
 	}
@@ -107,8 +110,8 @@ func (c Config) Validate() error {
 	need(c.Kind != "", "kind must be set")
 	need(c.Auth.TokenFile != "", "auth.tokenFile must be set")
 	need(c.Auth.SigningKeyFile != "", "auth.signingKeyFile must be set")
-	need(c.Engine.Type != "", "engine.type must be set")
-	need(c.Engine.Type == "Memory" || c.Engine.URIFile != "", "engine.uriFile must be set for engine %q", c.Engine.Type)
+	need(c.Engine.Type != "" || c.Shards != nil, "engine.type must be set")
+	need(c.Engine.Type == "Memory" || c.Engine.URIFile != "" || c.Shards != nil, "engine.uriFile must be set for engine %q", c.Engine.Type)
 	need(c.Jobs == nil || c.Auth.Anonymous == nil, "auth.anonymous is of no use to a JobQueue: nobody uses one without a token")
 	if r := c.Realtime; r != nil {
 		need(len(r.Protocols) > 0, "realtime.protocols must name at least one")
@@ -116,6 +119,9 @@ func (c Config) Validate() error {
 		need(r.Limits.MessageBytes > 0, "realtime.limits.messageBytes must be above 0")
 		need(r.Stateful == nil || c.Engine.Type != "Memory", "realtime.stateful needs an engine: Memory has one replica, which owns every room")
 		need(r.Stateful == nil || r.Stateful.TokenFile != "", "realtime.stateful.tokenFile must be set")
+	}
+	if c.Shards != nil {
+		errs = append(errs, c.Shards.validate()...)
 	}
 	return errors.Join(errs...)
 }

@@ -2,7 +2,7 @@
 // controller writes into the plane's ConfigMap and what trellis-plane reads.
 //
 // It is the only package that controllers and planes share besides api. It
-// imports nothing of the tree and holds no secret: secrets are named by the
+// imports nothing of the tree but pkg/ring and holds no secret: secrets are named by the
 // path of the file they are mounted at.
 package planeconfig
 

@@ -19,6 +19,31 @@ func (c Config) Fixed() Config {
 	if c.Blobs != nil {
 		c.Blobs = &Blobs{StoreDir: c.Blobs.StoreDir, Bucket: c.Blobs.Bucket, PublicEndpoint: c.Blobs.PublicEndpoint, Conditional: c.Blobs.Conditional}
 	}
+	if c.Shards != nil {
+		c.Shards = c.Shards.fixed()
+	}
+	return c
+}
+
+// fixed leaves out what is taken up while routers run: who the members are, how keys are placed, how partitions move, and
+// what is bounded.
+func (s *Shards) fixed() *Shards {
+	return &Shards{
+		RingConfigMap: s.RingConfigMap, MoverLease: s.MoverLease, Partitions: s.Partitions,
+		MembersService: s.MembersService, MemberTokenFile: s.MemberTokenFile, Container: s.Container,
+	}
+}
+
+// FixedOfMembers is the part of Fixed that the members of a ShardSet read. What is said of its routers alone needs no new
+// shard, and how partitions are carried over is taken up while they run.
+func (c Config) FixedOfMembers() Config {
+	c = c.Fixed()
+	if s := c.Shards; s != nil {
+		c.Shards = &Shards{
+			RingConfigMap: s.RingConfigMap, Partitions: s.Partitions, MembersService: s.MembersService, MemberTokenFile: s.MemberTokenFile,
+			Container: s.Container,
+		}
+	}
 	return c
 }
 

@@ -8,6 +8,8 @@ const (
 	HeaderEpoch = "Trellis-Epoch"
 	// HeaderMemberToken is the members' token. It does not reach the container.
 	HeaderMemberToken = "Trellis-Member-Token"
+	// HeaderNotProcessed is "true" in what a member answers in the place of its container: the request did not reach it.
+	HeaderNotProcessed = "Trellis-Not-Processed"
 )
 
 // ShardPath begins what routers and members serve of their own; all else is the container's.
@@ -117,7 +119,8 @@ type ShardOverload struct {
 	// to how long they take. 4 and 1000 by default.
 	MinConcurrency int `json:"minConcurrency,omitempty"`
 	MaxConcurrency int `json:"maxConcurrency,omitempty"`
-	// Queue is how many requests may wait for a member, and QueueTimeout for how long; 100 and 1 s by default.
+	// Queue is how many requests may wait for a member, less than 0 for none, and QueueTimeout for how long; 100 and 1 s by
+	// default.
 	Queue        int      `json:"queue,omitempty"`
 	QueueTimeout Duration `json:"queueTimeout,omitempty"`
 	// PriorityHeader names the class of a request; PriorityExpression is a CEL expression that does. At most one is

@@ -1,7 +1,6 @@
 package ring
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -16,6 +15,10 @@ const (
 	MaxPartitions = 1 << 14
 	// MaxMembers of a table.
 	MaxMembers = 1000
+	// MaxWeight of a member. A greater one counts as this one.
+	MaxWeight = 1 << 20
+	// MaxNameBytes of a member's ID and of its zone: a name in DNS is not longer.
+	MaxNameBytes = 253
 )
 
 // None owns a partition that nobody owns.
@@ -27,9 +30,12 @@ type Member struct {
 	ID string `json:"id"`
 	// Weight is its share among the others' weights, 1 where it is 0.
 	Weight int `json:"weight,omitempty"`
-	// Zone that it fails together with; empty for none.
+	// Zone that it fails together with; empty for none, which is no other's either.
 	Zone string `json:"zone,omitempty"`
 }
+
+// weight is what the member's Weight counts as.
+func (m Member) weight() int { return min(max(m.Weight, 1), MaxWeight) }
 
 // Table says who owns which partition. It is a value: what changes it returns another one.
 type Table struct {
@@ -55,14 +61,21 @@ type Move struct {
 
 // New is a table of nobody. It fails where partitions is no power of two, or out of bounds.
 func New(partitions int) (Table, error) {
-	if partitions < 1 || partitions > MaxPartitions || partitions&(partitions-1) != 0 {
-		return Table{}, fmt.Errorf("partitions are %d: use a power of two of at most %d", partitions, MaxPartitions)
+	if err := checkPartitions(partitions); err != nil {
+		return Table{}, err
 	}
 	owners := make([]int, partitions)
 	for i := range owners {
 		owners[i] = None
 	}
 	return Table{Partitions: partitions, Owners: owners}, nil
+}
+
+func checkPartitions(n int) error {
+	if n < 1 || n > MaxPartitions || n&(n-1) != 0 {
+		return fmt.Errorf("partitions are %d: use a power of two of at most %d", n, MaxPartitions)
+	}
+	return nil
 }
 
 // Hash of a key: xxHash64 with the seed 0.
@@ -76,21 +89,23 @@ func (t *Table) Partition(key string) int { return PartitionOf(key, t.Partitions
 
 // Serving is who serves a partition now: false while it is on the way, or is nobody's.
 func (t *Table) Serving(partition int) (Member, bool) {
-	if _, moving := t.Moving(partition); moving {
-		return Member{}, false
+	if len(t.Moves) > 0 {
+		if _, moving := t.Moving(partition); moving {
+			return Member{}, false
+		}
 	}
 	return t.Owner(partition)
 }
 
 // Owner of a partition, even while it is on the way from it; false where it is nobody's.
 func (t *Table) Owner(partition int) (Member, bool) {
-	if partition < 0 || partition >= len(t.Owners) || t.Owners[partition] == None {
+	if uint(partition) >= uint(len(t.Owners)) || t.Owners[partition] == None {
 		return Member{}, false
 	}
 	return t.Members[t.Owners[partition]], true
 }
 
-// Moving is the move that a partition is in.
+// Moving is the move that a partition is in. It looks at each of the table's moves, of which there are few.
 func (t *Table) Moving(partition int) (Move, bool) {
 	for _, m := range t.Moves {
 		if m.Partition == partition {
@@ -105,25 +120,4 @@ func (t *Table) Clone() Table {
 	out := *t
 	out.Members, out.Owners, out.Moves = slices.Clone(t.Members), slices.Clone(t.Owners), slices.Clone(t.Moves)
 	return out
-}
-
-// Validate says what is wrong with a table that was read.
-func (t *Table) Validate() error {
-	if _, err := New(t.Partitions); err != nil {
-		return err
-	}
-	if len(t.Owners) != t.Partitions {
-		return fmt.Errorf("owners are %d of %d partitions", len(t.Owners), t.Partitions)
-	}
-	for p, o := range t.Owners {
-		if o < None || o >= len(t.Members) {
-			return fmt.Errorf("the owner of partition %d is none of the members", p)
-		}
-	}
-	for _, m := range t.Moves {
-		if m.Partition < 0 || m.Partition >= t.Partitions {
-			return errors.New("a move is of no partition")
-		}
-	}
-	return nil
 }

@@ -23,12 +23,15 @@ import (
 	"github.com/trellis-dev/trellis/test/bench/blobs"
 	blobload "github.com/trellis-dev/trellis/test/bench/blobs/load"
 	"github.com/trellis-dev/trellis/test/bench/harness"
+	"github.com/trellis-dev/trellis/test/bench/hashing"
 	"github.com/trellis-dev/trellis/test/bench/jobs"
 	jobload "github.com/trellis-dev/trellis/test/bench/jobs/load"
 	"github.com/trellis-dev/trellis/test/bench/operator"
 	"github.com/trellis-dev/trellis/test/bench/process"
 	"github.com/trellis-dev/trellis/test/bench/realtime"
 	"github.com/trellis-dev/trellis/test/bench/realtime/load"
+	"github.com/trellis-dev/trellis/test/bench/router"
+	routerload "github.com/trellis-dev/trellis/test/bench/router/load"
 )
 
 // openFiles for the connections of a server, and of its clients.
@@ -46,6 +49,7 @@ func parts(server, self string) []harness.Part {
 		realtime.Memory(programs), realtime.FanOut(programs), realtime.Poll(programs),
 		jobs.PostgreSQL(queues), jobs.NATS(queues),
 		blobs.Presign(buckets), blobs.Orphans(buckets), blobs.Event(buckets),
+		hashing.Part(), router.Router(router.Programs{Server: server, Self: self}),
 		operator.Ready(self), operator.Rest(self), operator.Memory(self),
 	}
 }
@@ -92,6 +96,8 @@ func run(ctx context.Context, f flags) error {
 		return jobload.Serve(ctx)
 	case blobs.Role:
 		return blobload.Serve(ctx)
+	case router.Role:
+		return routerload.Serve(ctx)
 	case operator.RoleOperator:
 		return operator.ServeOperator(ctx, f.kubeconfig)
 	case operator.RoleClient:

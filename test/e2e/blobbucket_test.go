@@ -19,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/internal/enginetest"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 	"github.com/trellis-dev/trellis/pkg/blobs"
 )
@@ -205,12 +206,7 @@ func bucketsOf(t *testing.T, namespace string) []string {
 	data["uri"] = []byte("http://" + forwardService(t, namespace, className+"-s3-eng", s3Port))
 	s, err := planeconfig.ParseS3(data)
 	g.Expect(err).NotTo(HaveOccurred())
-	transport, err := s.Transport()
-	g.Expect(err).NotTo(HaveOccurred())
-	t.Cleanup(transport.CloseIdleConnections)
-	c, err := s.Client(transport)
-	g.Expect(err).NotTo(HaveOccurred())
-	buckets, err := c.ListBuckets(ctx)
+	buckets, err := enginetest.S3Client(t, s).ListBuckets(ctx)
 	g.Expect(err).NotTo(HaveOccurred())
 	var names []string
 	for _, b := range buckets {

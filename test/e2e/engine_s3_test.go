@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
+	"github.com/trellis-dev/trellis/internal/enginetest"
 	"github.com/trellis-dev/trellis/internal/plane/account"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
@@ -56,12 +57,7 @@ func s3Account(t *testing.T, e *v1alpha1.Engine) *minio.Client {
 	})).To(Succeed())
 	s, err := account.S3Connection(consumer)
 	g.Expect(err).NotTo(HaveOccurred())
-	transport, err := s.Transport()
-	g.Expect(err).NotTo(HaveOccurred())
-	t.Cleanup(transport.CloseIdleConnections)
-	c, err := s.Client(transport)
-	g.Expect(err).NotTo(HaveOccurred())
-	return c
+	return enginetest.S3Client(t, s)
 }
 
 // s3Put writes an object until it is acknowledged.

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
@@ -101,6 +102,10 @@ func TestEachLawFinds(t *testing.T) {
 		{"a binding without a host", func(p *pattern.Plan) { delete(get[*corev1.Secret](p).Data, "host") }, "has no host"},
 		{"a binding of another type", func(p *pattern.Plan) { get[*corev1.Secret](p).Type = "Opaque" }, "type is Opaque"},
 		{"no volume", func(p *pattern.Plan) { podSpec(p).Volumes = nil }, "is no volume"},
+		{"a right that the operator has not", func(p *pattern.Plan) {
+			role := &rbacv1.Role{ObjectMeta: get[*corev1.Service](p).ObjectMeta, Rules: []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"nodes"}, Verbs: []string{"get"}}}}
+			p.Children = append(p.Children, pattern.Child{Object: role})
+		}, "allows to get nodes"},
 		{"a port to nowhere", func(p *pattern.Plan) { get[*corev1.Service](p).Spec.Ports[0].TargetPort = intstr.FromString("web") }, "leads to no container's port"},
 		{"a Service of nothing", func(p *pattern.Plan) { get[*corev1.Service](p).Spec.Selector = nil }, "selects nothing"},
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -33,6 +34,9 @@ func Problems(kind, name string, plan pattern.Plan, source map[string][]byte) []
 		}
 		if s, ok := child.Object.(*corev1.Service); ok {
 			problems = append(problems, serviceProblems(s, plan)...)
+		}
+		if r, ok := child.Object.(*rbacv1.Role); ok {
+			problems = append(problems, roleProblems(r)...)
 		}
 		for _, p := range problems {
 			out = append(out, at+p)

@@ -14,6 +14,7 @@ import (
 	"k8s.io/pod-security-admission/policy"
 	"k8s.io/utils/ptr"
 
+	"github.com/trellis-dev/trellis/api/v1alpha1"
 	"github.com/trellis-dev/trellis/controllers/pattern"
 )
 
@@ -43,7 +44,7 @@ func podProblems(w workload, plan pattern.Plan) []string {
 	out := restrictedProblems(w)
 	for _, c := range w.template.Spec.InitContainers {
 		out = append(out, containerProblems(c)...)
-		if ptr.Deref(c.RestartPolicy, "") == corev1.ContainerRestartPolicyAlways {
+		if ptr.Deref(c.RestartPolicy, "") == corev1.ContainerRestartPolicyAlways && !onLocalhost(w, c) {
 			out = append(out, probeProblems(c)...)
 		}
 	}
@@ -60,6 +61,12 @@ func podProblems(w workload, plan pattern.Plan) []string {
 	out = append(out, unless(ptr.Deref(spec.TerminationGracePeriodSeconds, 0) > 0, "it has no grace period of its own")...)
 	out = append(out, unless(w.replicas <= 1 || hasBudget(w, plan), "it has several replicas and no PodDisruptionBudget")...)
 	return append(out, unless(hasPolicy(w, plan), "no NetworkPolicy selects its pods")...)
+}
+
+// onLocalhost is true for the container of a shard, which the kubelet can not reach to ask it anything: the member before it
+// is what is asked, and its readiness has the container's.
+func onLocalhost(w workload, c corev1.Container) bool {
+	return w.template.Labels[v1alpha1.LabelComponent] == v1alpha1.ComponentShard && c.Name == "shard"
 }
 
 // restrictedProblems asks the evaluator of the Pod Security admission plugin.

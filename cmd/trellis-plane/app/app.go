@@ -17,6 +17,7 @@ import (
 	"github.com/trellis-dev/trellis/internal/plane/jobs"
 	"github.com/trellis-dev/trellis/internal/plane/jobs/engines"
 	"github.com/trellis-dev/trellis/internal/plane/realtime"
+	shards "github.com/trellis-dev/trellis/internal/plane/shards/serve"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
@@ -68,6 +69,14 @@ func newRoot(stderr io.Writer) *cobra.Command {
 		use: "blob-bucket", kind: "BlobBucket", title: "Blob bucket",
 		short:   "Serve a BlobBucket: uploads and downloads that go to the store themselves, and a ledger of them",
 		service: func(p *plane.Plane) (plane.Service, error) { return bucket.Open(p) },
+	}), patternCommand(stderr, level, pattern{
+		use: "shard-set", kind: "ShardSet", title: "Shard set",
+		short:   "Serve a ShardSet: route each request to the shard that owns its key, and move partitions as shards come and go",
+		service: shards.Open,
+	}), patternCommand(stderr, level, pattern{
+		use: "shard", kind: "ShardSet", title: "Shard",
+		short:   "Serve one shard of a ShardSet: stand before its container, which gets the requests of the partitions that it owns",
+		service: shards.OpenMember,
 	}))
 	return root
 }
@@ -100,7 +109,7 @@ func serve(ctx context.Context, stderr io.Writer, level slog.Level, file string,
 	if cfg.Kind != pat.kind {
 		return fmt.Errorf("the configuration is of kind %q; this subcommand serves %q", cfg.Kind, pat.kind)
 	}
-	defer holdHeapFloor()()
+	defer HoldHeapFloor()()
 	log := plane.NewLogger(stderr, level, cfg)
 	if unknown != nil {
 		log.Warn("the configuration has a field that this version does not know; it is left out", "path", file, "error", unknown)

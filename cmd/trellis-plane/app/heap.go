@@ -7,10 +7,10 @@ import "runtime"
 // a second would be collected dozens of times a second.
 const heapFloor = 16 << 20
 
-// holdHeapFloor has the collector take the heap for larger than it is. The memory
+// HoldHeapFloor has the collector take the heap for larger than it is. The memory
 // is never touched, so the kernel never provides it; what it costs is that up to as
 // much garbage more is kept. It returns what ends it.
-func holdHeapFloor() func() {
+func HoldHeapFloor() func() {
 	floor := make([]byte, heapFloor)
 	return func() { runtime.KeepAlive(floor) }
 }

@@ -14,7 +14,7 @@ func TestTheCollectorCountsFromTheFloor(t *testing.T) {
 		return sample[0].Value.Uint64()
 	}
 	before := goal()
-	end := holdHeapFloor()
+	end := HoldHeapFloor()
 	held := goal()
 	end()
 	if held < heapFloor || held <= before {

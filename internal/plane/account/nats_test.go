@@ -128,20 +128,6 @@ func connect(t *testing.T, account string) (*nats.Conn, jetstream.JetStream) {
 	return nc, js
 }
 
-// await has what fails while a cluster finds a leader done in the end.
-func await(t *testing.T, what string, try func() error) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	err := try()
-	for end := time.Now().Add(longest); err != nil && time.Now().Before(end); err = try() {
-		<-tick.C
-	}
-	if err != nil {
-		t.Fatalf("%s: %v", what, err)
-	}
-}
-
 // TestNATSAccountsAreIsolated has two consumers use the same names, and see nothing of one another.
 func TestNATSAccountsAreIsolated(t *testing.T) {
 	t.Parallel()
@@ -233,7 +219,7 @@ func TestNATSAccountSurvivesARestart(t *testing.T) {
 	}
 	e.Members[0].Kill()
 	e.Members[0].Start()
-	await(t, "the stream to be back", func() error {
+	enginetest.Eventually(t, "the stream to be back", func() error {
 		info, err := stream.Info(t.Context())
 		if err == nil && info.State.Msgs != 50 {
 			t.Fatalf("%d messages are left of 50", info.State.Msgs)
@@ -252,7 +238,7 @@ func TestNATSAccountOnThreeMembers(t *testing.T) {
 	e.Members[2].Start()
 	_, js := connect(t, account)
 	var stream jetstream.Stream
-	await(t, "the stream", func() (err error) {
+	enginetest.Eventually(t, "the stream", func() (err error) {
 		stream, err = js.CreateOrUpdateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}, Replicas: 3})
 		return err
 	})
@@ -265,7 +251,7 @@ func TestNATSAccountOnThreeMembers(t *testing.T) {
 			acknowledged++
 		}
 	}
-	await(t, "the stream without a member", func() error {
+	enginetest.Eventually(t, "the stream without a member", func() error {
 		info, err := stream.Info(t.Context())
 		if err == nil && info.State.Msgs < uint64(acknowledged) {
 			t.Fatalf("%d messages are left of %d that were acknowledged", info.State.Msgs, acknowledged)
@@ -274,7 +260,7 @@ func TestNATSAccountOnThreeMembers(t *testing.T) {
 	})
 	// By the member that was gone alone.
 	put(t, account, keyURI, "nats://"+e.Members[2].Address())
-	await(t, "the account at the member that was gone", func() error { return serves(t.Context(), mounted(t, account)) })
+	enginetest.Eventually(t, "the account at the member that was gone", func() error { return serves(t.Context(), mounted(t, account)) })
 }
 
 func TestNATSRefusesAWrongSeed(t *testing.T) {

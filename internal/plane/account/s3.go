@@ -12,8 +12,6 @@ import (
 	"path/filepath"
 	"regexp"
 
-	"github.com/minio/minio-go/v7"
-
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
@@ -83,12 +81,8 @@ func s3Account(ctx context.Context, log *slog.Logger, admin, account files) erro
 func (s s3Admin) ensureAccount(ctx context.Context, name, secret string) error {
 	consumer := s.root
 	consumer.AccessKeyID, consumer.SecretAccessKey = name, secret
-	client, err := consumer.Client(s.http.Transport)
-	if err != nil {
-		return err
-	}
-	_, err = client.ListBuckets(ctx)
-	switch minio.ToErrorResponse(err).Code {
+	err := s.lets(ctx, consumer)
+	switch codeOf(err) {
 	case s3NoSuchAccount:
 		err = s.call(ctx, "/create-user", nil, nil, s3NewAccount{Access: name, Secret: secret, Role: s3AccountIsUser}, nil)
 		if codeOf(err) != s3AccountExists {

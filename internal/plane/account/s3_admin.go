@@ -3,16 +3,12 @@ package account
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-
-	"github.com/minio/minio-go/v7/pkg/signer"
 
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
@@ -58,12 +54,27 @@ func (s s3Admin) call(ctx context.Context, path string, query url.Values, header
 	if err != nil {
 		return err
 	}
-	hash := sha256.Sum256(content)
-	req.Header.Set("X-Amz-Content-Sha256", hex.EncodeToString(hash[:]))
 	for name, values := range header {
 		req.Header[name] = values
 	}
-	resp, err := s.http.Do(signer.SignV4(*req, s.root.AccessKeyID, s.root.SecretAccessKey, "", s.root.Region))
+	return s.send(req, s.root, content, answer)
+}
+
+// lets asks the store for a list of the buckets in an account's name, and is nil where that is let in.
+func (s s3Admin) lets(ctx context.Context, account planeconfig.S3) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, account.Endpoint.String()+"/", nil)
+	if err != nil {
+		return err
+	}
+	return s.send(req, account, nil, nil)
+}
+
+// send a request that an account signs, with its content.
+func (s s3Admin) send(req *http.Request, by planeconfig.S3, content []byte, answer any) error {
+	if err := by.Sign(req, content); err != nil {
+		return fmt.Errorf("sign the request: %w", err)
+	}
+	resp, err := s.http.Do(req)
 	if err != nil {
 		return err
 	}

@@ -58,16 +58,7 @@ func s3As(t *testing.T, consumer string) *minio.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport, err := s.Transport()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(transport.CloseIdleConnections)
-	c, err := s.Client(transport)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return enginetest.S3Client(t, s)
 }
 
 func s3Put(ctx context.Context, c *minio.Client, bucket, key, text string) error {

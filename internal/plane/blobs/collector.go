@@ -21,8 +21,9 @@ const (
 const (
 	// slack is how long after its URLs a request may still be under way that began in their time.
 	slack = 15 * time.Minute
-	// Waits before what failed is tried again.
-	retryLeast, retryMost = 5 * time.Second, 10 * time.Minute
+	// Waits before what failed is tried again. The longest is how long after a failure of the store or the ledger all is
+	// well again.
+	retryLeast, retryMost = 5 * time.Second, time.Minute
 )
 
 // Collector has ledger and store agree, one piece of work at a time. Every piece may be broken off anywhere and done again.
@@ -42,7 +43,7 @@ func (c *Collector) Do(ctx context.Context, now time.Time, t Task) error {
 	if err == nil {
 		return nil
 	}
-	wait := min(retryMost, retryLeast<<min(t.Attempts, 10))
+	wait := min(retryMost, retryLeast<<min(max(t.Attempts-1, 0), 10))
 	return errors.Join(err, c.Ledger.Postpone(ctx, t, now.Add(wait)))
 }
 

@@ -22,6 +22,7 @@ type metrics struct {
 	locked       prometheus.Counter
 	emptying     prometheus.Gauge
 	remaining    prometheus.Gauge
+	stuck        prometheus.Gauge
 }
 
 func newMetrics(m *plane.Metrics) *metrics {
@@ -39,10 +40,23 @@ func newMetrics(m *plane.Metrics) *metrics {
 		swept:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "trellis_blobs_swept_total", Help: "What this replica did by rules: files that expired, objects removed that are nobody's, versions removed, uploads in parts aborted, and what is locked and stays."}, []string{"what"}),
 		emptying:   prometheus.NewGauge(prometheus.GaugeOpts{Name: planeconfig.MetricBlobEmptying, Help: "1 while the bucket is being emptied, as it is to go."}),
 		remaining:  prometheus.NewGauge(prometheus.GaugeOpts{Name: planeconfig.MetricBlobRemaining, Help: "Versions and uploads in parts that the last pass of emptying the bucket found; 0 once nothing is left."}),
+		stuck:      prometheus.NewGauge(prometheus.GaugeOpts{Name: planeconfig.MetricBlobRemainingLocked, Help: "Of these the versions that the store does not let be removed, as they are locked."}),
 		locked:     prometheus.NewCounter(prometheus.CounterOpts{Name: "trellis_blobs_locked_total", Help: "Removals that the store refused because the object is locked; they are tried when the lock ends, and once a day."}),
 	}
-	m.Registerer.MustRegister(out.files, out.bytes, out.collecting, out.begun, out.orphans, out.scans, out.settings, out.drift, out.sweeps, out.swept, out.locked, out.emptying, out.remaining)
+	m.Registerer.MustRegister(out.files, out.bytes, out.collecting, out.begun, out.orphans, out.scans, out.settings, out.drift, out.sweeps, out.swept, out.locked, out.emptying, out.remaining, out.stuck)
 	return out
+}
+
+// left shows what a pass of emptying the bucket found, or that it is not being emptied.
+func (m *metrics) left(emptying bool, found emptied) {
+	m.remaining.Set(float64(found.seen))
+	m.stuck.Set(float64(found.locked))
+	// The last of them: who reads it takes the others for those of a bucket that goes.
+	going := 0.0
+	if emptying {
+		going = 1
+	}
+	m.emptying.Set(going)
 }
 
 // show the states that settings are in. One that is not there is not configured.

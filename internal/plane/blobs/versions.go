@@ -12,6 +12,9 @@ type Versions interface {
 	ListVersions(ctx context.Context, prefix string, after Version) (page []Version, next *Version, err error)
 	// RemoveVersion for good; what is not there is no error.
 	RemoveVersion(ctx context.Context, key, versionID string) error
+	// RemoveVersions likewise, up to 1,000 of them and by one call where the store has it. locked is how many the store does not
+	// let be removed.
+	RemoveVersions(ctx context.Context, versions []Version) (locked int, err error)
 	// Tags of a version; of the newest where versionID is empty.
 	Tags(ctx context.Context, key, versionID string) (map[string]string, error)
 }

@@ -2,19 +2,17 @@ package jobs_test
 
 import (
 	"flag"
-	"os"
 	"testing"
 
 	"go.uber.org/goleak"
 
 	"github.com/trellis-dev/trellis/internal/enginetest"
+	"github.com/trellis-dev/trellis/internal/plane/contracttest"
 	"github.com/trellis-dev/trellis/internal/plane/jobs/conformance"
 )
 
 func TestMain(m *testing.M) {
-	if file := os.Getenv(asPlane); file != "" {
-		os.Exit(planeMain(file))
-	}
+	contracttest.AsPlane(build)
 	// Most of these tests wait for something, so more of them than there are
 	// processors may run at once.
 	if err := flag.Set("test.parallel", "6"); err != nil {

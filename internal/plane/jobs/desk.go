@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,6 +19,8 @@ const (
 	answerBytes = 64 << 20
 	// deskLook is how often the store is asked for those that wait, though it told of nothing: should a word be lost.
 	deskLook = 15 * time.Second
+	// deskLate is how long after its time a request is held while the store is asked for it: an engine that hangs holds it no longer.
+	deskLate = 2 * time.Second
 )
 
 // desk serves requests for jobs in the order in which they came. Those that wait cost nothing until the store tells
@@ -36,8 +39,10 @@ type desk struct {
 	// width is how many of those that were served nothing before are tried again in one call.
 	width int
 
-	// back are jobs to be handed back.
-	back chan []Leased
+	// back are jobs to be handed back, backing counts those that are not yet, and backed is told when they are.
+	back    chan []Leased
+	backing atomic.Int64
+	backed  broadcast
 	// answers are the bytes of payloads that are asked for, at worst, or on their way to workers; atMost bounds them.
 	answers, atMost int64
 	// short is true when somebody waits for that.
@@ -118,10 +123,15 @@ func (d *desk) await(ctx context.Context, query LeaseQuery, wait time.Duration) 
 	if d.withdraw(a) {
 		return nil, nil
 	}
-	// The store is asked right now, and may have given something.
+	// The store is asked right now, and may have given something. What it gives too late goes back.
+	late := d.queue.clock.NewTimer(deskLate)
+	defer late.Stop()
 	select {
 	case <-a.done:
 		return a, nil
+	case <-late.C():
+		d.leave(a)
+		return nil, nil
 	case <-ctx.Done():
 		d.leave(a)
 		return nil, ctx.Err()

@@ -211,3 +211,56 @@ func TestDeskLosesNothingAtTheLastMoment(t *testing.T) {
 		}
 	})
 }
+
+// TestDeskAnswersInTime though the engine hangs: what it gives in the end is handed back, as soon as the engine takes it, and a drain
+// waits for that.
+func TestDeskAnswersInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began, hang := time.Now(), make(chan struct{})
+		lease := func(_ context.Context, _ time.Time, queries []LeaseQuery) ([][]Leased, time.Time, error) {
+			<-hang
+			out := oneJob(len(queries))
+			out[0][0].Expires = time.Now().Add(time.Minute)
+			return out, time.Time{}, nil
+		}
+		store := &scripted{lease: lease, refuses: 4}
+		q := queueOn(t, store, 1<<10)
+		stop := startDesk(q)
+		leased, _, err := q.desk.lease(t.Context(), LeaseQuery{Max: 1}, 5*time.Second)
+		if took := time.Since(began); len(leased) > 0 || err != nil || took > 5*time.Second+deskLate {
+			t.Errorf("%v, %v after %s", leased, err, took)
+		}
+		close(hang)
+		synctest.Wait()
+		q.Drain(t.Context())
+		stop()
+		if len(store.released) != 1 {
+			t.Errorf("%v is handed back", store.released)
+		}
+	})
+}
+
+// TestDeskGivesUpWhatIsOver when the lease of a job that is to go back ends, and when the grace does.
+func TestDeskGivesUpWhatIsOver(t *testing.T) {
+	for name, c := range map[string]struct{ lease, grace, want time.Duration }{
+		"the lease": {2 * time.Second, time.Minute, 2 * time.Second},
+		"the grace": {time.Hour, 10 * time.Second, 10 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				store := &scripted{refuses: 1 << 20}
+				q := queueOn(t, store, 1<<10)
+				stop := startDesk(q)
+				q.desk.giveBack([]Leased{{Job: jobs.Job{ID: "a"}, Expires: began.Add(c.lease)}})
+				grace, cancel := context.WithTimeout(t.Context(), c.grace)
+				defer cancel()
+				q.Drain(grace)
+				stop()
+				if took := time.Since(began); took < c.want || took > c.want+backMost || len(store.released) > 0 {
+					t.Errorf("it ended after %s, want %s; %v", took, c.want, store.released)
+				}
+			})
+		})
+	}
+}

@@ -176,8 +176,11 @@ func (q *Queue) follow(ctx context.Context) {
 	}
 }
 
-// Drain answers all that waits, and returns when it is gone or ctx ends.
-func (q *Queue) Drain(ctx context.Context) { q.held.drain(ctx) }
+// Drain answers all that waits and hands back what nobody waits for any more, and returns when that is done or ctx ends.
+func (q *Queue) Drain(ctx context.Context) {
+	q.held.drain(ctx)
+	q.desk.drain(ctx)
+}
 
 // now is the time that a store is told.
 func (q *Queue) now() time.Time { return q.clock.Now().UTC() }

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -20,9 +21,13 @@ type scripted struct {
 	stats func(ctx context.Context) (jobs.Stats, error)
 	// releases, where set, is what a release waits for.
 	releases chan struct{}
+	// refuses is how many releases fail first.
+	refuses int
 	// released are the ids of jobs that were handed back.
 	released []string
 }
+
+var errAway = errors.New("the engine is away")
 
 func (s *scripted) Lease(ctx context.Context, now time.Time, queries []LeaseQuery) ([][]Leased, time.Time, error) {
 	return s.lease(ctx, now, queries)
@@ -33,6 +38,9 @@ func (s *scripted) Stats(ctx context.Context, _ time.Time) (jobs.Stats, error) {
 func (s *scripted) Release(_ context.Context, _ time.Time, c Claim) error {
 	if s.releases != nil {
 		<-s.releases
+	}
+	if s.refuses--; s.refuses >= 0 {
+		return errAway
 	}
 	s.released = append(s.released, c.ID)
 	return nil

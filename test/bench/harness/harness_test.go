@@ -37,6 +37,28 @@ func TestSidesTakeTurns(t *testing.T) {
 	}
 }
 
+func TestSeveralTakeTurns(t *testing.T) {
+	var turns []string
+	side := func(name string) harness.Side {
+		return func(context.Context) (harness.Figures, error) {
+			turns = append(turns, name)
+			return harness.Figures{"rate": float64(len(turns))}, nil
+		}
+	}
+	e := &harness.Env{Runs: 2, Progress: io.Discard}
+	got, err := e.Turns(t.Context(), "x", side("A"), side("B"), side("C"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "A B C B C A"; strings.Join(turns, " ") != want {
+		t.Errorf("the sides ran %v, want %s", turns, want)
+	}
+	want := [][]harness.Figures{{{"rate": 1}, {"rate": 6}}, {{"rate": 2}, {"rate": 4}}, {{"rate": 3}, {"rate": 5}}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("figures (-want +got):\n%s", diff)
+	}
+}
+
 func TestAFailingSideIsNamed(t *testing.T) {
 	fine := func(context.Context) (harness.Figures, error) { return nil, nil }
 	broken := func(context.Context) (harness.Figures, error) { return nil, errors.New("no such port") }

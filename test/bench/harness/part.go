@@ -83,6 +83,23 @@ func (e *Env) Interleave(ctx context.Context, name string, ours, peer Side) (Sam
 	return s, nil
 }
 
+// Turns runs several sides in turns, each time beginning with another one, and returns the figures of each.
+func (e *Env) Turns(ctx context.Context, name string, sides ...Side) ([][]Figures, error) {
+	out := make([][]Figures, len(sides))
+	for run := range e.Runs {
+		e.Say("%s: run %d of %d", name, run+1, e.Runs)
+		for turn := range sides {
+			i := (run + turn) % len(sides)
+			figures, err := sides[i](ctx)
+			if err != nil {
+				return nil, fmt.Errorf("%s, run %d: %w", name, run+1, err)
+			}
+			out[i] = append(out[i], figures)
+		}
+	}
+	return out, nil
+}
+
 // Row makes a row of one measure.
 func (s Samples) Row(what, measure, unit string, goal Goal) Row {
 	return Row{Case: what, Measure: measure, Unit: unit, Goal: goal, Ours: pick(s.Ours, measure), Peer: pick(s.Peer, measure)}

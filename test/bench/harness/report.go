@@ -35,7 +35,8 @@ var columns = []string{"case", "measure", "ours", "peer", "ratio", "goal", ""}
 
 func (r Row) cells() []string {
 	ratio := ""
-	if len(r.Peer) > 0 {
+	// To nothing, nothing is in a ratio.
+	if len(r.Peer) > 0 && r.Peer.Median() != 0 {
 		ratio = fmt.Sprintf("%.2f", r.Ratio())
 	}
 	return []string{r.Case, strings.TrimSuffix(r.Measure+", "+r.Unit, ", "), r.Ours.String(), r.Peer.String(), ratio, r.Goal.String(), string(r.Verdict())}

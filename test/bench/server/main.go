@@ -1,5 +1,5 @@
-// Command server is one side of a benchmark: a plane as trellis-plane runs it, or the
-// bare library of realtime. Both are in one binary, so that what the program
+// Command server is one side of a benchmark: a plane as trellis-plane runs it, the
+// router of a ShardSet or a sidecar without a cluster, or the bare library of realtime. All are in one binary, so that what the program
 // itself takes is the same.
 package main
 
@@ -11,17 +11,21 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/trellis-dev/trellis/cmd/trellis-plane/app"
 	"github.com/trellis-dev/trellis/test/bench/process"
 	"github.com/trellis-dev/trellis/test/bench/realtime/bare"
+	"github.com/trellis-dev/trellis/test/bench/router/served"
 )
 
 func main() {
 	config := flag.String("config", "", "Run the plane with this configuration file.")
 	pattern := flag.String("pattern", "realtime-gateway", "The plane's subcommand.")
+	shards := flag.String("shards", "", "Run the router with that configuration before shards at these addresses, with commas.")
+	member := flag.String("member", "", "Run the sidecar of the shard of this ID with that configuration.")
 	address := flag.String("address", "", "Run the bare library at this address.")
 	options := flag.String("options", "{}", "Options of the bare library, as JSON.")
 	flag.Parse()
@@ -30,6 +34,13 @@ func main() {
 		_ = process.Serve(context.Background(), process.Introspection())
 		_ = syscall.Kill(os.Getpid(), syscall.SIGTERM)
 	}()
+	if *shards != "" || *member != "" {
+		if err := serveShards(*config, *shards, *member); err != nil {
+			fmt.Fprintln(os.Stderr, "shard set:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if *config != "" {
 		os.Exit(app.Main([]string{*pattern, "--config", *config}, os.Stderr))
 	}
@@ -37,6 +48,15 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bare:", err)
 		os.Exit(1)
 	}
+}
+
+func serveShards(config, shards, member string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	if member != "" {
+		return served.ServeMember(ctx, os.Stderr, config, member)
+	}
+	return served.Serve(ctx, os.Stderr, config, strings.Split(shards, ","))
 }
 
 func serveBare(address, options string) error {

@@ -107,6 +107,8 @@ func TestKindsFollowTheConventions(t *testing.T) {
 			Columns: []string{"Ready", "Reason", "Engine", "Workers", "URL", "Age"}},
 		"BlobBucket": {Short: []string{"blob"}, Categories: []string{"patterns", "trellis"}, Status: true, Scale: true,
 			Columns: []string{"Ready", "Reason", "Engine", "Bucket", "URL", "Age"}},
+		"ShardSet": {Short: []string{"shs"}, Categories: []string{"patterns", "trellis"}, Status: true, Scale: true,
+			Columns: []string{"Ready", "Reason", "Shards", "Moving", "URL", "Age"}},
 	}
 	got := map[string]kind{}
 	for _, crd := range definitions(t) {

@@ -68,6 +68,9 @@ limits: {connectionsPerClient: 64, roomsPerConnection: 32, messageBytes: 1, publ
 objectLock: {retention: {mode: Governance, days: 1}}
 cors: [{name: a, origins: ["*"], methods: [GET, HEAD, PUT, POST], headers: ["*"], exposeHeaders: [ETag], maxAge: 1h}]
 lifecycle: [{name: a, transitions: [{after: 720h, storageClass: COLD}]}]`},
+		{"a ShardSet", "ShardSet", shardBase(`, storage: {}`), shardDefaults + "strategy: Hash\nstorage: {size: 1Gi, mountPath: /data}"},
+		{"a ShardSet by a directory, with classes", "ShardSet",
+			shardBase(`, strategy: Directory, directory: {entries: {a: 0}}`), shardDefaults + "strategy: Directory\ndirectory: {entries: {a: 0}, fallback: Refuse}"},
 		{"an Engine", "Engine", `spec: {type: Redis}`, `type: Redis`},
 		{"a class", "PatternClass", `spec: {plane: {version: v1}, engines: [{type: Redis, image: a}]}`, `
 plane: {image: ghcr.io/trellis-dev/trellis-plane, version: v1, playground: Allowed}

@@ -145,8 +145,9 @@ func TestExamplesShowEveryField(t *testing.T) {
 		if f.name == "" || !strings.HasPrefix(f.path, "spec") || strings.Contains(f.path, "sinks") {
 			return
 		}
-		if f.kind == "JobQueue" && f.path == "spec.worker.podTemplate.resources" {
-			// It is refused: there is worker.resources.
+		if f.kind == "JobQueue" && f.path == "spec.worker.podTemplate.resources" ||
+			f.kind == "ShardSet" && f.path == "spec.template.podTemplate.resources" {
+			// It is refused: there is worker.resources, and template.resources.
 			return
 		}
 		if !shown[f.kind+"."+f.path] {

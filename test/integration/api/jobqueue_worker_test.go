@@ -26,7 +26,7 @@ func workerRows() []row {
 		many(command, 64, func(n int) any { return fmt.Sprint(n) }, false),
 		text(command+"[0]", 1, 4096, letters),
 		required(command),
-		envRows(),
+		envRowsAt("spec.worker.env"),
 		[]row{
 			some(command),
 			refused("no way to run a job", set("spec.worker.exec", nil), rule("spec.worker", oneWay)),
@@ -37,20 +37,20 @@ func workerRows() []row {
 	)
 }
 
-func envRows() []row {
+// envRowsAt are of the environment of a user's container.
+func envRowsAt(at string) []row {
 	const (
-		at      = "spec.worker.env"
 		naming  = "a variable's name is letters, digits and '_', begins with no digit, and not with TRELLIS_"
 		twice   = "a variable has a value or comes from somewhere: remove value or valueFrom"
 		oneFrom = "set exactly one of secretKeyRef and configMapKeyRef"
 	)
-	variable := func(more string) change { return patch(`spec: {worker: {env: [{name: A, ` + more + `}]}}`) }
+	variable := func(more string) change { return patch(nest(at, `[{name: A, `+more+`}]`)) }
 	one := func(name string) change { return set(at, []any{map[string]any{"name": name}}) }
 	rows := slices.Concat(
 		many(at, 64, named(), true),
 		text(at+"[0].name", 1, 128, letters, ruleOf(at+"[0].name", "", naming)),
 		[]row{
-			refused("a variable without a name", patch(`spec: {worker: {env: [{value: a}]}}`), at+"[0].name: Required value"),
+			refused("a variable without a name", patch(nest(at, `[{value: a}]`)), at+"[0].name: Required value"),
 			allowed("a long value", variable(`value: `+letters(4096))),
 			refused("too long a value", variable(`value: `+letters(4097)), at+"[0].value: Too long: may not be more than 4096 bytes"),
 			refused("a value twice", variable(`value: a, valueFrom: {secretKeyRef: {name: a, key: b}}`), rule(at+"[0]", twice)),

@@ -19,6 +19,7 @@ func TestUnknownFields(t *testing.T) {
 		{"RealtimeGateway", `spec: {}`, "spec.podTemplate.securityContext"},
 		{"Engine", `spec: {type: Redis}`, "spec.provisioned.disk"},
 		{"BlobBucket", `spec: {}`, "spec.uploads.maxSize"},
+		{"ShardSet", shardBase(""), "spec.router.overload.limit"},
 		{"PatternClass", `spec: {plane: {version: v1}}`, "spec.plane.tag"},
 	}
 	for _, tt := range tests {

@@ -58,7 +58,8 @@ var inUTC = cmp.Comparer(func(a, b metav1.Time) bool { return a.Equal(&b) })
 // TestNewObjectsAreInProgress asks the reader that Flux, Argo CD and kubectl's kin use.
 func TestNewObjectsAreInProgress(t *testing.T) {
 	for _, tab := range []table{{kind: "Engine", base: "spec: {type: Redis}"}, {kind: "RealtimeGateway", base: "{}"},
-		{kind: "JobQueue", base: "spec: " + execBase}, {kind: "BlobBucket", base: "{}"}} {
+		{kind: "JobQueue", base: "spec: " + execBase}, {kind: "BlobBucket", base: "{}"},
+		{kind: "ShardSet", base: shardBase("")}} {
 		t.Run(tab.kind, func(t *testing.T) {
 			obj := tab.object(t)
 			create(t, obj)

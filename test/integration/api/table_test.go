@@ -45,7 +45,7 @@ type change func(map[string]any)
 
 // tables are all of them; a new kind adds its own.
 func tables() []table {
-	return slices.Concat(classTables(), engineTables(), gatewayTables(), accessTables(), jobTables(), blobTables(), sinkGrantTables())
+	return slices.Concat(classTables(), engineTables(), gatewayTables(), accessTables(), jobTables(), blobTables(), shardTables(), sinkGrantTables())
 }
 
 func TestTables(t *testing.T) {

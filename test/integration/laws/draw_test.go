@@ -64,7 +64,7 @@ func inside(p place) []place {
 
 // texts are tried as the values of strings: whichever the schema accepts.
 var texts = []string{
-	"other", "https://other.example.com/x", "other.example.com", "15s", "10m", "2Gi", "docker.io/example/other:2",
+	"other", "https://other.example.com/x", "other.example.com", "15s", "10m", "2Gi", "docker.io/example/other:2", "26h",
 }
 
 // draws are values that a schema may accept; the API server is asked which it does.

@@ -25,7 +25,7 @@ func TestSilence(t *testing.T) {
 }
 
 func TestCrashAfterEveryWrite(t *testing.T) {
-	for _, e := range some(t, "realtimegateway-minimal", "realtimegateway-dedicated", "engine-redis", "jobqueue-sinks", "blobbucket-dedicated") {
+	for _, e := range some(t, "realtimegateway-minimal", "realtimegateway-dedicated", "engine-redis", "jobqueue-sinks", "blobbucket-dedicated", "shardset-counter") {
 		t.Run(e.name, func(t *testing.T) {
 			end, err := trellis.undisturbed(t, e)
 			if err != nil {
@@ -99,7 +99,7 @@ func TestStaleReads(t *testing.T) {
 }
 
 func TestDeletion(t *testing.T) {
-	for _, e := range some(t, "realtimegateway-minimal", "realtimegateway-dedicated", "realtimegateway-named-engine", "engine-redis", "jobqueue-minimal", "blobbucket-dedicated") {
+	for _, e := range some(t, "realtimegateway-minimal", "realtimegateway-dedicated", "realtimegateway-named-engine", "engine-redis", "jobqueue-minimal", "blobbucket-dedicated", "shardset-counter") {
 		t.Run(e.name, func(t *testing.T) {
 			for i, o := range obstacles {
 				for j, policy := range []v1alpha1.DeletionPolicy{v1alpha1.DeletionRetain, v1alpha1.DeletionDelete} {

@@ -92,7 +92,7 @@ var accountSuffix = pattern.AccountSecretName("", "")
 
 // rotating are the keys that a rotation makes anew, and where it keeps what they were.
 var rotating = map[string]string{"password": "previousPassword", "token": "previousToken", "signing-key": "previousSigningKey",
-	"worker-token": "previousWorkerToken"}
+	"worker-token": "previousWorkerToken", "member-token": "previousMemberToken"}
 
 // passwords are the values of those keys, by Secret and key.
 func passwords(ns string) map[string]string {

@@ -99,7 +99,7 @@ var random = regexp.MustCompile(`^[A-Za-z0-9_-]{8,64}$`)
 // generatedKeys of Secrets are random.
 var generatedKeys = []string{
 	"password", "previousPassword", "replicationPassword", "previousReplicationPassword", "token", "previousToken",
-	"signing-key", "previousSigningKey", "worker-token", "previousWorkerToken", "instance",
+	"signing-key", "previousSigningKey", "worker-token", "previousWorkerToken", "member-token", "previousMemberToken", "instance",
 	"operatorSeed", "systemSeed", "routePassword", "seed", "secretAccessKey", "bucket",
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -50,6 +51,8 @@ type Store struct {
 	post   *s3.PresignClient
 	// public is where clients find the bucket, without the key.
 	public *url.URL
+	// onlySingly is true of a store that was found to have no call that removes many objects.
+	onlySingly atomic.Bool
 }
 
 var _ blobs.Objects = (*Store)(nil)

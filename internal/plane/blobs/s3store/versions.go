@@ -3,7 +3,6 @@ package s3store
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"strings"
 
@@ -52,15 +51,6 @@ func (s *Store) ListVersions(ctx context.Context, prefix string, after plane.Ver
 		next = &plane.Version{Key: aws.ToString(out.NextKeyMarker), VersionID: aws.ToString(out.NextVersionIdMarker)}
 	}
 	return page, next, nil
-}
-
-// RemoveVersion implements blobs.Versions.
-func (s *Store) RemoveVersion(ctx context.Context, key, versionID string) error {
-	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: s.bucket(), Key: aws.String(key), VersionId: aws.String(versionID)})
-	if err = fail("remove a version", err); errors.Is(err, plane.ErrNoObject) {
-		return nil
-	}
-	return err
 }
 
 // Tags implements blobs.Versions.

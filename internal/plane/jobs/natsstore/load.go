@@ -13,8 +13,11 @@ import (
 	"github.com/trellis-dev/trellis/internal/plane/jobs/machine"
 )
 
-// errOvertaken: another snapshot took the place of the one that was being read.
-var errOvertaken = errors.New("a newer snapshot came meanwhile")
+var (
+	// errOvertaken: another snapshot took the place of the one that was being read.
+	errOvertaken = errors.New("a newer snapshot came meanwhile")
+	errDamaged   = errors.New("the snapshot is damaged")
+)
 
 // loads is how often the newest snapshot is read anew at once where it was overtaken.
 const loads = 5
@@ -24,14 +27,14 @@ func (s *Store) load(ctx context.Context, e *engine, before func(step string) er
 	ctx, cancel := context.WithTimeout(ctx, snapshotTimeout)
 	defer cancel()
 	for try := 1; ; try++ {
-		err := s.loadOnce(ctx, e, before)
+		err := s.loadOnce(ctx, e, try == loads, before)
 		if !errors.Is(err, errOvertaken) || try == loads {
 			return err
 		}
 	}
 }
 
-func (s *Store) loadOnce(ctx context.Context, e *engine, before func(step string) error) error {
+func (s *Store) loadOnce(ctx context.Context, e *engine, last bool, before func(step string) error) error {
 	newest, _, err := s.readHead(ctx, e)
 	if err != nil {
 		return err
@@ -41,10 +44,9 @@ func (s *Store) loadOnce(ctx context.Context, e *engine, before func(step string
 	}
 	state, at := machine.New(), head{}
 	if newest != nil {
-		if state, err = s.readState(ctx, e, *newest); err != nil {
+		if state, at, err = s.readNewest(ctx, e, *newest, last); err != nil {
 			return err
 		}
-		at = *newest
 	}
 	if err := before("log"); err != nil {
 		return err
@@ -54,6 +56,20 @@ func (s *Store) loadOnce(ctx context.Context, e *engine, before func(step string
 	}
 	s.adopt(state, at)
 	return nil
+}
+
+// readNewest reads the newest snapshot or, where that is damaged or parts of it are lost, the one before: the log has all that came
+// since. That a part is not there may also mean that a newer one came, unless it was looked for often enough (last).
+func (s *Store) readNewest(ctx context.Context, e *engine, newest head, last bool) (*machine.State, head, error) {
+	state, err := s.readState(ctx, e, newest)
+	lost := errors.Is(err, errDamaged) || last && errors.Is(err, errOvertaken)
+	if !lost || newest.Previous == nil {
+		return state, newest, err
+	}
+	s.cfg.Log.Error("the newest snapshot of the queue can not be read; it goes on from the one before", "snapshot", newest.Applied,
+		"before", newest.Previous.Applied, "error", err)
+	state, err = s.readState(ctx, e, *newest.Previous)
+	return state, *newest.Previous, err
 }
 
 // meets makes sure that the log goes on where a snapshot ends.
@@ -109,7 +125,7 @@ func (s *Store) readState(ctx context.Context, e *engine, h head) (*machine.Stat
 		b.Write(m.Data)
 	}
 	if sum := sha256.Sum256(b.Bytes()); !bytes.Equal(sum[:], h.Sum) {
-		return nil, errors.New("the newest snapshot is damaged")
+		return nil, fmt.Errorf("the snapshot at %d: %w", h.Applied, errDamaged)
 	}
 	return machine.Restore(b.Bytes())
 }

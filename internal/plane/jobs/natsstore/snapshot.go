@@ -36,6 +36,9 @@ type head struct {
 	// Before is the snapshot before, whose last entry is BeforeApplied; empty for none.
 	Before        string `json:"before,omitempty"`
 	BeforeApplied uint64 `json:"beforeApplied,omitempty"`
+	// Previous is how that one is read, should this one be damaged or lost: the log goes on from there too. A head that an older
+	// plane wrote has none.
+	Previous *head `json:"previous,omitempty"`
 }
 
 // snapshotPause follows a snapshot that failed.
@@ -172,7 +175,8 @@ func (s *Store) writeHead(ctx context.Context, e *engine, h head) (head, error) 
 			return *known, nil
 		}
 		if known != nil {
-			h.Before, h.BeforeApplied = known.ID, known.Applied
+			h.Before, h.BeforeApplied, h.Previous = known.ID, known.Applied, known
+			known.Previous = nil
 		}
 		data, err := json.Marshal(h)
 		if err != nil {

@@ -119,6 +119,55 @@ func checkKept(t *testing.T, s *Store, at string) {
 	}
 }
 
+// A newest snapshot that can not be read any more leaves the one before, and the log that goes on from there.
+func TestASnapshotThatIsLost(t *testing.T) {
+	t.Parallel()
+	cluster := enginetest.NATS(t, 1)
+	for name, lose := range map[string]func(e *engine, subject string) error{
+		"damaged": func(e *engine, subject string) error {
+			_, err := e.js.Publish(t.Context(), subject, []byte("something else"))
+			return err
+		},
+		"gone": func(e *engine, subject string) error {
+			return e.snapshots.Purge(t.Context(), jetstream.WithPurgeSubject(subject))
+		},
+	} {
+		s, stop := open(t, cluster, name)
+		for i := range 3 {
+			submit(t, s, newJob(fmt.Sprint(i)))
+			if err := s.snapshot(t.Context(), func(string) error { return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		submit(t, s, newJob("after"))
+		want, e := listed(t, s), s.engine.Load()
+		h, _, err := s.readHead(t.Context(), e)
+		if err == nil {
+			err = lose(e, e.snapshotSubject(h.ID, "0"))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop()
+		s, stop = open(t, cluster, name)
+		if d := cmp.Diff(want, listed(t, s)); d != "" {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
+		// The next one is whole again.
+		submit(t, s, newJob("later"))
+		want = listed(t, s)
+		if err := s.snapshot(t.Context(), func(string) error { return nil }); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		stop()
+		s, stop = open(t, cluster, name)
+		if d := cmp.Diff(want, listed(t, s)); d != "" {
+			t.Errorf("%s, after the next one (-want +got):\n%s", name, d)
+		}
+		stop()
+	}
+}
+
 // A replica that was away while the log was cut goes on from the snapshot, and the log is cut by itself.
 func TestAReplicaThatWasAwayWhileTheLogWasCut(t *testing.T) {
 	t.Parallel()

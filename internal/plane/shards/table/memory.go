@@ -62,6 +62,6 @@ func (m *Memory) name() Version { return Version(fmt.Sprint(m.version)) }
 // Clone shares nothing with s that is ever changed.
 func (s State) Clone() State {
 	s.Table, s.Target = s.Table.Clone(), s.Target.Clone()
-	s.History, s.Dropping = slices.Clone(s.History), slices.Clone(s.Dropping)
+	s.History, s.Dropping, s.Failures = slices.Clone(s.History), slices.Clone(s.Dropping), slices.Clone(s.Failures)
 	return s
 }

@@ -22,15 +22,24 @@ type State struct {
 	History []Membership
 	// Dropping are partitions whose former owner has yet to forget them.
 	Dropping []ring.Move
+	// Failures are why moves were given up last, of the partitions that are to move still; MaxFailures at most.
+	Failures []Failure
 	// Term grows by each mover that takes over; a member refuses one of an older term.
 	Term uint64
 }
 
-// Membership says who the members were to be from an epoch of the target on.
-type Membership struct {
-	Epoch   uint64        `json:"epoch"`
-	Members []ring.Member `json:"members"`
+// MaxFailures is how many of them are published.
+const MaxFailures = 8
+
+// Failure of a move. It is tried again.
+type Failure struct {
+	ring.Move
+	// Reason in words, for the one who runs the ShardSet.
+	Reason string `json:"reason"`
 }
+
+// Membership says who the members were to be from an epoch of the target on.
+type Membership = ring.Membership
 
 // Version of a State as the store has it; its text means nothing else.
 type Version string

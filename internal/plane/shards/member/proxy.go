@@ -1,0 +1,165 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"strconv"
+	"time"
+
+	"github.com/trellis-dev/trellis/internal/plane"
+	"github.com/trellis-dev/trellis/internal/planeconfig"
+)
+
+// passage is what a request on its way to the container carries.
+type passage struct {
+	partition int
+	epoch     uint64
+	// began is called when the container's answer began: from then on the request ends where its client goes.
+	began func()
+	// socket is set where the answer switched protocols.
+	socket *socket
+}
+
+type passageKey struct{}
+
+// pass a request on to the container, where this member serves its partition.
+func (m *Member) pass(w http.ResponseWriter, r *http.Request) {
+	p, err := strconv.Atoi(r.Header.Get(planeconfig.HeaderPartition))
+	if err != nil || p < 0 {
+		plane.WriteProblem(w, plane.Invalid("send "+planeconfig.HeaderPartition+" with the number of the key's partition; the ShardSet's routers do it for you"))
+		return
+	}
+	var sent uint64
+	if text := r.Header.Get(planeconfig.HeaderEpoch); text != "" {
+		if sent, err = strconv.ParseUint(text, 10, 64); err != nil {
+			plane.WriteProblem(w, plane.Invalid(planeconfig.HeaderEpoch+" must be the epoch of the table that the request was routed by"))
+			return
+		}
+	}
+	release, epoch := m.own.admit(r.Context(), p, sent)
+	if release == nil {
+		m.metrics.requests.WithLabelValues("misdirected").Inc()
+		plane.WriteProblem(w, problemMisdirected(m.own.self, p, epoch))
+		return
+	}
+	defer release()
+	m.metrics.inFlight.Inc()
+	defer m.metrics.inFlight.Dec()
+	unbound(w)
+	ctx, began, end := m.untilAnswered(r.Context())
+	defer end()
+	// A client that goes does not end what the container has of its request: it counts until the container has answered.
+	pass := &passage{partition: p, epoch: epoch, began: began}
+	defer func() {
+		if pass.socket != nil {
+			_ = pass.socket.Close()
+		}
+	}()
+	m.proxy.ServeHTTP(w, r.WithContext(context.WithValue(ctx, passageKey{}, pass)))
+}
+
+// unbound takes off the time limits that the chassis sets for the requests of an API.
+func unbound(w http.ResponseWriter) {
+	c := http.NewResponseController(w)
+	_ = c.SetReadDeadline(time.Time{})
+	_ = c.SetWriteDeadline(time.Time{})
+}
+
+// untilAnswered is a context that outlives its client until the answer began, by drainFor at most. After began it ends
+// with ctx.
+func (m *Member) untilAnswered(ctx context.Context) (inner context.Context, began, end func()) {
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	answered := make(chan struct{})
+	gone := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(gone)
+		timer := time.NewTimer(m.drainFor)
+		defer timer.Stop()
+		select {
+		case <-answered:
+		case <-timer.C:
+		case <-inner.Done():
+		}
+		cancel()
+	})
+	var once bool
+	began = func() {
+		if !once {
+			once = true
+			close(answered)
+		}
+	}
+	return inner, began, func() {
+		cancel()
+		if !stop() {
+			<-gone
+		}
+	}
+}
+
+func (m *Member) newProxy() *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		Transport:     m.local,
+		FlushInterval: -1,
+		ErrorLog:      slog.NewLogLogger(m.log.Handler(), slog.LevelDebug),
+		Rewrite:       m.rewrite,
+		ModifyResponse: func(resp *http.Response) error {
+			pass := resp.Request.Context().Value(passageKey{}).(*passage)
+			pass.began()
+			m.metrics.requests.WithLabelValues("passed").Inc()
+			resp.Header.Del(planeconfig.HeaderNotProcessed)
+			resp.Header.Set(planeconfig.HeaderEpoch, strconv.FormatUint(pass.epoch, 10))
+			resp.Header.Set(planeconfig.HeaderPartition, strconv.Itoa(pass.partition))
+			if resp.StatusCode == http.StatusSwitchingProtocols {
+				return m.upgrade(resp, pass)
+			}
+			return nil
+		},
+		ErrorHandler: m.failed,
+	}
+}
+
+// rewrite leaves all but the tokens and the epoch as they came.
+func (m *Member) rewrite(r *httputil.ProxyRequest) {
+	pass := r.In.Context().Value(passageKey{}).(*passage)
+	r.Out.URL.Scheme, r.Out.URL.Host = m.container.Scheme, m.container.Host
+	r.Out.Host = r.In.Host
+	// What a router said of the client stays; the proxy takes these off by default.
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
+		if v := r.In.Header.Values(name); len(v) > 0 {
+			r.Out.Header[name] = v
+		}
+	}
+	if r.In.Header.Get(planeconfig.HeaderMemberToken) == "" {
+		// It was admitted by the binding's token, which is no business of the container's.
+		r.Out.Header.Del("Authorization")
+	}
+	r.Out.Header.Del(planeconfig.HeaderMemberToken)
+	r.Out.Header.Set(planeconfig.HeaderPartition, strconv.Itoa(pass.partition))
+	r.Out.Header.Set(planeconfig.HeaderEpoch, strconv.FormatUint(pass.epoch, 10))
+}
+
+// failed answers where the container did not. It says whether the request may have been processed.
+func (m *Member) failed(w http.ResponseWriter, r *http.Request, err error) {
+	m.metrics.requests.WithLabelValues("failed").Inc()
+	var dial *net.OpError
+	if errors.As(err, &dial) && dial.Op == "dial" {
+		plane.WriteProblem(w, plane.NewProblem(http.StatusServiceUnavailable, "container-unreachable", "The shard's container does not answer",
+			"the request was not processed; send it again").Because(err).After(time.Second).Header(planeconfig.HeaderNotProcessed, "true"))
+		return
+	}
+	m.log.Debug("a request broke off", "error", err)
+	plane.WriteProblem(w, plane.NewProblem(http.StatusBadGateway, "outcome-unknown", "The shard's container broke off",
+		"the request may have been processed, or not; look before you send it again, or send it with an Idempotency-Key that the container knows").Because(err))
+}
+
+func problemMisdirected(self string, p int, epoch uint64) *plane.Problem {
+	return plane.NewProblem(http.StatusMisdirectedRequest, "misdirected", "This shard does not serve the partition",
+		fmt.Sprintf("%s does not serve partition %d by its table of epoch %d; the request was not processed: get a newer table and send it again", self, p, epoch)).
+		Header(planeconfig.HeaderEpoch, strconv.FormatUint(epoch, 10)).Header(planeconfig.HeaderNotProcessed, "true")
+}

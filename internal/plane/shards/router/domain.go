@@ -1,0 +1,78 @@
+package router
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/trellis-dev/trellis/internal/plane/shards/overload"
+)
+
+// via is how this router names itself in the header Via.
+func (r *Router) via() string {
+	c := r.plane.Config
+	return "1.1 " + c.Name + "." + c.Namespace + "." + strings.ToLower(c.Kind)
+}
+
+// toDomain sends a request on to another ShardSet's routers, which find its key and all the rest.
+func (j *job) toDomain(d *domain) {
+	via := j.r.via()
+	if before := strings.Join(j.req.Header["Via"], ", "); before != "" {
+		if strings.Contains(before+",", via+",") {
+			j.fail(problemLoop())
+			return
+		}
+		via = before + ", " + via
+	}
+	j.prepare()
+	if problem := j.ready(); problem != nil {
+		j.fail(problem)
+		return
+	}
+	delete(j.req.Header, "Via")
+	j.out.added = append(j.out.added, field{"Via", via})
+	if d.token != nil {
+		delete(j.req.Header, "Authorization")
+		j.out.added = append(j.out.added, field{"Authorization", "Bearer " + string(d.token.Value())})
+	}
+	y, err := j.ask(d)
+	if err != nil {
+		j.failDomain(err)
+		return
+	}
+	j.by = d.to.metrics
+	if y.StatusCode == 101 {
+		j.switches(y)
+		return
+	}
+	j.pass(j.req.Context(), y)
+}
+
+// ask the other routers, once more where the first connection turned out to be closed.
+func (j *job) ask(d *domain) (*reply, error) {
+	ctx := j.req.Context()
+	if !j.out.kept {
+		return j.r.stream(ctx, d.to, d.address, &j.out, &streamed{body: j.req.Body})
+	}
+	y, err := j.r.exchange(ctx, d.to, d.address, &j.out)
+	var unsent *unsentError
+	if errors.As(err, &unsent) && !unsent.unreachable {
+		return j.r.exchange(ctx, d.to, d.address, &j.out)
+	}
+	return y, err
+}
+
+func (j *job) failDomain(err error) {
+	ctx := j.req.Context()
+	var unsent *unsentError
+	j.done(overload.Ignored)
+	switch {
+	case ctx.Err() != nil:
+		j.fail(problemGone(ctx))
+	case errors.As(err, &unsent):
+		j.fail(problemDomainAway().Because(err))
+	case timedOut(err):
+		j.fail(problemTimeout(j.s.request, j.harmless()).Because(err))
+	default:
+		j.fail(problemDomain(err))
+	}
+}

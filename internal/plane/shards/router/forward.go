@@ -1,0 +1,364 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/trellis-dev/trellis/internal/plane"
+	"github.com/trellis-dev/trellis/internal/plane/shards/overload"
+	"github.com/trellis-dev/trellis/internal/planeconfig"
+)
+
+const (
+	// continueWait is how long a shard has to say that it does not want a body, before that is sent.
+	continueWait = time.Second
+	// againFirst is how soon a request is sent again that a shard refused unprocessed, if no newer table says so before,
+	// and againMost how late at most.
+	againFirst = 20 * time.Millisecond
+	againMost  = 500 * time.Millisecond
+)
+
+// prepare makes the headers those that go on.
+func (j *job) prepare() {
+	h := j.req.Header
+	if strings.EqualFold(h.Get("Upgrade"), "websocket") && hasToken(h["Connection"], "upgrade") && j.req.ProtoMajor == 1 && j.req.ContentLength == 0 {
+		j.out.upgrade = "websocket"
+	}
+	trailers := hasToken(h["Te"], "trailers")
+	dropHop(h)
+	for name := range h {
+		if strings.HasPrefix(name, "Trellis-") {
+			delete(h, name)
+		}
+	}
+	delete(h, "Content-Length")
+	delete(h, "Expect")
+	delete(h, "Host")
+	if trailers {
+		h["Te"] = []string{"trailers"}
+	}
+	if ip, _, err := net.SplitHostPort(j.req.RemoteAddr); err == nil {
+		if before := h["X-Forwarded-For"]; len(before) > 0 {
+			ip = strings.Join(before, ", ") + ", " + ip
+		}
+		h["X-Forwarded-For"] = []string{ip}
+	}
+	if h["X-Forwarded-Host"] == nil {
+		h["X-Forwarded-Host"] = []string{j.req.Host}
+	}
+	if h["X-Forwarded-Proto"] == nil {
+		h["X-Forwarded-Proto"] = forwardedHTTP
+	}
+	j.r.plane.TraceOut(j.req.Context(), h)
+	j.out.in, j.out.uri, j.out.inform = j.req, uriOf(j.req), j.inform
+}
+
+var forwardedHTTP = []string{"http"}
+
+// hasToken looks for a word in the lists of a header.
+func hasToken(values []string, word string) bool {
+	for _, v := range values {
+		for token := range strings.SplitSeq(v, ",") {
+			if strings.EqualFold(strings.TrimSpace(token), word) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// inform passes on an answer before the answer.
+func (j *job) inform(y *http.Response) {
+	if y.StatusCode == http.StatusSwitchingProtocols {
+		return
+	}
+	h := j.w.Header()
+	for name, values := range y.Header {
+		h[name] = values
+	}
+	j.w.WriteHeader(y.StatusCode)
+	clear(h)
+}
+
+// step is what follows from an attempt.
+type step int
+
+const (
+	// over is a request that was answered.
+	over step = iota
+	// again is one to be sent again at once, later one that was not processed, and may be soon.
+	again
+	later
+)
+
+// forward sends the request to whom it belongs, until it is answered.
+func (j *job) forward() {
+	j.r.budget.earn(j.s.budget)
+	ctx := j.req.Context()
+	wait := againFirst
+	for retries := 0; ; {
+		m, v, problem := j.owner(ctx)
+		if problem != nil {
+			j.fail(problem)
+			return
+		}
+		address, problem := j.reach(ctx, m)
+		if problem != nil {
+			j.fail(problem)
+			return
+		}
+		if address == "" {
+			continue
+		}
+		switch j.attempt(ctx, m, v, address, &retries) {
+		case over:
+			return
+		case later:
+			if problem := j.await(ctx, v.next, wait); problem != nil {
+				j.fail(problem)
+				return
+			}
+			wait = min(2*wait, againMost)
+		case again:
+		}
+	}
+}
+
+// owner is who serves the partition. The request is held while nobody does.
+func (j *job) owner(ctx context.Context) (*member, *view, *plane.Problem) {
+	m, v := j.r.held.free(j.partition)
+	if m != nil {
+		return m, v, nil
+	}
+	if j.partition >= len(v.serving) {
+		return nil, nil, problemNoTable()
+	}
+	left := j.hold()
+	if left <= 0 {
+		return nil, nil, problemHeld()
+	}
+	return j.r.held.owner(ctx, j.partition, left)
+}
+
+// hold notes that the request is held, and returns for how long it may be still.
+func (j *job) hold() time.Duration {
+	now := time.Now()
+	if j.heldSince.IsZero() {
+		j.heldSince = now
+		j.r.metrics.heldTotal.Inc()
+	}
+	return j.heldSince.Add(j.s.pause).Sub(now)
+}
+
+// reach is the address of a shard. Where the shard can not be reached, the request waits until it can be, or the table
+// changes; then it is empty, as all is to be looked at anew.
+func (j *job) reach(ctx context.Context, m *member) (string, *plane.Problem) {
+	back, since := m.absent()
+	if back == nil {
+		if address := addressOf(j.r.members, m.id); address != "" {
+			return address, nil
+		}
+		j.r.lost(m, "")
+		if back, since = m.absent(); back == nil {
+			return "", problemAbsent()
+		}
+	}
+	// Who is gone for longer than anybody waits is not waited for.
+	if time.Since(since) > j.s.pause {
+		return "", problemAbsent()
+	}
+	return "", j.await(ctx, back, 0)
+}
+
+// await something, or a while where that is above 0; a newer table too.
+func (j *job) await(ctx context.Context, what <-chan struct{}, while time.Duration) *plane.Problem {
+	left := j.hold()
+	if left <= 0 {
+		return problemAbsent()
+	}
+	leave, problem := j.r.held.aside()
+	if problem != nil {
+		return problem
+	}
+	defer leave()
+	next := j.r.view.Load().next
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	if while > 0 {
+		timer.Reset(min(while, left))
+	}
+	select {
+	case <-what:
+	case <-next:
+	case <-timer.C:
+		if while == 0 {
+			return problemAbsent()
+		}
+	case <-ctx.Done():
+		return problemGone(ctx)
+	}
+	return nil
+}
+
+// attempt to have a shard answer the request.
+func (j *job) attempt(ctx context.Context, m *member, v *view, address string, retries *int) step {
+	if problem := j.ready(); problem != nil {
+		j.fail(problem)
+		return over
+	}
+	release, err := j.r.limiter.Admit(ctx, m.id, j.partition, j.class)
+	if err != nil {
+		j.fail(shedProblem(ctx, err))
+		return over
+	}
+	j.release = release
+	if now := j.r.view.Load(); now != v && now.serving[j.partition] != m {
+		// The partition went elsewhere while the request had to wait.
+		j.done(overload.Ignored)
+		return again
+	}
+	j.out.added = append(j.out.added[:0],
+		field{planeconfig.HeaderPartition, names()[j.partition][0]}, field{planeconfig.HeaderEpoch, v.epoch}, field{planeconfig.HeaderMemberToken, j.r.MemberToken()})
+	return j.send(ctx, m, address, retries)
+}
+
+// send it, and judge what comes of it.
+func (j *job) send(ctx context.Context, m *member, address string, retries *int) step {
+	var body *streamed
+	var y *reply
+	var err error
+	if j.out.kept {
+		y, err = j.r.exchange(ctx, m, address, &j.out)
+	} else {
+		body = &streamed{body: j.req.Body}
+		y, err = j.r.stream(ctx, m, address, &j.out, body)
+	}
+	if err != nil {
+		return j.broken(ctx, m, address, err, body, retries)
+	}
+	if len(y.Header[planeconfig.HeaderNotProcessed]) > 0 {
+		j.done(overload.Ignored)
+		y.discard()
+		j.r.metrics.moved.Inc()
+		if !j.repeatable(body) {
+			j.fail(problemUnreplayable())
+			return over
+		}
+		return later
+	}
+	if y.StatusCode == http.StatusBadGateway && j.retry(body, retries) {
+		j.done(overload.Ignored)
+		y.discard()
+		return again
+	}
+	j.answer(m, y)
+	return over
+}
+
+// repeatable reports whether the body can be sent once more.
+func (j *job) repeatable(body *streamed) bool { return j.out.kept || body.seal() }
+
+// harmless reports whether doing the request twice is as good as once.
+func (j *job) harmless() bool {
+	switch j.req.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return true
+	}
+	return len(j.req.Header["Idempotency-Key"]) > 0
+}
+
+// retry reports whether to send a request again that may have been done.
+func (j *job) retry(body *streamed, retries *int) bool {
+	if !j.harmless() || *retries >= j.s.retries || !j.repeatable(body) {
+		return false
+	}
+	if !j.r.budget.spend() {
+		j.r.metrics.spent.Inc()
+		return false
+	}
+	*retries++
+	j.r.metrics.retries.Inc()
+	return true
+}
+
+// broken judges an attempt that had no answer.
+func (j *job) broken(ctx context.Context, m *member, address string, err error, body *streamed, retries *int) step {
+	var unsent *unsentError
+	late := timedOut(err)
+	switch {
+	case ctx.Err() != nil:
+		j.done(overload.Ignored)
+		j.fail(problemGone(ctx))
+	case errors.As(err, &unsent):
+		j.done(overload.Ignored)
+		if !unsent.unreachable {
+			return later
+		}
+		j.r.lost(m, address)
+		if j.repeatable(body) {
+			return again
+		}
+		j.fail(problemUnreplayable())
+	case late:
+		j.done(overload.Overloaded)
+		j.fail(problemTimeout(j.s.request, j.harmless()).Because(err))
+	default:
+		j.done(overload.Ignored)
+		if j.retry(body, retries) {
+			return again
+		}
+		j.fail(problemUnknown(err))
+	}
+	return over
+}
+
+// answer passes an answer on.
+func (j *job) answer(m *member, y *reply) {
+	delete(y.Header, planeconfig.HeaderMemberToken)
+	y.Header[planeconfig.HeaderPartition] = names()[j.partition]
+	j.by = m.metrics
+	if y.StatusCode == http.StatusSwitchingProtocols {
+		j.switches(y)
+		return
+	}
+	j.pass(j.req.Context(), y)
+}
+
+// switches to the protocol that was asked for.
+func (j *job) switches(y *reply) {
+	if j.out.upgrade == "" || !strings.EqualFold(y.Header.Get("Upgrade"), j.out.upgrade) {
+		y.finish(false)
+		j.fail(problemUnknown(errSwitched))
+		return
+	}
+	j.tunnel(y)
+}
+
+var errSwitched = errors.New("the shard switched to a protocol that was not asked for")
+
+// discard what is left of an answer that nobody gets.
+func (y *reply) discard() {
+	short := y.conn != nil && y.ContentLength >= 0 && int(y.ContentLength) <= y.conn.reader.Buffered()
+	if short {
+		_, err := io.Copy(io.Discard, y.Body)
+		short = err == nil
+	}
+	y.finish(short)
+}
+
+// shedProblem is what a client is told whose request was not let through.
+func shedProblem(ctx context.Context, err error) *plane.Problem {
+	var shed *overload.ShedError
+	switch {
+	case ctx.Err() != nil:
+		return problemGone(ctx)
+	case errors.As(err, &shed):
+		return shed.Problem()
+	}
+	return problemBusy().Because(err)
+}

@@ -1,0 +1,92 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/trellis-dev/trellis/internal/plane"
+	"github.com/trellis-dev/trellis/internal/plane/shards/mover"
+	"github.com/trellis-dev/trellis/internal/plane/shards/table"
+	"github.com/trellis-dev/trellis/internal/plane/shards/table/kube"
+	"github.com/trellis-dev/trellis/internal/planeconfig"
+	"github.com/trellis-dev/trellis/pkg/ring"
+)
+
+// Wanted is what a configuration asks of the mover.
+func Wanted(cfg *planeconfig.Shards) mover.Wanted {
+	w := mover.Wanted{
+		Partitions: cfg.Partitions, Members: membersOf(cfg.Members), Pins: cfg.Placement.Pins,
+		MaxMoving: cfg.Resharding.MaxMoving, PauseLimit: time.Duration(cfg.Resharding.PauseLimit), Paused: cfg.Resharding.Paused,
+	}
+	for _, h := range cfg.History {
+		w.History = append(w.History, table.Membership{Epoch: h.Epoch, Members: membersOf(h.Members)})
+	}
+	return w
+}
+
+func membersOf(in []planeconfig.ShardMember) []ring.Member {
+	out := make([]ring.Member, len(in))
+	for i, m := range in {
+		out[i] = ring.Member{ID: m.ID, Weight: m.Weight}
+	}
+	return out
+}
+
+// moving is the part of a router that may be the mover.
+type moving struct {
+	plane    *plane.Plane
+	client   kubernetes.Interface
+	lease    string
+	identity string
+	wanted   atomic.Pointer[mover.Wanted]
+	mover    *mover.Mover
+}
+
+func newMoving(p *plane.Plane, client kubernetes.Interface, store table.Store, members table.Members, token func() string) (*moving, error) {
+	name, err := podName()
+	if err != nil {
+		return nil, err
+	}
+	m := &moving{plane: p, client: client, lease: p.Config.Shards.MoverLease, identity: fmt.Sprintf("%s_%s_%d", name, os.Getenv(EnvPodUID), os.Getpid())}
+	wanted := Wanted(p.Config.Shards)
+	m.wanted.Store(&wanted)
+	m.mover = mover.New(mover.Options{
+		Wanted: func() mover.Wanted { return *m.wanted.Load() },
+		Store:  store, Members: members,
+		Client: &http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{Timeout: 2 * time.Second}).DialContext, IdleConnTimeout: time.Minute}},
+		Token:  token,
+		Log:    p.Log, Registerer: p.Metrics.Registerer,
+	})
+	p.OnReload(m.reload)
+	return m, nil
+}
+
+func (m *moving) reload(c planeconfig.Config) {
+	if c.Shards == nil {
+		return
+	}
+	wanted := Wanted(c.Shards)
+	m.wanted.Store(&wanted)
+	m.mover.Wake()
+}
+
+// run competes for the lease until ctx ends.
+func (m *moving) run(ctx context.Context) error {
+	return kube.Elect(ctx, m.client, m.plane.Config.Namespace, m.lease, m.identity, m.plane.Log, func(ctx context.Context) {
+		err := m.mover.Run(ctx)
+		switch {
+		case errors.Is(err, mover.ErrDeposed):
+			m.plane.Log.Info("this router moves partitions no longer", "why", err)
+		case err != nil:
+			m.plane.Log.Error("partitions can not be moved", "error", err)
+		}
+	})
+}
