@@ -61,6 +61,7 @@ const (
 // +kubebuilder:validation:XValidation:rule="(has(self.engine) && self.engine != 'Memory') || !has(self.scaling)",message="engine Memory keeps rooms inside one pod, so it can not scale: set engine to Redis, or remove scaling"
 // +kubebuilder:validation:XValidation:rule="!has(self.scaling) || !has(self.replicas) || self.replicas == 1 || (self.replicas >= self.scaling.minReplicas && self.replicas <= self.scaling.maxReplicas)",message="scaling chooses the number of replicas: remove replicas, or set one from minReplicas to maxReplicas to start with; suspend stops all"
 // +kubebuilder:validation:XValidation:rule="!has(self.scaling) || self.scaling.connectionsPerReplica <= self.limits.connections",message="scaling.connectionsPerReplica is above limits.connections, so replicas would turn clients away before there are more: lower it, or raise limits.connections"
+// +kubebuilder:validation:XValidation:rule="!has(self.delivery) || !has(self.delivery.mode) || self.delivery.mode != 'Stateful' || (has(self.engine) && self.engine != 'Memory')",message="delivery.mode Stateful keeps what a fail-over of a room needs in an engine: set engine to Redis, or the mode to PubSub"
 type RealtimeGatewaySpec struct {
 	PatternSpec `json:",inline"`
 
@@ -143,10 +144,11 @@ const (
 
 // RealtimeDelivery says how messages find the pods that hold their receivers.
 type RealtimeDelivery struct {
-	// mode is PubSub: every pod with a receiver gets the message from the engine. Default: PubSub.
+	// mode is PubSub: any pod publishes in any room, by the engine. Or Stateful: each room has one owning pod, in
+	// which its operations get their order and its newest messages stay in memory, and which another takes over from when
+	// it is gone; it needs engine Redis. Default: PubSub.
 	// +optional
 	// +default="PubSub"
-	// +kubebuilder:validation:XValidation:rule="self != 'Stateful'",message="mode Stateful is not available in this version: use PubSub"
 	Mode DeliveryMode `json:"mode,omitempty"`
 }
 

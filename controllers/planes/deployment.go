@@ -32,6 +32,8 @@ type Plane struct {
 	Bucket pattern.Bucket
 	// Mounts besides the configuration, the binding and the keys.
 	Mounts []Mount
+	// Peers is true where its pods speak to each other.
+	Peers bool
 }
 
 // Mount is a volume and where the plane reads it.
@@ -125,6 +127,12 @@ func (p Plane) container(class *v1alpha1.PatternClass) corev1.Container {
 			{Name: "binding", MountPath: BindingDir, ReadOnly: true},
 			{Name: "keys", MountPath: KeysDir, ReadOnly: true},
 		},
+	}
+	if p.Peers {
+		c.Ports = append(c.Ports, corev1.ContainerPort{Name: "peers", ContainerPort: planeconfig.PortPeers, Protocol: corev1.ProtocolTCP})
+		c.Env = append(c.Env, corev1.EnvVar{Name: planeconfig.EnvPodIP, ValueFrom: &corev1.EnvVarSource{
+			FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "status.podIP"},
+		}})
 	}
 	Probe(&c)
 	return c

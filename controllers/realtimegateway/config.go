@@ -13,6 +13,9 @@ const (
 	jwtFile = "secret"
 )
 
+// keyPeerToken of the keys Secret is what the pods of a gateway show each other.
+const keyPeerToken = "peer-token"
+
 // queueBytes that may wait for one slow client.
 const queueBytes = 1 << 20
 
@@ -82,6 +85,9 @@ func realtimeConfig(g *v1alpha1.RealtimeGateway, class *v1alpha1.PatternClass) *
 	}
 	if g.Spec.History.TTL != nil {
 		out.History.TTL = planeconfig.Duration(g.Spec.History.TTL.Duration)
+	}
+	if isStateful(g) {
+		out.Stateful = &planeconfig.Stateful{TokenFile: planes.KeysDir + "/" + keyPeerToken}
 	}
 	for _, p := range g.Spec.Protocols {
 		out.Protocols = append(out.Protocols, string(p))

@@ -20,6 +20,7 @@ func deployment(g *v1alpha1.RealtimeGateway, in pattern.Inputs, fixed string) (b
 		// No two pods hold the same rooms in memory.
 		Recreate: g.Spec.Engine == v1alpha1.RealtimeMemory,
 		Fixed:    fixed,
+		Peers:    isStateful(g),
 	}
 	if ref := jwtSecret(g); ref != nil {
 		volume := specs.SecretVolume("jwt", ref.Name, corev1.KeyToPath{Key: ref.Key, Path: jwtFile})
@@ -39,6 +40,10 @@ func replicas(g *v1alpha1.RealtimeGateway) int32 {
 	default:
 		return n
 	}
+}
+
+func isStateful(g *v1alpha1.RealtimeGateway) bool {
+	return g.Spec.Delivery != nil && g.Spec.Delivery.Mode == v1alpha1.DeliveryStateful
 }
 
 func isSuspended(g *v1alpha1.RealtimeGateway) bool { return ptr.Deref(g.Spec.Suspend, false) }

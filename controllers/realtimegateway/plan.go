@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
@@ -76,9 +78,9 @@ func plan(g *v1alpha1.RealtimeGateway, in pattern.Inputs) (pattern.Plan, error) 
 		Children: []pattern.Child{
 			{Object: specs.ServiceAccount(o, o.Base)},
 			planes.BindingSecret(o, host),
-			planes.KeysSecret(o, nil),
+			planes.KeysSecret(o, generated(g)),
 			{Object: specs.ConfigMap(o, o.Base, map[string]string{planeconfig.FileName: config})},
-			{Object: specs.NetworkPolicy(o, o.Base, specs.Ingress(nil, "http"), specs.Ingress(nil, "admin"))},
+			{Object: specs.NetworkPolicy(o, o.Base, admitted(g)...)},
 			{Object: planes.Service(o, g.Spec.Exposure)},
 		},
 	}
@@ -90,6 +92,24 @@ func plan(g *v1alpha1.RealtimeGateway, in pattern.Inputs) (pattern.Plan, error) 
 	out.Children = append(out.Children, pattern.Child{Object: d, Scaled: scale(g) != nil})
 	out.Children = append(out.Children, planes.Exposure(o, g.Spec.Exposure)...)
 	return out, nil
+}
+
+// generated are the keys of the plane's own Secret besides those of every plane.
+func generated(g *v1alpha1.RealtimeGateway) map[string]pattern.Generator {
+	if !isStateful(g) {
+		return nil
+	}
+	return map[string]pattern.Generator{keyPeerToken: {Bytes: 32, Previous: planeconfig.KeyPreviousPeerToken}}
+}
+
+// admitted is the traffic to the pods: to the contract from anywhere and, where rooms have owners, between the pods.
+func admitted(g *v1alpha1.RealtimeGateway) []networkingv1.NetworkPolicyIngressRule {
+	rules := []networkingv1.NetworkPolicyIngressRule{specs.Ingress(nil, "http"), specs.Ingress(nil, "admin")}
+	if isStateful(g) {
+		own := networkingv1.NetworkPolicyPeer{PodSelector: &metav1.LabelSelector{MatchLabels: owner(g).Selector()}}
+		rules = append(rules, specs.Ingress([]networkingv1.NetworkPolicyPeer{own}, "peers"))
+	}
+	return rules
 }
 
 // endpoints of the contract, and last the page to try it where there is one.

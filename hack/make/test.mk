@@ -6,7 +6,7 @@ demo: deps-run ## From nothing to a served RealtimeGateway, shown step by step
 
 ##@ Test
 
-.PHONY: test test-unit test-s3-minio fuzz test-browser test-chart test-integration test-laws test-cluster test-e2e bench deps deps-run
+.PHONY: test test-unit test-s3-minio test-rooms fuzz test-browser test-chart test-integration test-laws test-cluster test-e2e bench deps deps-run
 test: ## Everything below, ending in a summary
 	@hack/test.sh
 
@@ -27,6 +27,10 @@ test-s3-minio: $(call tools,gotestsum) ## What speaks S3, against a MinIO as oth
 	TRELLIS_TEST_STORE=minio hack/gotest.sh test-s3-minio -count=1 -race -timeout=20m ./internal/plane/blobs/...
 	TRELLIS_TEST_STORE=minio hack/gotest.sh test-s3-minio-engine -count=1 -race -timeout=20m -run='^TestS3(Features|Check)$$' \
 	  ./internal/plane/account ./controllers/engine
+
+test-rooms: $(call tools,gotestsum) ## Rooms whose owners are killed and paused, as many as take minutes: ROOMS=500, KILLS=12
+	TRELLIS_ROOMS=$${ROOMS:-500} TRELLIS_KILLS=$${KILLS:-12} hack/gotest.sh test-rooms -count=1 -timeout=30m -run='^TestOwnersKilled$$' \
+	  ./internal/plane/realtime
 
 fuzz: ## What is read from strangers, with inputs made up: FUZZTIME=20000x or 1m for each target
 	hack/fuzz.sh

@@ -40,6 +40,8 @@ type Authenticator struct {
 	minted  *mintedTokens
 	// worker is nil where there is no worker token.
 	worker *Secret
+	// watched are secrets of the contract's own.
+	watched []*Secret
 	// outside and anonymous change while the plane runs; nil where there is none.
 	outside   atomic.Pointer[outsideTokens]
 	anonymous atomic.Pointer[Grant]
@@ -105,6 +107,7 @@ func (a *Authenticator) applyJWT(cfg *planeconfig.JWT) error {
 // secrets are those that are to be watched.
 func (a *Authenticator) secrets() []*Secret {
 	out := []*Secret{a.binding, a.minted.key}
+	out = append(out, a.watched...)
 	if a.worker != nil {
 		out = append(out, a.worker)
 	}

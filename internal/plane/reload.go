@@ -18,6 +18,9 @@ const reloadPoll = 5 * time.Second
 // before the plane serves.
 func (p *Plane) OnReload(apply func(planeconfig.Config)) { p.onReload = append(p.onReload, apply) }
 
+// WatchSecret has s read again as its file changes. It is to be called before the plane serves.
+func (p *Plane) WatchSecret(s *Secret) { p.auth.watched = append(p.auth.watched, s) }
+
 // watchFiles reads secrets and configuration again until ctx ends.
 func (p *Plane) watchFiles(ctx context.Context) {
 	tick := time.NewTicker(reloadPoll)

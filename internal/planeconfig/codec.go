@@ -66,6 +66,9 @@ func (c *Config) setDefaults() {
 	if c.Auth.WorkerTokenFile != "" && c.Auth.PreviousWorkerTokenFile == "" {
 		c.Auth.PreviousWorkerTokenFile = filepath.Join(filepath.Dir(c.Auth.WorkerTokenFile), KeyPreviousWorkerToken)
 	}
+	if c.Realtime != nil && c.Realtime.Stateful != nil {
+		c.Realtime.Stateful.setDefaults()
+	}
 	if c.Shards != nil {
 		c.Shards.setDefaults()
 	}
@@ -80,6 +83,21 @@ func (c *Config) setDefaults() {
 		c.HTTP.MaxInFlight = 1024
 	}
 }
+
+func (s *Stateful) setDefaults() {
+	if s.Address == "" {
+		s.Address = fmt.Sprintf(":%d", PortPeers)
+	}
+	if s.Partitions == 0 {
+		s.Partitions = defaultPartitions
+	}
+	if s.TokenFile != "" && s.PreviousTokenFile == "" {
+		s.PreviousTokenFile = filepath.Join(filepath.Dir(s.TokenFile), KeyPreviousPeerToken)
+	}
+}
+
+// defaultPartitions of rooms among replicas.
+const defaultPartitions = 1024
 
 // Validate reports every setting that a plane could not start with.
 func (c Config) Validate() error {
@@ -99,6 +117,8 @@ func (c Config) Validate() error {
 		need(len(r.Protocols) > 0, "realtime.protocols must name at least one")
 		need(r.History.Size > 0 && r.History.TTL > 0, "realtime.history needs a size and a ttl above 0")
 		need(r.Limits.MessageBytes > 0, "realtime.limits.messageBytes must be above 0")
+		need(r.Stateful == nil || c.Engine.Type != "Memory", "realtime.stateful needs an engine: Memory has one replica, which owns every room")
+		need(r.Stateful == nil || r.Stateful.TokenFile != "", "realtime.stateful.tokenFile must be set")
 	}
 	if c.Shards != nil {
 		errs = append(errs, c.Shards.validate()...)

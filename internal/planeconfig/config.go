@@ -17,12 +17,18 @@ const (
 	PortHTTP = 8080
 	// PortAdmin serves /livez, /readyz and /metrics; the Service does not name it.
 	PortAdmin = 8081
+	// PortPeers serves the replicas of the same plane, where they speak to each other; the Service does not name it.
+	PortPeers = 8082
 )
+
+// EnvPodIP is the environment variable with the IP address of a plane's pod.
+const EnvPodIP = "TRELLIS_POD_IP"
 
 // Keys of the Secrets that hold what was in use before a rotation.
 const (
 	KeyPreviousToken      = "previousToken"
 	KeyPreviousSigningKey = "previousSigningKey"
+	KeyPreviousPeerToken  = "previousPeerToken"
 	// KeyPreviousWorkerToken is that of a queue's own workers.
 	KeyPreviousWorkerToken = "previousWorkerToken"
 	KeyPreviousPassword    = "previousPassword"
@@ -160,6 +166,20 @@ type Realtime struct {
 	Playground bool `json:"playground,omitempty"`
 	// Presence has the plane keep who follows each room.
 	Presence bool `json:"presence,omitempty"`
+	// Stateful, where it is set, gives each room one owner among the replicas. It needs an engine.
+	Stateful *Stateful `json:"stateful,omitempty"`
+}
+
+// Stateful configures how the replicas of a realtime plane find a room's owner and each other.
+type Stateful struct {
+	// Address that a replica serves its peers at; ":8082" by default. They reach it at the IP address of its pod, from
+	// the environment variable EnvPodIP or, where that is not set, at the address that it listens at.
+	Address string `json:"address,omitempty"`
+	// Partitions of the table; 1024 by default. It can not change while rooms are kept.
+	Partitions int `json:"partitions,omitempty"`
+	// TokenFile holds what replicas show each other, and the file PreviousTokenFile, where there is one, what they did before.
+	TokenFile         string `json:"tokenFile"`
+	PreviousTokenFile string `json:"previousTokenFile,omitempty"`
 }
 
 // History is what a room keeps for those that resume.

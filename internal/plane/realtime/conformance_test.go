@@ -2,6 +2,7 @@ package realtime_test
 
 import (
 	"flag"
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -11,6 +12,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if file := os.Getenv(planeOfTests); file != "" {
+		os.Exit(serveAlone(file))
+	}
 	// Most of these tests wait for something, so more of them than there are
 	// processors may run at once.
 	if err := flag.Set("test.parallel", "6"); err != nil {
@@ -36,6 +40,26 @@ func TestConformanceRedis(t *testing.T) {
 func TestConformanceRedisShared(t *testing.T) {
 	t.Parallel()
 	conformance.RunShared(t, redis)
+}
+
+func TestConformanceStateful(t *testing.T) {
+	t.Parallel()
+	conformance.Run(t, statefulRedis)
+}
+
+func TestConformanceStatefulShared(t *testing.T) {
+	t.Parallel()
+	conformance.RunShared(t, statefulRedis)
+}
+
+func TestConformanceStatefulSeveral(t *testing.T) {
+	t.Parallel()
+	conformance.RunSeveral(t, severalReplicas)
+}
+
+func TestConformanceStatefulSentinel(t *testing.T) {
+	t.Parallel()
+	conformance.RunReplicated(t, statefulSentinel)
 }
 
 func TestConformanceSentinel(t *testing.T) {

@@ -24,6 +24,11 @@ func (g *Gateway) Drain(ctx context.Context) {
 	if c == nil {
 		return
 	}
+	if c.broker.owned != nil {
+		if err := c.broker.owned.Leave(ctx); err != nil {
+			g.log.Warn("the rooms of this replica get other owners when it is gone", "error", err)
+		}
+	}
 	g.sendAway(ctx, c.node)
 	if err := c.node.Shutdown(ctx); err != nil {
 		g.log.Warn("not all clients could be told to reconnect", "error", err)

@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/centrifugal/centrifuge"
 
+	"github.com/trellis-dev/trellis/internal/plane/realtime/stateful"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
@@ -40,6 +42,8 @@ type broker struct {
 	metrics  *metrics
 	// lineage is nil where the rooms live in this process.
 	lineage *lineage
+	// owned is nil where rooms have no owners.
+	owned *stateful.Broker
 }
 
 // changes counts how often what the engine holds was found to continue something else.
@@ -56,6 +60,10 @@ func (b *broker) moved() bool { return b.lineage != nil && b.lineage.moved() }
 func (b *broker) failed(operation string, err error) error {
 	if err == nil {
 		return nil
+	}
+	if errors.Is(err, stateful.ErrNoOwner) || errors.Is(err, stateful.ErrUnknown) {
+		// The engine has no part in it.
+		return &engineError{cause: err}
 	}
 	b.metrics.failures.Add(1)
 	b.metrics.EngineErrors.WithLabelValues(operation).Inc()
@@ -153,7 +161,8 @@ func newRedis(node *centrifuge.Node, cfg planeconfig.Config, m *metrics, log *sl
 		shard.Close()
 		return nil, nil, err
 	}
-	return &broker{Broker: b, presence: presence, metrics: m, lineage: line}, shard.Close, nil
+	out := &broker{Broker: b, presence: presence, metrics: m, lineage: line}
+	return out, shard.Close, nil
 }
 
 // keyPrefix keeps the rooms of this gateway apart from all else in the engine.
@@ -162,12 +171,17 @@ func keyPrefix(cfg planeconfig.Config) (string, error) {
 	if prefix == "" {
 		prefix = "trellis." + cfg.Namespace + "." + cfg.Name
 	}
+	// Rooms with owners are apart from those without, whose messages come from anywhere.
+	owned := ""
+	if cfg.Realtime != nil && cfg.Realtime.Stateful != nil {
+		owned = "owned"
+	}
 	if cfg.Engine.PrefixFile == "" {
-		return prefix, nil
+		return prefix + owned, nil
 	}
 	instance, err := os.ReadFile(cfg.Engine.PrefixFile)
 	if err != nil {
 		return "", fmt.Errorf("read the name of this gateway's rooms: %w", err)
 	}
-	return prefix + strings.TrimSpace(string(instance)) + ":", nil
+	return prefix + strings.TrimSpace(string(instance)) + ":" + owned, nil
 }

@@ -103,6 +103,12 @@ func (e *eventWriter) gap(f *following, g *Gap) error {
 	return nil
 }
 
+func (e *eventWriter) moved(f *following, m move) error {
+	e.event("moved")
+	e.buf = append(m.appendTo(appendRoom(append(e.buf, '{'), f.room)), "}\n\n"...)
+	return nil
+}
+
 func (e *eventWriter) failed(_ *following, p *plane.Problem) error {
 	e.session.disconnect(centrifuge.Disconnect{Code: centrifuge.DisconnectServerError.Code, Reason: p.Title})
 	return nil

@@ -6,4 +6,6 @@ import "time"
 func (g *Gateway) SetHeartbeat(d time.Duration) { g.heartbeat = d }
 
 // SetEngineTimeouts changes how long a connection to an engine and a call of it may take, before any is made.
-func SetEngineTimeouts(d time.Duration) { engineConnectTimeout, engineIOTimeout = d, d }
+func SetEngineTimeouts(d time.Duration) {
+	engineConnectTimeout, engineIOTimeout, ownerPatience = d, d, d
+}

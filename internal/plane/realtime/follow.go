@@ -10,6 +10,7 @@ import (
 	"github.com/centrifugal/protocol"
 
 	"github.com/trellis-dev/trellis/internal/plane"
+	"github.com/trellis-dev/trellis/internal/plane/realtime/stateful"
 )
 
 var (
@@ -222,6 +223,8 @@ func (g *Gateway) problem(err error) *plane.Problem {
 	switch {
 	case errors.As(err, &p):
 		return p
+	case errors.Is(err, stateful.ErrNoOwner), errors.Is(err, stateful.ErrUnknown):
+		return problemOwner(err)
 	case errors.Is(err, errEngine):
 		return problemEngine(err)
 	case errors.As(err, &refused) && refused.Code == centrifuge.ErrorLimitExceeded.Code:

@@ -14,6 +14,7 @@ import (
 
 	"github.com/trellis-dev/trellis/internal/plane"
 	"github.com/trellis-dev/trellis/internal/plane/realtime/playground"
+	"github.com/trellis-dev/trellis/internal/plane/realtime/stateful"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
@@ -55,6 +56,10 @@ type Gateway struct {
 	stamps     stamps
 	// kept has a message join its room's history.
 	kept centrifuge.PublishOption
+	// peerToken is what replicas show each other, moves what rooms have got another owner; nil where rooms have none.
+	peerToken *plane.Secret
+	moves     *moves
+	ownership *stateful.Metrics
 	// replica is this pod's name.
 	replica string
 	now     func() time.Time
@@ -114,6 +119,9 @@ func New(p *plane.Plane) (*Gateway, error) {
 		if !slices.Contains([]string{ProtocolPolling, ProtocolLongPolling, ProtocolSSE, ProtocolWebSocket}, known) {
 			return nil, fmt.Errorf("realtime.protocols names %q; known are Polling, LongPolling, SSE and WebSocket", known)
 		}
+	}
+	if err := g.openPeerToken(); err != nil {
+		return nil, err
 	}
 	g.routes()
 	p.OnReload(func(c planeconfig.Config) {
@@ -182,6 +190,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	var beside sync.WaitGroup
 	beside.Go(func() { g.rates.keep(ctx, g.countNow) })
+	if c.broker.owned != nil {
+		beside.Go(func() { g.followMoves(ctx, c.node) })
+	}
 	defer beside.Wait()
 	if g.plane.Config.Engine.Type == "Memory" {
 		<-ctx.Done()

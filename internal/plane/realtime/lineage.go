@@ -150,7 +150,7 @@ func (l *lineage) follow(ctx context.Context, c rueidis.Client, t target, info s
 					return err
 				}
 			}
-			won, err := l.write(ctx, c, before, now)
+			won, err := l.write(ctx, c, before, now, reason != "")
 			if err != nil {
 				return err
 			}

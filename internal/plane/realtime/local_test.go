@@ -1,12 +1,16 @@
 package realtime_test
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -18,6 +22,7 @@ import (
 	"github.com/trellis-dev/trellis/internal/plane/realtime"
 	"github.com/trellis-dev/trellis/internal/plane/realtime/conformance"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
+	"github.com/trellis-dev/trellis/pkg/ring"
 )
 
 const (
@@ -75,6 +80,75 @@ func redis(t *testing.T, o conformance.Options) *conformance.Target {
 	uri := filepath.Join(engine.dir, "uri")
 	contracttest.Write(t, uri, fmt.Sprintf("redis://default:%s@127.0.0.1:%d/1", engine.password, engine.port))
 	return newLocal(t, o, planeconfig.Engine{Type: "Redis", URIFile: uri, Prefix: "test"}).target(t, o, engine)
+}
+
+// statefulRedis is redis with an owner for each room.
+func statefulRedis(t *testing.T, o conformance.Options) *conformance.Target {
+	t.Helper()
+	return redis(t, owned(t, o))
+}
+
+// statefulSentinel is sentinel with an owner for each room.
+func statefulSentinel(t *testing.T, o conformance.Options) *conformance.Target {
+	t.Helper()
+	return sentinel(t, owned(t, o))
+}
+
+// owned adds to options that rooms have owners.
+func owned(t *testing.T, o conformance.Options) conformance.Options {
+	t.Helper()
+	token := filepath.Join(t.TempDir(), "peer-token")
+	contracttest.Write(t, token, "token-of-the-peers-of-the-tests")
+	configure := o.Configure
+	o.Configure = func(c *planeconfig.Config) {
+		c.Realtime.Stateful = &planeconfig.Stateful{Address: "127.0.0.1:0", TokenFile: token}
+		if configure != nil {
+			configure(c)
+		}
+	}
+	return o
+}
+
+// severalReplicas has what a test asks of the first replica be of rooms that any of three may own.
+func severalReplicas(t *testing.T, o conformance.Options) *conformance.Target {
+	t.Helper()
+	o.Replicas = max(3, o.Replicas)
+	target := statefulRedis(t, o)
+	awaitOwners(t, target)
+	return target
+}
+
+// awaitOwners waits until each replica of a gateway owns a part, and all of them all.
+func awaitOwners(t *testing.T, target *conformance.Target) {
+	t.Helper()
+	contracttest.Eventually(t, "each replica to own a part", func() bool {
+		sum := 0
+		for _, r := range target.Replicas {
+			n, err := ownedPartitions(r.Admin)
+			if n == 0 || err != nil {
+				return false
+			}
+			sum += n
+		}
+		return sum == ring.DefaultPartitions
+	})
+}
+
+// ownedPartitions reads how many partitions a replica owns.
+func ownedPartitions(admin string) (int, error) {
+	tr := &http.Transport{DisableKeepAlives: true}
+	resp, err := (&http.Client{Transport: tr, Timeout: patience}).Get(admin + "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		if strings.HasPrefix(lines.Text(), "trellis_realtime_owned_partitions{") {
+			return strconv.Atoi(lines.Text()[strings.LastIndexByte(lines.Text(), ' ')+1:])
+		}
+	}
+	return 0, errors.New("the replica does not say what it owns")
 }
 
 // redisServer is a Redis or Valkey process with its data in a folder.

@@ -69,6 +69,12 @@ func (g *Gateway) tryConnect() (*core, error) {
 	if err != nil {
 		return nil, err
 	}
+	if g.cfg.Stateful != nil {
+		if err := g.ownRooms(b); err != nil {
+			closeEngine()
+			return nil, err
+		}
+	}
 	node.SetBroker(b)
 	if c, ok := b.Broker.(centrifuge.Controller); ok {
 		node.SetController(c)
@@ -78,14 +84,20 @@ func (g *Gateway) tryConnect() (*core, error) {
 	}
 	g.answerSurveys(node)
 	g.handle(node)
-	if err := node.Run(); err != nil {
+	if err := runNode(node, b); err != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = node.Shutdown(ctx)
+		if b.owned != nil {
+			b.owned.Abandon()
+		}
 		closeEngine()
 		return nil, err
 	}
 	g.metrics.AddGatherer(reg)
+	if b.owned != nil {
+		closeEngine = closeBoth(b.owned.Shut, closeEngine)
+	}
 	return &core{node: node, broker: b, centrifuge: g.centrifugeHandler(node), closeEngine: closeEngine}, nil
 }
 

@@ -16,6 +16,11 @@ func problemEngine(cause error) *plane.Problem {
 		"nothing was acknowledged; try again, with the same Idempotency-Key where something is published").After(engineRetry).Because(cause)
 }
 
+func problemOwner(cause error) *plane.Problem {
+	return plane.NewProblem(http.StatusServiceUnavailable, "room-moving", "The room is moving to another replica",
+		"nothing was acknowledged; try again, with the same Idempotency-Key where something is published").After(time.Second).Because(cause)
+}
+
 func problemRooms(limit int) *plane.Problem {
 	return plane.NewProblem(http.StatusUnprocessableEntity, "too-many-rooms", "Too many rooms on one connection",
 		fmt.Sprintf("a connection may follow %d rooms (limits.roomsPerConnection); leave some, or open another connection", limit))

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/redis/rueidis"
+
+	"github.com/trellis-dev/trellis/internal/plane/realtime/stateful"
 )
 
 const (
@@ -27,11 +29,15 @@ for _, room in ipairs(KEYS) do
 end
 return redis.status_reply('OK')`)
 
-// markScript writes a mark unless somebody else has.
+// markScript writes a mark unless somebody else has. Where writes may be missing, it ends every ownership of rooms with it:
+// what their owners have in memory is not what the engine has.
 var markScript = rueidis.NewLuaScript(`
 local old = redis.call('hmget', KEYS[1], 'failover', 'server')
 if (old[1] or '') ~= ARGV[1] or (old[2] or '') ~= ARGV[2] then
   return 0
+end
+if ARGV[5] == '1' then
+  redis.call('del', KEYS[2])
 end
 redis.call('hset', KEYS[1], 'failover', ARGV[3], 'server', ARGV[4])
 return 1`)
@@ -46,9 +52,14 @@ func (l *lineage) read(ctx context.Context, c rueidis.Client) (mark, error) {
 	return mark{Failover: fields["failover"], Server: fields["server"]}, nil
 }
 
-// write replaces the mark, and reports false where it was no longer before.
-func (l *lineage) write(ctx context.Context, c rueidis.Client, before, now mark) (bool, error) {
-	won, err := markScript.Exec(ctx, c, []string{l.key()}, []string{before.Failover, before.Server, now.Failover, now.Server}).AsInt64()
+// write replaces the mark, and reports false where it was no longer before. breached says that writes may be missing.
+func (l *lineage) write(ctx context.Context, c rueidis.Client, before, now mark, breached bool) (bool, error) {
+	ends := "0"
+	if breached {
+		ends = "1"
+	}
+	keys := []string{l.key(), stateful.RingKey(l.prefix)}
+	won, err := markScript.Exec(ctx, c, keys, []string{before.Failover, before.Server, now.Failover, now.Server, ends}).AsInt64()
 	if err != nil {
 		return false, fmt.Errorf("write whose writes the rooms continue: %w", err)
 	}

@@ -22,6 +22,8 @@ type sink interface {
 	message(f *following, m *frame) error
 	// gap says that messages of f are lost; f.pos is where it goes on.
 	gap(f *following, g *Gap) error
+	// moved says that a room has another owner, and that it is resumed there.
+	moved(f *following, m move) error
 	// failed says that a room could not be subscribed.
 	failed(f *following, p *plane.Problem) error
 	heartbeat() error

@@ -137,6 +137,10 @@ func (o *socketWriter) gap(f *following, g *Gap) error {
 	return o.send(append(appendGap([]byte(`{"type":"gap",`), f.room, g), '}'))
 }
 
+func (o *socketWriter) moved(f *following, m move) error {
+	return o.send(append(m.appendTo(appendRoom([]byte(`{"type":"moved",`), f.room)), '}'))
+}
+
 func (o *socketWriter) failed(f *following, p *plane.Problem) error {
 	return o.send(errorFrame(f.request, f.room, p))
 }

@@ -18,6 +18,7 @@ func (r *recorder) bind(*session)                           {}
 func (r *recorder) subscribed(*following) error             { return nil }
 func (r *recorder) gap(*following, *Gap) error              { return nil }
 func (r *recorder) failed(*following, *plane.Problem) error { return nil }
+func (r *recorder) moved(*following, move) error            { return nil }
 func (r *recorder) heartbeat() error                        { return nil }
 func (r *recorder) flush() error                            { return nil }
 func (r *recorder) close(centrifuge.Disconnect)             {}

@@ -19,10 +19,11 @@ type waiter struct {
 	problem *plane.Problem
 }
 
-func (w *waiter) bind(*session)               {}
-func (w *waiter) subscribed(*following) error { return nil }
-func (w *waiter) heartbeat() error            { return nil }
-func (w *waiter) close(centrifuge.Disconnect) { _ = w.end() }
+func (w *waiter) bind(*session)                {}
+func (w *waiter) subscribed(*following) error  { return nil }
+func (w *waiter) moved(*following, move) error { return nil }
+func (w *waiter) heartbeat() error             { return nil }
+func (w *waiter) close(centrifuge.Disconnect)  { _ = w.end() }
 
 func (w *waiter) end() error {
 	if !w.done {

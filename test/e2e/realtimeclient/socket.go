@@ -109,6 +109,9 @@ func (c *Client) frame(address string, data []byte) error {
 	case "subscribed":
 		c.attach(address, head.Position)
 		return nil
+	case "moved":
+		// The room has another owner; it goes on by itself.
+		return nil
 	case "reconnect":
 		c.hinted(time.Duration(head.AfterMs) * time.Millisecond)
 		return errReconnect

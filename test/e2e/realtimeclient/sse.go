@@ -95,6 +95,9 @@ func (c *Client) event(address string, e event) error {
 			return err
 		}
 		return c.missed(g)
+	case e.name == "moved":
+		// The room has another owner; it goes on by itself.
+		return nil
 	case e.name == "close":
 		return fmt.Errorf("the gateway closes the stream: %s", e.data)
 	case e.name != "":

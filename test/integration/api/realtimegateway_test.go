@@ -9,7 +9,7 @@ const (
 	noScale    = "engine Memory keeps rooms inside one pod, so it can not scale: set engine to Redis, or remove scaling"
 	noEngine   = "engine Memory uses no Engine: remove engineSelection, or set engine to Redis"
 	noSinks    = "sinks are not served by RealtimeGateway in this version: remove sinks"
-	noStateful = "mode Stateful is not available in this version: use PubSub"
+	noStateful = "delivery.mode Stateful keeps what a fail-over of a room needs in an engine: set engine to Redis, or the mode to PubSub"
 	ttlBounds  = "ttl must be between 1s and 168h"
 	oneKey     = "set exactly one of secretRef (shared secret) and jwksURL (public keys)"
 )
@@ -37,6 +37,7 @@ func gatewayMemoryRows() []row {
 		refused("scaling", patch(`spec: {scaling: {maxReplicas: 1, connectionsPerReplica: 1}}`), rule("spec", noScale)),
 		refused("an engine selected", patch(`spec: {engineSelection: {sharing: Dedicated}}`), rule("spec", noEngine)),
 		refused("an engine named", patch(`spec: {engine: Memory, engineSelection: {ref: {name: a}}}`), rule("spec", noEngine)),
+		refused("Stateful", set("spec.delivery.mode", "Stateful"), rule("spec", noStateful)),
 		refused("a sink", patch(`spec: {sinks: [{name: a, url: "http://example.com"}]}`), rule("spec", noSinks)),
 		updated("to Redis", patch(`{}`), patch(`spec: {engine: Redis, replicas: 3}`)),
 		updated("back to Memory with too many replicas", patch(`spec: {engine: Redis, replicas: 3}`), patch(`spec: {engine: Memory}`), rule("spec", onePod)),
@@ -60,7 +61,8 @@ func gatewayRows() []row {
 			crowded("spec.protocols", 4, "SSE", `"SSE"`),
 			allowed("delivery by default", patch(`spec: {delivery: {}}`)),
 			allowed("PubSub", set("spec.delivery.mode", "PubSub")),
-			refused("Stateful", set("spec.delivery.mode", "Stateful"), ruleOf("spec.delivery.mode", "Stateful", noStateful)),
+			allowed("Stateful", set("spec.delivery.mode", "Stateful")),
+			updated("to Stateful", patch(`{}`), set("spec.delivery.mode", "Stateful")),
 			refused("playground unknown", set("spec.playground", "On"), `spec.playground: Unsupported value: "On": supported values: "Enabled", "Disabled"`),
 			refused("delivery unknown", set("spec.delivery.mode", "Other"), `spec.delivery.mode: Unsupported value: "Other": supported values: "PubSub", "Stateful"`),
 		},
