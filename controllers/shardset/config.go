@@ -117,7 +117,7 @@ func overloadConfig(o v1alpha1.ShardOverload) planeconfig.ShardOverload {
 	out := planeconfig.ShardOverload{
 		MinConcurrency: int(o.MinConcurrency),
 		MaxConcurrency: int(o.MaxConcurrency),
-		Queue:          int(ptr.Deref(o.Queue, 0)),
+		Queue:          orNone(o.Queue),
 		QueueTimeout:   duration(o.QueueTimeout),
 		HotPartition:   int(o.HotPartitionPercent),
 	}
@@ -135,13 +135,21 @@ func reshardingConfig(r v1alpha1.ShardResharding) planeconfig.ShardResharding {
 		Mode:         string(r.Mode),
 		MaxMoving:    int(r.MaxMoving),
 		PauseLimit:   duration(r.PauseLimit),
-		HeldRequests: int(ptr.Deref(r.HeldRequests, 0)),
+		HeldRequests: orNone(r.HeldRequests),
 		Paused:       ptr.Deref(r.Paused, false),
 	}
 	if r.Hook != nil {
 		out.ExportPath, out.ImportPath = r.Hook.ExportPath, r.Hook.ImportPath
 	}
 	return out
+}
+
+// orNone is a number of which the plane's 0 is its default: below it is none.
+func orNone(n *int32) int {
+	if ptr.Deref(n, 0) == 0 {
+		return -1
+	}
+	return int(*n)
 }
 
 func duration(d *metav1.Duration) planeconfig.Duration {

@@ -144,7 +144,7 @@ type ShardResharding struct {
 	// MaxMoving partitions at once; 1 by default.
 	MaxMoving int `json:"maxMoving,omitempty"`
 	// PauseLimit is how long a partition may be served by nobody before its move is given up and tried later; 10 s by
-	// default. HeldRequests of a moving partition wait at each router, 1000 by default.
+	// default. HeldRequests of moving partitions wait at each router, 1000 by default and none where it is below 0.
 	PauseLimit   Duration `json:"pauseLimit,omitempty"`
 	HeldRequests int      `json:"heldRequests,omitempty"`
 	// Paused has no further move begin.

@@ -31,7 +31,7 @@ const (
 	refused = 0.1
 )
 
-// adaptive finds how many requests a member serves at once without a queue of its own that grows: see docs/adr/0034. It has no
+// adaptive finds how many requests a member serves at once without a queue of its own that grows: see docs/adr/0032. It has no
 // clock and no lock.
 type adaptive struct {
 	least, most float64
