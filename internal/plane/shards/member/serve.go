@@ -22,7 +22,8 @@ const maxOrder = 64 << 10
 func (m *Member) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if m.opts.Admits != nil && !m.opts.Admits(r) {
 		plane.WriteProblem(w, plane.NewProblem(http.StatusUnauthorized, "missing-token", "A token is needed",
-			"a shard is reached through the ShardSet's routers; who routes by itself sends Authorization: Bearer with the token of the binding"))
+			"a shard is reached through the ShardSet's routers; who routes by itself sends Authorization: Bearer with the token of the binding").
+			Header(planeconfig.HeaderNotProcessed, "true"))
 		return
 	}
 	if r.URL.Path == planeconfig.ShardPath || strings.HasPrefix(r.URL.Path, planeconfig.ShardPath+"/") {

@@ -223,7 +223,7 @@ func (j *job) attempt(ctx context.Context, m *member, v *view, address string, r
 		return again
 	}
 	j.out.added = append(j.out.added[:0],
-		field{planeconfig.HeaderPartition, names()[j.partition][0]}, field{planeconfig.HeaderEpoch, v.epoch}, field{planeconfig.HeaderMemberToken, j.r.MemberToken()})
+		field{planeconfig.HeaderPartition, names()[j.partition][0]}, field{planeconfig.HeaderEpoch, v.epoch}, field{planeconfig.HeaderMemberToken, j.r.tokenFor(m)})
 	return j.send(ctx, m, address, retries)
 }
 
@@ -244,7 +244,11 @@ func (j *job) send(ctx context.Context, m *member, address string, retries *int)
 	if len(y.Header[planeconfig.HeaderNotProcessed]) > 0 {
 		j.done(overload.Ignored)
 		y.discard()
-		j.r.metrics.moved.Inc()
+		if y.StatusCode == http.StatusUnauthorized {
+			m.behind.Store(!m.behind.Load())
+		} else {
+			j.r.metrics.moved.Inc()
+		}
 		if !j.repeatable(body) {
 			j.fail(problemUnreplayable())
 			return over

@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/trellis-dev/trellis/internal/plane/shards/table"
@@ -19,6 +20,8 @@ type member struct {
 	id      string
 	pool    pool
 	metrics *memberMetrics
+	// behind is true of a shard that refused the token of now: it gets the one before, until it refuses that.
+	behind atomic.Bool
 
 	mu sync.Mutex
 	// away is not nil while the shard can not be reached, and closed once it can; since is when that began.

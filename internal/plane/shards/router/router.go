@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -89,7 +90,8 @@ func New(p *plane.Plane, opts Options) (*Router, error) {
 	r.bodies.most = p.Config.HTTP.MaxBodyBytesInFlight
 	r.budget.fill()
 	var err error
-	if r.token, err = r.secret(cfg.MemberTokenFile); err != nil {
+	previous := filepath.Join(filepath.Dir(cfg.MemberTokenFile), planeconfig.KeyPreviousMemberToken)
+	if r.token, err = p.OpenSecret(cfg.MemberTokenFile, previous); err != nil {
 		return nil, fmt.Errorf("the members' token: %w", err)
 	}
 	if r.limiter == nil {
@@ -162,6 +164,16 @@ func (r *Router) MemberToken() string {
 	text := string(bytes.Clone(now))
 	r.text.Store(&text)
 	return text
+}
+
+// tokenFor a shard, which may not have read yet what this router has since a rotation.
+func (r *Router) tokenFor(m *member) string {
+	if m.behind.Load() {
+		if all := r.token.Values(); len(all) > 1 {
+			return string(all[1])
+		}
+	}
+	return r.MemberToken()
 }
 
 // Run follows the table until ctx ends.
