@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -243,5 +244,41 @@ func TestOneIsElected(t *testing.T) {
 		case <-ctx.Done():
 			t.Fatal("the other one never led")
 		}
+	}
+}
+
+// TestALeaseGoesWithItsShardSet, whom the ConfigMap belongs to.
+func TestALeaseGoesWithItsShardSet(t *testing.T) {
+	c := client(t)
+	_, namespace := published(t, c)
+	leases := c.CoordinationV1().Leases(namespace)
+	if _, err := leases.Create(t.Context(), &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "mover"}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	owners := func() []metav1.OwnerReference {
+		t.Helper()
+		if err := kube.Belong(t.Context(), c, namespace, "mover", "ring"); err != nil {
+			t.Fatal(err)
+		}
+		l, err := leases.Get(t.Context(), "mover", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l.OwnerReferences
+	}
+	if got := owners(); len(got) > 0 {
+		t.Errorf("the ConfigMap is nobody's, and the Lease %v's", got)
+	}
+	cm, err := c.CoreV1().ConfigMaps(namespace).Get(t.Context(), "ring", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cm.OwnerReferences = []metav1.OwnerReference{{APIVersion: "patterns.trellis.dev/v1alpha1", Kind: "ShardSet", Name: "orders", UID: "u", Controller: ptr.To(true)}}
+	if _, err := c.CoreV1().ConfigMaps(namespace).Update(t.Context(), cm, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	want := []metav1.OwnerReference{{APIVersion: "patterns.trellis.dev/v1alpha1", Kind: "ShardSet", Name: "orders", UID: "u"}}
+	if diff := cmp.Diff(want, owners()); diff != "" {
+		t.Error(diff)
 	}
 }

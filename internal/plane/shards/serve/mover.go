@@ -81,6 +81,9 @@ func (m *moving) reload(c planeconfig.Config) {
 // run competes for the lease until ctx ends.
 func (m *moving) run(ctx context.Context) error {
 	return kube.Elect(ctx, m.client, m.plane.Config.Namespace, m.lease, m.identity, m.plane.Log, func(ctx context.Context) {
+		if err := kube.Belong(ctx, m.client, m.plane.Config.Namespace, m.lease, m.plane.Config.Shards.RingConfigMap); err != nil {
+			m.plane.Log.Warn("the Lease of the mover will outlive its ShardSet", "error", err)
+		}
 		err := m.mover.Run(ctx)
 		switch {
 		case errors.Is(err, mover.ErrDeposed):
