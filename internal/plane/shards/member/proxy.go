@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/trellis-dev/trellis/internal/plane"
@@ -104,10 +105,11 @@ func (m *Member) untilAnswered(ctx context.Context) (inner context.Context, bega
 
 func (m *Member) newProxy() *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
-		Transport:     m.local,
-		FlushInterval: -1,
-		ErrorLog:      slog.NewLogLogger(m.log.Handler(), slog.LevelDebug),
-		Rewrite:       m.rewrite,
+		Transport: m.local,
+		// What is of no known length is flushed as it comes all the same.
+		BufferPool: &buffers{},
+		ErrorLog:   slog.NewLogLogger(m.log.Handler(), slog.LevelDebug),
+		Rewrite:    m.rewrite,
 		ModifyResponse: func(resp *http.Response) error {
 			pass := resp.Request.Context().Value(passageKey{}).(*passage)
 			pass.began()
@@ -123,6 +125,22 @@ func (m *Member) newProxy() *httputil.ReverseProxy {
 		ErrorHandler: m.failed,
 	}
 }
+
+// buffers through which answers are copied.
+type buffers struct{ pool sync.Pool }
+
+const bufferBytes = 32 << 10
+
+// Get implements httputil.BufferPool.
+func (b *buffers) Get() []byte {
+	if p, ok := b.pool.Get().(*[]byte); ok {
+		return *p
+	}
+	return make([]byte, bufferBytes)
+}
+
+// Put implements httputil.BufferPool.
+func (b *buffers) Put(p []byte) { b.pool.Put(&p) }
 
 // rewrite leaves all but the tokens and the epoch as they came.
 func (m *Member) rewrite(r *httputil.ProxyRequest) {
