@@ -74,6 +74,11 @@ func (p Plane) Deployment(in pattern.Inputs) (before []pattern.Child, d *appsv1.
 
 // Workload is a Deployment as all of Trellis's are.
 func Workload(o specs.Owner, replicas int32, strategy appsv1.DeploymentStrategy, pod specs.Pod) *appsv1.Deployment {
+	template := pod.Template()
+	for i := range template.Spec.TopologySpreadConstraints {
+		// Those of before a roll do not count: they are about to go, and those of after it would be left on one node.
+		template.Spec.TopologySpreadConstraints[i].MatchLabelKeys = []string{appsv1.DefaultDeploymentUniqueLabelKey}
+	}
 	return &appsv1.Deployment{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
 		ObjectMeta: o.Meta(o.Base),
@@ -81,7 +86,7 @@ func Workload(o specs.Owner, replicas int32, strategy appsv1.DeploymentStrategy,
 			Replicas:                ptr.To(replicas),
 			Selector:                &metav1.LabelSelector{MatchLabels: o.Selector()},
 			Strategy:                strategy,
-			Template:                pod.Template(),
+			Template:                template,
 			ProgressDeadlineSeconds: ptr.To[int32](300),
 			RevisionHistoryLimit:    ptr.To[int32](3),
 		},
