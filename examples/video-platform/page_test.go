@@ -107,7 +107,8 @@ func TestPage(t *testing.T) {
 		if got := tab.text("problem"); got != "" {
 			t.Fatalf("%s: the page says %s", name, got)
 		}
-		for _, step := range []string{"blob.pending", "blob.uploaded", "job.accepted", "job.started", "fetching", "storing", "done"} {
+		// What is said right before the end may be overtaken by it.
+		for _, step := range []string{"blob.pending", "blob.uploaded", "job.accepted", "job.started", "fetching", "transcoding", "done"} {
 			if log := tab.text("log"); !strings.Contains(log, step) {
 				t.Errorf("%s: the page does not tell of %s: %s", name, step, log)
 			}
@@ -119,7 +120,7 @@ func TestPage(t *testing.T) {
 		moves := func(words string) bool {
 			return slices.ContainsFunc(places, func(at []any) bool { return at[0] == words && at[1].(float64) > 0 })
 		}
-		if !moves("uploading") || !moves("fetching") || !moves("storing") {
+		if !moves("uploading") || !moves("fetching") || !moves("transcoding") {
 			t.Errorf("%s: the bar went through %v", name, places)
 		}
 		url := chromium.Eval[string](t, tab.Tab, `document.querySelector("#result a").href`)
