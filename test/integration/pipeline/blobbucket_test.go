@@ -127,6 +127,7 @@ func deletedBucket(t *testing.T, g *WithT, annotations map[string]string) (b *v1
 	tell = func(emptying, remaining float64) {
 		load.set("192.0.2.1", scaling.Gauge{Name: planeconfig.MetricBlobEmptying, Always: true}, emptying)
 		load.set("192.0.2.1", scaling.Gauge{Name: planeconfig.MetricBlobRemaining, Always: true}, remaining)
+		load.set("192.0.2.1", scaling.Gauge{Name: planeconfig.MetricBlobRemainingLocked}, 0)
 	}
 	tell(0, 0)
 	g.Expect(framework.Admin.Delete(ctx, b)).To(Succeed())
