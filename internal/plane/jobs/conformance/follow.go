@@ -184,7 +184,8 @@ func testLeaseTurns(t *testing.T, start Factory) {
 	}
 }
 
-// testAbandoned has workers go away while they wait: what they would have got is for the next.
+// testAbandoned has workers go away while they wait: what they would have got is for the next. A job that is handed out before the plane
+// hears of the closed connection may be lost until its lease ends, as with any worker that dies: so the plane is given time to hear.
 func testAbandoned(t *testing.T, start Factory) {
 	target := start(t, Options{})
 	c := target.client(t)
@@ -198,9 +199,12 @@ func testAbandoned(t *testing.T, start Factory) {
 		eventually(t, "the worker to wait", func() bool { return target.metric(t, `trellis_plane_connections{`, `protocol="lease"`) > 0 })
 		cancel()
 		<-gone
+		eventually(t, "the plane to hear that it is gone", func() bool { return target.metric(t, `trellis_plane_connections{`, `protocol="lease"`) == 0 })
 		a := c.submit(jobs.Submission{Type: fmt.Sprint(i)})
-		if l := c.leaseOne(); l.Job.ID != a.ID || l.Job.Attempt != 1 {
+		l := c.leaseOne()
+		if l.Job.ID != a.ID || l.Job.Attempt != 1 {
 			t.Errorf("leased %+v", l)
 		}
+		c.complete(l, "1")
 	}
 }
