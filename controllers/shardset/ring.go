@@ -3,6 +3,7 @@ package shardset
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +18,9 @@ import (
 
 // mostHistory is how many memberships the status keeps. What was before them is asked of the members where it is needed.
 const mostHistory = 64
+
+// mostShards that a ShardSet can have.
+const mostShards = 100
 
 // ringSeen is the published state as it was read, which may be old.
 type ringSeen struct {
@@ -35,6 +39,12 @@ func readRing(s *v1alpha1.ShardSet, read map[string]map[string]string) (ringSeen
 	if state.Published() && state.Table.Partitions != int(s.Spec.Partitions) {
 		return ringSeen{}, pattern.Invalid("a ShardSet of this name that was deleted has left a table of %d partitions, and spec.partitions is %d: make this one with %d to go on with its data, or delete ConfigMap %q to begin anew",
 			state.Table.Partitions, s.Spec.Partitions, state.Table.Partitions, ringName(b))
+	}
+	for _, id := range slices.Sorted(maps.Keys(state.Holders())) {
+		if _, ok := ordinalOf(b, id); !ok {
+			return ringSeen{}, pattern.Invalid("ConfigMap %q, in which the routers publish who owns which partition, names %q, which is no shard of this ShardSet: remove its data to have the table made anew",
+				ringName(b), id)
+		}
 	}
 	return ringSeen{state, b}, nil
 }
@@ -76,7 +86,7 @@ func ordinalOf(base, id string) (int32, bool) {
 		return 0, false
 	}
 	n, err := strconv.ParseInt(text, 10, 32)
-	return int32(n), err == nil && n >= 0
+	return int32(n), err == nil && n >= 0 && n < mostShards
 }
 
 // history for the routers, of what the status has.

@@ -152,6 +152,10 @@ func TestPlanRefuses(t *testing.T) {
 		"a table of another number of partitions": {makeSet(func(s *spec) { s.Partitions = 32 }), read(t, tableOf(3), planeconfig.RingState{}),
 			`a ShardSet of this name that was deleted has left a table of 16 partitions, and spec.partitions is 32: make this one with 16 to go on with its data, or delete ConfigMap "counter-shs-ring" to begin anew`},
 		"a table that can not be read": {makeSet(), map[string]map[string]string{"counter-shs-ring": {planeconfig.RingTableKey: "{"}}, "remove its data"},
+		"a table of others": {makeSet(), read(t, tableOf(3, func(t *ring.Table) { t.Members[0].ID = "counter-other-0" }), planeconfig.RingState{}),
+			`ConfigMap "counter-shs-ring", in which the routers publish who owns which partition, names "counter-other-0", which is no shard of this ShardSet: remove its data to have the table made anew`},
+		"a table with a shard that no ShardSet has": {makeSet(), read(t, tableOf(3, func(t *ring.Table) { t.Members[2].ID = "counter-shs-100" }), planeconfig.RingState{}),
+			`names "counter-shs-100"`},
 		"an expression that is none": {makeSet(func(s *spec) {
 			s.Router.Overload.Priority = &v1alpha1.ShardPriority{Expression: "request.nothing", Classes: []string{"a"}}
 		}), nil, "spec.router.overload.priority.expression: "},

@@ -136,6 +136,16 @@ func standardClass(t testing.TB) {
 	})
 }
 
+// namespace for the example, with a cluster that plays along, and a mover where there are shards.
+func (e example) namespace(t testing.TB) string {
+	t.Helper()
+	ns := framework.NewNamespace(t)
+	if slices.ContainsFunc(e.objects, func(o *unstructured.Unstructured) bool { return o.GetKind() == "ShardSet" }) {
+		framework.PlayMover(t, ns)
+	}
+	return ns
+}
+
 // apply creates the example's objects in a namespace.
 func (e example) apply(namespace string) error {
 	for _, obj := range e.objects {

@@ -49,7 +49,7 @@ func (s subject) deletion(t testing.TB, e example, policy v1alpha1.DeletionPolic
 	if o == classGone {
 		e = inClass(e, framework.NewClass(t).Name)
 	}
-	ns := framework.NewNamespace(t)
+	ns := e.namespace(t)
 	op := s.start(t, ns)
 	defer op.Stop()
 	if err := e.apply(ns); err != nil {

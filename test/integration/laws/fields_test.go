@@ -26,7 +26,7 @@ func (s subject) andBack(t testing.TB, v variant) error {
 	if err != nil {
 		return err
 	}
-	ns := framework.NewNamespace(t)
+	ns := v.example.namespace(t)
 	op := s.start(t, ns)
 	defer op.Stop()
 	if err := v.example.apply(ns); err != nil {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path"
+	"strings"
 	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,7 +17,7 @@ import (
 	"github.com/trellis-dev/trellis/test/integration/framework"
 )
 
-// guard looks at every deletion that an operator sends.
+// guard looks at every deletion that an operator sends, and at what it writes where a ShardSet's table is.
 type guard struct {
 	mu       sync.Mutex
 	blind    []error
@@ -25,6 +27,7 @@ type guard struct {
 
 func (g *guard) wrap(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
+		g.demandNoTable(r)
 		if r.Method != http.MethodDelete || framework.IsLease(r) {
 			return next.RoundTrip(r)
 		}
@@ -55,6 +58,21 @@ func (g *guard) demandUID(r *http.Request) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.blind = append(g.blind, fmt.Errorf("DELETE %s has no UID as its precondition", r.URL.Path))
+}
+
+// demandNoTable notes a write of what the mover of a ShardSet publishes.
+func (g *guard) demandNoTable(r *http.Request) {
+	if !framework.IsWrite(r) || !strings.HasSuffix(path.Dir(r.URL.Path), "/configmaps") || !strings.HasSuffix(r.URL.Path, ringSuffix) {
+		return
+	}
+	var sent struct{ Data, BinaryData json.RawMessage }
+	body, err := readBody(r)
+	if err == nil && json.Unmarshal(body, &sent) == nil && sent.Data == nil && sent.BinaryData == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.blind = append(g.blind, fmt.Errorf("%s %s writes the table, which is the mover's: %v", r.Method, r.URL.Path, err))
 }
 
 // look reads what a deletion is about to hit.

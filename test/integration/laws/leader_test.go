@@ -20,7 +20,7 @@ func (s subject) takeover(t testing.TB, e example, n int64, asleep bool) error {
 	if err != nil {
 		return err
 	}
-	ns := framework.NewNamespace(t)
+	ns := e.namespace(t)
 	lost, sleep := make(chan struct{}), pauseBefore(n+1)
 	fault := dieAfter(n, lost)
 	if asleep {

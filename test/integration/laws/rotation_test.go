@@ -42,7 +42,7 @@ func TestRotationDiesAfterEveryWrite(t *testing.T) {
 // rotation settles an example, rotates its credentials under an operator that dies after n writes (0
 // for never), and returns the end state and how many writes the rotation took.
 func (s subject) rotation(t testing.TB, e example, n int64) (state, int64, error) {
-	ns := framework.NewNamespace(t)
+	ns := e.namespace(t)
 	op := s.start(t, ns)
 	if err := e.apply(ns); err != nil {
 		return nil, 0, err
@@ -92,7 +92,7 @@ var accountSuffix = pattern.AccountSecretName("", "")
 
 // rotating are the keys that a rotation makes anew, and where it keeps what they were.
 var rotating = map[string]string{"password": "previousPassword", "token": "previousToken", "signing-key": "previousSigningKey",
-	"worker-token": "previousWorkerToken", "member-token": "previousMemberToken"}
+	"worker-token": "previousWorkerToken", "member-token": "previousMemberToken", "peer-token": "previousPeerToken"}
 
 // passwords are the values of those keys, by Secret and key.
 func passwords(ns string) map[string]string {

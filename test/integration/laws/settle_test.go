@@ -77,7 +77,7 @@ func unsettled(ns string) error {
 	if err != nil {
 		return err
 	}
-	var open []error
+	open := []error{framework.Moved(ctx, ns)}
 	away := map[string]bool{}
 	for _, p := range patterns {
 		if _, isEngine := p.(*v1alpha1.Engine); isEngine && isUnreachable(p.GetPatternStatus().Conditions) {

@@ -29,7 +29,7 @@ func (s subject) stale(t testing.TB, e example, policy v1alpha1.DeletionPolicy, 
 	if err != nil {
 		return err
 	}
-	ns := framework.NewNamespace(t)
+	ns := e.namespace(t)
 	var late atomic.Bool
 	op := s.start(t, ns, lag(behind, &late, kinds...))
 	defer op.Stop()

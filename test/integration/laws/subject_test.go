@@ -71,7 +71,7 @@ func (s subject) undisturbed(t testing.TB, e example) (*end, error) {
 }
 
 func (s subject) run(t testing.TB, e example, out *end) error {
-	ns := framework.NewNamespace(t)
+	ns := e.namespace(t)
 	op := s.start(t, ns)
 	defer op.Stop()
 	if err := e.apply(ns); err != nil {

@@ -33,7 +33,7 @@ func (s subject) successor(t testing.TB, e example, policy v1alpha1.DeletionPoli
 	if err != nil {
 		return err
 	}
-	ns := framework.NewNamespace(t)
+	ns := e.namespace(t)
 	var slow atomic.Bool
 	op := s.start(t, ns, drip(behind, &slow, watchedOf(e)...))
 	defer op.Stop()

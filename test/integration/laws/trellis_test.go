@@ -3,6 +3,7 @@
 package laws
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -16,7 +17,7 @@ import (
 // silence: at rest, after a restart and after every object was touched, nothing is written;
 // at rest nothing is read.
 func (s subject) silence(t testing.TB, e example) error {
-	ns := framework.NewNamespace(t)
+	ns := e.namespace(t)
 	op := s.start(t, ns)
 	if err := e.apply(ns); err != nil {
 		return err
@@ -75,7 +76,7 @@ func (s subject) crash(t testing.TB, e example, n int64) error {
 	if err != nil {
 		return err
 	}
-	ns := framework.NewNamespace(t)
+	ns := e.namespace(t)
 	died := make(chan struct{})
 	first := s.start(t, ns, dieAfter(n, died))
 	if err := e.apply(ns); err != nil {
@@ -108,21 +109,23 @@ func (s subject) disturbedFor(t testing.TB, e example, stuck time.Duration, faul
 	if err != nil {
 		return err
 	}
-	ns := framework.NewNamespace(t)
+	ns := e.namespace(t)
 	op := s.start(t, ns, faults...)
 	defer op.Stop()
 	op.stuckAfter = stuck
 	if err := e.apply(ns); err != nil {
 		return err
 	}
-	return reach(op, ns, func() error { return compare(ns, want.state) })
+	err = reach(op, ns, func() error { return compare(ns, want.state) })
+	return errors.Join(err, op.guard.verdict())
 }
 
 // finish lets an undisturbed operator bring a namespace to its end.
 func (s subject) finish(t testing.TB, ns string, want state) error {
 	op := s.start(t, ns)
 	defer op.Stop()
-	return reach(op, ns, func() error { return compare(ns, want) })
+	err := reach(op, ns, func() error { return compare(ns, want) })
+	return errors.Join(err, op.guard.verdict())
 }
 
 func compare(ns string, want state) error {
