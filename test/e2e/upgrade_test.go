@@ -22,13 +22,18 @@ func TestOperatorUpgradeRestartsNoPod(t *testing.T) {
 	}
 	g := NewWithT(t)
 	gw := applied(t, gateway(newNamespace(t), "chat", replicas(2)))
+	board := applied(t, gateway(gw.Namespace, "board", replicas(2), stateful))
+	set := applied(t, counters(gw.Namespace, "counter", 2))
 	s := startStorm(t, open(t, gw))
 	everything := func() map[string]int32 { return lives(podsOf(gw.Namespace, nil)) }
 	before, deployment := everything(), get(t, &appsv1.Deployment{}, gw.Namespace, "chat-rtg")
 
 	t.Cleanup(func() { install(t, os.Getenv("VERSION")) })
 	install(t, next)
-	g.Eventually(reload(gw), patience, often).Should(haveCondition(v1alpha1.ConditionUpdateAvailable, metav1.ConditionTrue))
+	waits := haveCondition(v1alpha1.ConditionUpdateAvailable, metav1.ConditionTrue)
+	g.Eventually(reload(gw), patience, often).Should(waits)
+	g.Eventually(reload(board), patience, often).Should(waits)
+	g.Eventually(reload(set), patience, often).Should(waits)
 	g.Expect(ready(t, gw).Status.ObservedGeneration).To(Equal(gw.Generation))
 	g.Expect(everything()).To(Equal(before), "pods, and how often their containers started")
 	// The operator notes in an annotation what waits, which counts as a generation too.

@@ -54,6 +54,8 @@ type OperatorOptions struct {
 	Sinks scaling.LabelledReader
 	// Transport wraps what carries its calls, e.g. to break some.
 	Transport func(http.RoundTripper) http.RoundTripper
+	// User that it works as, who may do what he is bound to; an administrator by default.
+	User string
 	// LeaseNamespace holds the lease by which several operators agree on a leader; empty for an
 	// operator that works alone.
 	LeaseNamespace string
@@ -104,6 +106,7 @@ func (op *Operator) manager(o OperatorOptions) (manager.Manager, error) {
 	}
 	cfg := rest.CopyConfig(Config)
 	cfg.ContentType = "application/json"
+	cfg.Impersonate.UserName = o.User
 	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper {
 		next = op.recorder.wrap(next)
 		if o.Transport != nil {

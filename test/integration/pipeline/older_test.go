@@ -25,6 +25,18 @@ func olderTemplate(g *WithT, namespace, name string) corev1.PodTemplateSpec {
 	ac.WithAnnotations(map[string]string{"patterns.trellis.dev/planned": "older"})
 	g.Expect(framework.Admin.Apply(ctx, ac, client.FieldOwner(v1alpha1.ManagedBy), client.ForceOwnership)).To(Succeed())
 	older := reload(d)()
-	g.Expect(older.Spec.Template.Spec.Containers[0].Env).To(HaveLen(1))
+	g.Expect(older.Spec.Template.Spec.Containers[0].Env).To(ContainElement(HaveField("Name", "OLDER")))
 	return older.Spec.Template
+}
+
+// olderShards is olderTemplate of a StatefulSet.
+func olderShards(g *WithT, namespace, name string) corev1.PodTemplateSpec {
+	d, err := get(&appsv1.StatefulSet{}, namespace, name)
+	g.Expect(err).NotTo(HaveOccurred())
+	ac, err := appsv1ac.ExtractStatefulSet(d, v1alpha1.ManagedBy)
+	g.Expect(err).NotTo(HaveOccurred())
+	ac.Spec.Template.Spec.Containers[0].WithEnv(corev1ac.EnvVar().WithName("OLDER").WithValue("yes"))
+	ac.WithAnnotations(map[string]string{"patterns.trellis.dev/planned": "older"})
+	g.Expect(framework.Admin.Apply(ctx, ac, client.FieldOwner(v1alpha1.ManagedBy), client.ForceOwnership)).To(Succeed())
+	return reload(d)().Spec.Template
 }

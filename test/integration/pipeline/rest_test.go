@@ -9,7 +9,6 @@ import (
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
@@ -69,25 +68,28 @@ func versions(namespace string) map[string]string {
 }
 
 func TestANewOperatorRestartsNoPod(t *testing.T) {
-	g := NewWithT(t)
-	op := startOperator(t)
-	ns, class := framework.NewNamespace(t), framework.NewClass(t)
-	gw := gateway(ns, "chat", class)
-	g.Expect(framework.Admin.Create(ctx, gw)).To(Succeed())
-	g.Eventually(reload(gw), patience).Should(beReady())
-	op.Stop()
+	for _, mode := range []v1alpha1.DeliveryMode{v1alpha1.DeliveryPubSub, v1alpha1.DeliveryStateful} {
+		t.Run(string(mode), func(t *testing.T) {
+			g := NewWithT(t)
+			op := startOperator(t)
+			ns, class := framework.NewNamespace(t), framework.NewClass(t)
+			gw := gateway(ns, "chat", class, func(r *v1alpha1.RealtimeGateway) { r.Spec.Delivery = &v1alpha1.RealtimeDelivery{Mode: mode} })
+			g.Expect(framework.Admin.Create(ctx, gw)).To(Succeed())
+			g.Eventually(reload(gw), patience).Should(beReady())
+			op.Stop()
 
-	// An older operator would have applied another template: play it by applying one in its name.
-	older := olderTemplate(g, ns, "chat-rtg")
-	startOperator(t)
-	g.Eventually(reload(gw), patience).Should(haveCondition(v1alpha1.ConditionUpdateAvailable, metav1.ConditionTrue, v1alpha1.ReasonOperatorChanged))
-	g.Eventually(reload(gw), patience).Should(beReady())
-	d, err := get(&appsv1.Deployment{}, ns, "chat-rtg")
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(d.Spec.Template).To(Equal(older), "the pod template of an unchanged object")
+			// An older operator would have applied another template: play it by applying one in its name.
+			older := olderTemplate(g, ns, "chat-rtg")
+			startOperator(t)
+			g.Eventually(reload(gw), patience).Should(haveCondition(v1alpha1.ConditionUpdateAvailable, metav1.ConditionTrue, v1alpha1.ReasonOperatorChanged))
+			g.Eventually(reload(gw), patience).Should(beReady())
+			d, err := get(&appsv1.Deployment{}, ns, "chat-rtg")
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(d.Spec.Template).To(Equal(older), "the pod template of an unchanged object")
 
-	patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"`+v1alpha1.AnnotationApproveUpdate+`":"1"}}}`))
-	g.Expect(framework.Admin.Patch(ctx, gw, patch)).To(Succeed())
-	g.Eventually(reload(d), patience).ShouldNot(HaveField("Spec.Template", older))
-	g.Eventually(reload(gw), patience).ShouldNot(haveCondition(v1alpha1.ConditionUpdateAvailable, metav1.ConditionTrue, v1alpha1.ReasonOperatorChanged))
+			g.Expect(framework.Admin.Patch(ctx, gw, approve("1"))).To(Succeed())
+			g.Eventually(reload(d), patience).ShouldNot(HaveField("Spec.Template", older))
+			g.Eventually(reload(gw), patience).ShouldNot(haveCondition(v1alpha1.ConditionUpdateAvailable, metav1.ConditionTrue, v1alpha1.ReasonOperatorChanged))
+		})
+	}
 }

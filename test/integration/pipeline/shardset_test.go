@@ -3,7 +3,6 @@
 package pipeline
 
 import (
-	"encoding/json"
 	"fmt"
 	"testing"
 
@@ -45,18 +44,12 @@ func publish(g *WithT, s *v1alpha1.ShardSet, served, target int) {
 		}
 		return ring.Rebalance(t, members)
 	}
-	table, state := tableOf(served), planeconfig.RingState{Target: tableOf(target)}
+	state := planeconfig.RingState{Table: tableOf(served), Target: tableOf(target)}
 	state.History = []planeconfig.RingMembership{{Epoch: 1, Members: tableOf(target).Members}}
-	data := map[string]string{}
-	for key, v := range map[string]any{planeconfig.RingTableKey: table, planeconfig.RingStateKey: state} {
-		text, err := json.Marshal(v)
-		g.Expect(err).NotTo(HaveOccurred())
-		data[key] = string(text)
-	}
 	published, err := get(&corev1.ConfigMap{}, s.Namespace, s.Name+"-shs-ring")
 	g.Expect(err).NotTo(HaveOccurred())
 	before := published.DeepCopy()
-	published.Data = data
+	published.Data = framework.Published(state)
 	g.Expect(framework.Admin.Patch(ctx, published, client.MergeFrom(before), moverOwner)).To(Succeed())
 }
 
@@ -174,4 +167,47 @@ func TestATableIsKeptWithItsClaims(t *testing.T) {
 	g.Expect(framework.Admin.Create(ctx, again)).To(Succeed())
 	g.Eventually(shardsOf(again), patience).Should(Equal(int32(3)), "all three have data, and give it away first")
 	g.Eventually(reload(again), patience).Should(HaveField("Status.Ring.Members", int32(3)))
+}
+
+// TestANewOperatorRestartsNoShard and no router, and lets shards come, be emptied and go while what it would change waits.
+func TestANewOperatorRestartsNoShard(t *testing.T) {
+	g := NewWithT(t)
+	op := startOperator(t)
+	ns, class := framework.NewNamespace(t), framework.NewClass(t)
+	s := shardSet(ns, "counter", class, 3)
+	g.Expect(framework.Admin.Create(ctx, s)).To(Succeed())
+	g.Eventually(reload(s), patience).Should(beReady())
+	publish(g, s, 3, 3)
+	g.Eventually(reload(s), patience).Should(HaveField("Status.Ring.Members", int32(3)))
+	op.Stop()
+
+	router, shard := olderTemplate(g, ns, "counter-shs-router"), olderShards(g, ns, "counter-shs")
+	startOperator(t)
+	waits := haveCondition(v1alpha1.ConditionUpdateAvailable, metav1.ConditionTrue, v1alpha1.ReasonOperatorChanged)
+	g.Eventually(reload(s), patience).Should(waits)
+	d, err := get(&appsv1.Deployment{}, ns, "counter-shs-router")
+	g.Expect(err).NotTo(HaveOccurred())
+	sts, err := get(&appsv1.StatefulSet{}, ns, "counter-shs")
+	g.Expect(err).NotTo(HaveOccurred())
+	templates := func() []corev1.PodTemplateSpec {
+		return []corev1.PodTemplateSpec{reload(d)().Spec.Template, reload(sts)().Spec.Template}
+	}
+	asTheyWere := Equal([]corev1.PodTemplateSpec{router, shard})
+
+	setShards(g, s, 5)
+	g.Eventually(shardsOf(s), patience).Should(Equal(int32(5)))
+	publish(g, s, 5, 5)
+	g.Eventually(reload(s), patience).Should(HaveField("Status.Ring.Members", int32(5)))
+	setShards(g, s, 2)
+	publish(g, s, 5, 2)
+	g.Eventually(reload(s), patience).Should(And(waits, HaveField("Status.Ring.PartitionsMoving", BeNumerically(">", 0))))
+	g.Expect(shardsOf(s)()).To(Equal(int32(5)), "shards that hold something run")
+	publish(g, s, 2, 2)
+	g.Eventually(shardsOf(s), patience).Should(Equal(int32(2)))
+	g.Eventually(reload(s), patience).Should(And(waits, beReady()))
+	g.Expect(templates()).To(asTheyWere, "the pod templates of an object whose shards alone have changed")
+
+	g.Expect(framework.Admin.Patch(ctx, s, approve("1"))).To(Succeed())
+	g.Eventually(templates, patience).ShouldNot(Or(ContainElement(router), ContainElement(shard)))
+	g.Eventually(reload(s), patience).ShouldNot(waits)
 }
