@@ -60,7 +60,7 @@ func (r ringSeen) lost(s *v1alpha1.ShardSet) bool {
 // What was read may be old, which must never stop a shard that holds something. It does not: the pipeline reads the table from the
 // API server when the StatefulSet is about to be written (Needs.Reads), so that what was read is at least as new as the last time
 // that the StatefulSet was planned. A partition comes to a shard beyond spec.shards after that only by a mover that has yet to
-// take up the present spec, where shards were raised and lowered again within the minute that the kubelet takes to bring it. Its
+// take up the present spec, where shards were raised and lowered again before it heard of either. Its
 // write is seen here as any other: the shard runs again, on its claim, and gives the partition away like all who are to go.
 func (r ringSeen) replicas(s *v1alpha1.ShardSet) int32 {
 	if isSuspended(s) {

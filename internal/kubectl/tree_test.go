@@ -48,9 +48,11 @@ func pipeline(t *testing.T) client.WithWatch {
 	toScreens.Mapping = &v1alpha1.SinkMapping{Subject: "'room'"}
 	render := sending("apps", "render", "PlaneNotReady", toScreens, v1alpha1.Sink{Name: "log", URL: "https://log.example.com/in?key=secret"})
 	render.Status.Conditions = append(render.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionSinksReady, Status: "False", Reason: v1alpha1.ReasonSinkBacklog})
+	carts := &v1alpha1.ShardSet{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "carts"}}
+	carts.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Ready"}}
 	screens := &v1alpha1.RealtimeGateway{ObjectMeta: metav1.ObjectMeta{Namespace: "web", Name: "screens"}}
 	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(
-		render, screens,
+		render, screens, carts,
 		sending("apps", "cut", "Ready", to("render", "JobQueue", "", "render"), to("lost", "JobQueue", "", "lost")),
 		sending("apps", "scan", "Ready", to("render", "JobQueue", "", "render")),
 		sending("apps", "alone", "Suspended"),
@@ -81,6 +83,7 @@ func TestTree(t *testing.T) {
 JobQueue/scan  ready  on PostgreSQL/standard-pgsql
 └─ render → JobQueue/render *  not ready: PlaneNotReady  on PostgreSQL/standard-pgsql  sinks: SinkBacklog  (its sinks are shown above)
 `,
+		"shs/carts":      "ShardSet/carts *  ready\n",
 		"JobQueue/alone": "JobQueue/alone *  not ready: Suspended  on PostgreSQL/standard-pgsql\n",
 		"jobqueues/b": `JobQueue/b *  not ready: SinkCycle  on PostgreSQL/standard-pgsql
 └─ a → JobQueue/a  ready  on PostgreSQL/standard-pgsql

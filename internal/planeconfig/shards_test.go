@@ -12,7 +12,7 @@ import (
 // shardConfig is of a ShardSet that has all that can be set.
 func shardConfig(mutate ...func(*Shards)) Config {
 	s := &Shards{
-		RingConfigMap: "orders-shs-ring", MoverLease: "orders-shs-mover", Partitions: 64,
+		RingConfigMap: "orders-shs-ring", MoverLease: "orders-shs-mover", ConfigMap: "orders-shs", Partitions: 64,
 		Members:        []ShardMember{{ID: "orders-shs-0", Weight: 2}, {ID: "orders-shs-1"}},
 		MembersService: "orders-shs-members", MemberTokenFile: "/keys/member-token",
 		History: []ShardMembership{{Epoch: 1, Members: []ShardMember{{ID: "orders-shs-0"}}}},
@@ -66,7 +66,7 @@ const least = `{
   "kind": "ShardSet", "namespace": "apps", "name": "orders", "http": {}, "engine": {"type": ""}, "drain": {},
   "auth": {"tokenFile": "/t", "signingKeyFile": "/k"},
   "shards": {
-    "ringConfigMap": "r", "moverLease": "l", "partitions": 16, "members": [{"id": "a"}], "membersService": "m", "memberTokenFile": "/m",
+    "ringConfigMap": "r", "moverLease": "l", "configMap": "c", "partitions": 16, "members": [{"id": "a"}], "membersService": "m", "memberTokenFile": "/m",
     "key": {"header": "X-Key"}, "placement": {"strategy": "Hash"}, "router": {"authentication": "Token", "retries": 0, "overload": {}},
     "resharding": {"mode": "None"}, "container": {"port": 9000}
   }
@@ -75,7 +75,7 @@ const least = `{
 // TestShardsOfAnotherVersion shows what a plane makes of a configuration that says less than it knows, or more.
 func TestShardsOfAnotherVersion(t *testing.T) {
 	want := &Shards{
-		RingConfigMap: "r", MoverLease: "l", Partitions: 16, Members: []ShardMember{{ID: "a"}}, MembersService: "m", MemberTokenFile: "/m",
+		RingConfigMap: "r", MoverLease: "l", ConfigMap: "c", Partitions: 16, Members: []ShardMember{{ID: "a"}}, MembersService: "m", MemberTokenFile: "/m",
 		Key:       ShardKey{Header: "X-Key", MaxBytes: 1024, MaxBodyBytes: 1 << 20},
 		Placement: ShardPlacement{Strategy: "Hash"},
 		Router: ShardRouter{
@@ -114,7 +114,8 @@ func TestShardsAreChecked(t *testing.T) {
 		want   []string
 	}{
 		"all that is set":            {func(*Shards) {}, nil},
-		"no ConfigMap":               {func(s *Shards) { s.RingConfigMap = "" }, []string{"shards.ringConfigMap must be set"}},
+		"no table":                   {func(s *Shards) { s.RingConfigMap = "" }, []string{"shards.ringConfigMap must be set"}},
+		"no ConfigMap":               {func(s *Shards) { s.ConfigMap = "" }, []string{"shards.configMap must be set"}},
 		"no Lease":                   {func(s *Shards) { s.MoverLease = "" }, []string{"shards.moverLease must be set"}},
 		"no Service":                 {func(s *Shards) { s.MembersService = "" }, []string{"shards.membersService must be set"}},
 		"no token":                   {func(s *Shards) { s.MemberTokenFile = "" }, []string{"shards.memberTokenFile must be set"}},
@@ -174,13 +175,13 @@ func TestWhatPodsAreMadeAnewFor(t *testing.T) {
 	c := shardConfig()
 	container := ShardContainer{Port: 9000, H2C: true, ReadyPath: "/ready", DrainTimeout: Duration(time.Minute)}
 	want := &Shards{
-		RingConfigMap: "orders-shs-ring", MoverLease: "orders-shs-mover", Partitions: 64, MembersService: "orders-shs-members",
+		RingConfigMap: "orders-shs-ring", MoverLease: "orders-shs-mover", ConfigMap: "orders-shs", Partitions: 64, MembersService: "orders-shs-members",
 		MemberTokenFile: "/keys/member-token", Container: container,
 	}
 	if diff := cmp.Diff(want, c.Fixed().Shards); diff != "" {
 		t.Errorf("routers (-want +got):\n%s", diff)
 	}
-	want.MoverLease = ""
+	want.MoverLease, want.ConfigMap = "", ""
 	if diff := cmp.Diff(want, c.FixedOfMembers().Shards); diff != "" {
 		t.Errorf("members (-want +got):\n%s", diff)
 	}

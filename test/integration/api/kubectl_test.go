@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 	"github.com/trellis-dev/trellis/test/integration/framework"
@@ -52,6 +53,26 @@ func newBucket(t *testing.T) *v1alpha1.BlobBucket {
 	return b
 }
 
+// newShards makes a ShardSet that serves while partitions move, in a namespace of its own.
+func newShards(t *testing.T) *v1alpha1.ShardSet {
+	t.Helper()
+	obj := table{kind: "ShardSet", base: "metadata: {name: carts}\n" + shardBase(", shards: 3")}.object(t)
+	if err := apply(t, newNamespace(t), obj); err != nil {
+		t.Fatal(err)
+	}
+	s := &v1alpha1.ShardSet{}
+	if err := framework.Admin.Get(t.Context(), client.ObjectKeyFromObject(obj), s); err != nil {
+		t.Fatal(err)
+	}
+	s.Status.Conditions, s.Status.Replicas = ready(), 5
+	s.Status.Ring = &v1alpha1.ShardRingStatus{Epoch: 40, Members: 5, PartitionsMoving: 410}
+	s.Status.Endpoints = []v1alpha1.Endpoint{{Name: "http", URL: "http://carts-shs"}}
+	if err := framework.Admin.Status().Update(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // TestKubectl shows that kinds are found by short name and category, and print as the design says.
 func TestKubectl(t *testing.T) {
 	g := newGateway(t, func(*v1alpha1.RealtimeGateway) {})
@@ -69,7 +90,7 @@ func TestKubectl(t *testing.T) {
 	if err := apply(t, g.Namespace, engine); err != nil {
 		t.Fatal(err)
 	}
-	b := newBucket(t)
+	b, s := newBucket(t), newShards(t)
 	namespaced := func(args ...string) []string { return append([]string{"get", "-n", g.Namespace}, args...) }
 	gateways := []string{"NAME READY REASON ENGINE URL AGE", "rooms True Ready Memory http://rooms AGE"}
 	tests := []struct {
@@ -80,6 +101,9 @@ func TestKubectl(t *testing.T) {
 		{"patterns", namespaced("patterns"), []string{gateways[0], "realtimegateway.patterns.trellis.dev/" + gateways[1]}},
 		{"jq", namespaced("jq"), []string{"No resources found in " + g.Namespace + " namespace."}},
 		{"blob", []string{"get", "-n", b.Namespace, "blob"}, []string{"NAME READY REASON ENGINE BUCKET URL AGE", "files True Ready store media http://files AGE"}},
+		{"shs", []string{"get", "-n", s.Namespace, "shs"}, []string{"NAME READY REASON SHARDS MOVING URL AGE", "carts True Ready 5 410 http://carts-shs AGE"}},
+		{"shards by category", []string{"get", "-n", s.Namespace, "patterns", "-o", "name"}, []string{"shardset.patterns.trellis.dev/carts"}},
+		{"shards scaled", []string{"scale", "-n", s.Namespace, "shs/carts", "--replicas=4"}, []string{"shardset.patterns.trellis.dev/carts scaled"}},
 		{"eng", namespaced("eng"), []string{"NAME READY REASON TYPE VERSION AGE", "store Unknown Pending Redis AGE"}},
 		{"pclass", []string{"get", "pclass"}, []string{"NAME DEFAULT PLANE ENGINES DELETION AGE", "standard true v0.1.0 NATS Retain AGE"}},
 		{"trellis", namespaced("trellis", "-o", "name"), []string{

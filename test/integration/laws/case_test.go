@@ -140,10 +140,14 @@ func standardClass(t testing.TB) {
 func (e example) namespace(t testing.TB) string {
 	t.Helper()
 	ns := framework.NewNamespace(t)
-	if slices.ContainsFunc(e.objects, func(o *unstructured.Unstructured) bool { return o.GetKind() == "ShardSet" }) {
+	if e.hasShards() {
 		framework.PlayMover(t, ns)
 	}
 	return ns
+}
+
+func (e example) hasShards() bool {
+	return slices.ContainsFunc(e.objects, func(o *unstructured.Unstructured) bool { return o.GetKind() == "ShardSet" })
 }
 
 // apply creates the example's objects in a namespace.

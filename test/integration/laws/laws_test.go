@@ -4,6 +4,7 @@ package laws
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,7 +41,7 @@ func TestCrashAfterEveryWrite(t *testing.T) {
 }
 
 func TestEveryCallFailsOnce(t *testing.T) {
-	for _, e := range some(t, "realtimegateway-minimal", "realtimegateway-dedicated") {
+	for _, e := range some(t, "realtimegateway-minimal", "realtimegateway-dedicated", "shardset-minimal") {
 		t.Run(e.name, func(t *testing.T) {
 			end, err := trellis.undisturbed(t, e)
 			if err != nil {
@@ -49,7 +50,7 @@ func TestEveryCallFailsOnce(t *testing.T) {
 			t.Logf("n = %d calls", end.calls)
 			for n := int64(1); n <= end.calls; n++ {
 				for i, f := range faults {
-					if !all() && n%int64(len(faults)) != int64(i) {
+					if !all() && (n%int64(len(faults)) != int64(i) || e.hasShards() && n%callsSampled != 0) {
 						continue
 					}
 					check(t, fmt.Sprintf("call=%d,%s", n, f.name), func(t *testing.T) error {
@@ -61,8 +62,11 @@ func TestEveryCallFailsOnce(t *testing.T) {
 	}
 }
 
+// callsSampled: in a quick run each of so many calls of a ShardSet fails.
+const callsSampled = 3
+
 func TestLateAndMissedEvents(t *testing.T) {
-	for _, e := range some(t, "realtimegateway-minimal", "realtimegateway-dedicated", "realtimegateway-ingress", "jobqueue-sinks") {
+	for _, e := range some(t, "realtimegateway-minimal", "realtimegateway-dedicated", "realtimegateway-ingress", "realtimegateway-stateful", "jobqueue-sinks", "shardset-counter") {
 		t.Run(e.name, func(t *testing.T) {
 			for _, seed := range seeds() {
 				check(t, fmt.Sprintf("seed=%d", seed), func(t *testing.T) error { return trellis.lateness(t, e, seed) })
@@ -82,11 +86,11 @@ func watched() [][]string {
 }
 
 func TestStaleReads(t *testing.T) {
-	for _, e := range some(t, "realtimegateway-dedicated") {
+	for _, e := range some(t, "realtimegateway-dedicated", "shardset-counter") {
 		t.Run(e.name, func(t *testing.T) {
 			for i, kinds := range watched() {
 				for j, policy := range []v1alpha1.DeletionPolicy{v1alpha1.DeletionRetain, v1alpha1.DeletionDelete} {
-					if !all() && i > 1 && i%2 != j {
+					if !all() && (i > 1 && i%2 != j || e.hasShards() && !slices.ContainsFunc(kinds, ofShards)) {
 						continue
 					}
 					check(t, fmt.Sprintf("%s,%s", policy, strings.Join(kinds, "+")), func(t *testing.T) error {
@@ -96,6 +100,11 @@ func TestStaleReads(t *testing.T) {
 			}
 		})
 	}
+}
+
+// ofShards are the kinds by which a ShardSet finds what it has, beside those that all have.
+func ofShards(kind string) bool {
+	return slices.Contains([]string{"shardsets", "statefulsets", "configmaps"}, kind)
 }
 
 func TestDeletion(t *testing.T) {

@@ -137,7 +137,7 @@ func claimsAlive(ns string) map[string]types.UID {
 }
 
 func TestASuccessorKeepsItsData(t *testing.T) {
-	for _, e := range some(t, "engine-redis", "jobqueue-dedicated", "jobqueue-gateway") {
+	for _, e := range some(t, "engine-redis", "jobqueue-dedicated", "jobqueue-gateway", "shardset-counter") {
 		for _, policy := range []v1alpha1.DeletionPolicy{v1alpha1.DeletionRetain, v1alpha1.DeletionDelete} {
 			check(t, fmt.Sprintf("%s,%s", e.name, policy), func(t *testing.T) error { return trellis.successor(t, e, policy) })
 		}

@@ -24,6 +24,7 @@ import (
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 	"github.com/trellis-dev/trellis/internal/plane/shards/table"
 	"github.com/trellis-dev/trellis/internal/plane/shards/table/kube"
+	"github.com/trellis-dev/trellis/internal/planeconfig"
 	"github.com/trellis-dev/trellis/test/integration/framework"
 )
 
@@ -109,6 +110,7 @@ func TestWhatPodsMayDo(t *testing.T) {
 	}
 	for account, want := range map[string][]authorizationv1.ResourceRule{
 		"orders-shs": {
+			rule("", "configmaps", "orders-shs", "get", "list", "watch"),
 			rule("", "configmaps", "orders-shs-ring", "get", "list", "watch", "update", "patch"),
 			rule("discovery.k8s.io", "endpointslices", "", "get", "list", "watch"),
 			rule("coordination.k8s.io", "leases", "", "create"),
@@ -141,6 +143,13 @@ func TestRoutersCanDoTheirWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	watches(t, store, 7)
+	configured := false
+	err = kube.FollowConfig(ctx, c, namespace, "orders-shs", func(planeconfig.Config) { configured = true; cancel() }, func(err error) { t.Error(err) })
+	if err != nil || !configured {
+		t.Errorf("the configuration is not seen: %v", err)
+	}
+	ctx, cancel = context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	members, err := kube.NewMembers(c, namespace, "orders-shs-members")
 	if err != nil {
 		t.Fatal(err)
@@ -208,7 +217,8 @@ func TestMembersCanReadTheTableAlone(t *testing.T) {
 		"a router reads that of another set":   read,
 		"a router deletes the table":           router.CoreV1().ConfigMaps(namespace).Delete(t.Context(), "orders-shs-ring", metav1.DeleteOptions{}),
 		"a router lists all ConfigMaps":        second(router.CoreV1().ConfigMaps(namespace).List(t.Context(), metav1.ListOptions{})),
-		"a router reads its configuration":     second(router.CoreV1().ConfigMaps(namespace).Get(t.Context(), "orders-shs", metav1.GetOptions{})),
+		"a router reads another configuration": second(router.CoreV1().ConfigMaps(namespace).Get(t.Context(), "other-shs", metav1.GetOptions{})),
+		"a router writes its configuration":    second(router.CoreV1().ConfigMaps(namespace).Update(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "orders-shs"}}, metav1.UpdateOptions{})),
 		"a router makes a ConfigMap":           second(router.CoreV1().ConfigMaps(namespace).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "a"}}, metav1.CreateOptions{})),
 		"a router reads a Secret":              second(router.CoreV1().Secrets(namespace).Get(t.Context(), "orders-shs-keys", metav1.GetOptions{})),
 		"a router reads another mover's Lease": second(router.CoordinationV1().Leases(namespace).Get(t.Context(), "other-shs-mover", metav1.GetOptions{})),
