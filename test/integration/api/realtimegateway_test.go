@@ -63,6 +63,8 @@ func gatewayRows() []row {
 			allowed("PubSub", set("spec.delivery.mode", "PubSub")),
 			allowed("Stateful", set("spec.delivery.mode", "Stateful")),
 			updated("to Stateful", patch(`{}`), set("spec.delivery.mode", "Stateful")),
+			updated("back to PubSub", set("spec.delivery.mode", "Stateful"), set("spec.delivery.mode", "PubSub")),
+			updated("Stateful in memory", patch(`spec: {replicas: 1, delivery: {mode: Stateful}}`), set("spec.engine", "Memory"), rule("spec", noStateful)),
 			refused("playground unknown", set("spec.playground", "On"), `spec.playground: Unsupported value: "On": supported values: "Enabled", "Disabled"`),
 			refused("delivery unknown", set("spec.delivery.mode", "Other"), `spec.delivery.mode: Unsupported value: "Other": supported values: "PubSub", "Stateful"`),
 		},

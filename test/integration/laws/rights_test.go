@@ -65,8 +65,14 @@ func (s subject) rights(t testing.TB, e example, user string) error {
 	if err := e.apply(ns); err != nil {
 		return err
 	}
-	err = reach(op, ns, func() error { return errors.Join(compare(ns, want.state), refused(op)) })
-	if err == nil {
+	err = until(op, ns, func() error {
+		if refused(op) != nil {
+			// There is nothing to wait for.
+			return nil
+		}
+		return reached(op, ns, func() error { return compare(ns, want.state) })
+	})
+	if err == nil && refused(op) == nil {
 		err = deleteAll(op, e, ns)
 	}
 	return errors.Join(err, refused(op))

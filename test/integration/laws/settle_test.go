@@ -57,18 +57,20 @@ func settle(op *operator, ns string, quiet time.Duration) error {
 
 // reach waits until the namespace has settled in a state.
 func reach(op *operator, ns string, want func() error) error {
-	return until(op, ns, func() error {
-		if err := unsettled(ns); err != nil {
-			return err
-		}
-		if err := want(); err != nil {
-			return err
-		}
-		if op.Quiet() < quietFor {
-			return errors.New("the operator keeps writing")
-		}
-		return nil
-	})
+	return until(op, ns, func() error { return reached(op, ns, want) })
+}
+
+func reached(op *operator, ns string, want func() error) error {
+	if err := unsettled(ns); err != nil {
+		return err
+	}
+	if err := want(); err != nil {
+		return err
+	}
+	if op.Quiet() < quietFor {
+		return errors.New("the operator keeps writing")
+	}
+	return nil
 }
 
 // unsettled says what of a namespace is not settled.

@@ -105,6 +105,49 @@ func TestAShardIsEmptiedBeforeItStops(t *testing.T) {
 	settled(g, op)
 }
 
+// TestOfAShardSetThatCanNotBeNothingIsMade, and one that serves goes on as it was.
+func TestOfAShardSetThatCanNotBeNothingIsMade(t *testing.T) {
+	g := NewWithT(t)
+	RegisterTestingT(t)
+	startOperator(t)
+	class := framework.NewClass(t, func(c *v1alpha1.PatternClass) {
+		c.Spec.Limits = &v1alpha1.ClassLimits{MaxReplicas: ptr.To[int32](4), MaxStorage: ptr.To(resource.MustParse("3Gi"))}
+	})
+	priority := func(expression string) func(*v1alpha1.ShardSetSpec) {
+		return func(s *v1alpha1.ShardSetSpec) {
+			s.Router.Overload.Priority = &v1alpha1.ShardPriority{Expression: expression, Classes: []string{"a", "b"}}
+		}
+	}
+	for name, c := range map[string]struct {
+		change          func(*v1alpha1.ShardSetSpec)
+		reason, message string
+	}{
+		"expression": {priority("request.nothing"), v1alpha1.ReasonSpecInvalid, "spec.router.overload.priority.expression: "},
+		"shards": {func(s *v1alpha1.ShardSetSpec) { s.Shards, s.Storage = 5, nil }, v1alpha1.ReasonLimitExceeded,
+			`spec.shards is 5 and PatternClass "` + class.Name + `" allows 4`},
+		"routers": {func(s *v1alpha1.ShardSetSpec) { s.Router.Replicas = ptr.To[int32](6) }, v1alpha1.ReasonLimitExceeded,
+			`spec.router.replicas is 6 and PatternClass "` + class.Name + `" allows 4`},
+		"storage": {func(s *v1alpha1.ShardSetSpec) { s.Shards = 4 }, v1alpha1.ReasonLimitExceeded, "4Gi"},
+		"secret": {func(s *v1alpha1.ShardSetSpec) {
+			s.Template.Env = []v1alpha1.JobEnvVar{{Name: "A", ValueFrom: &v1alpha1.JobEnvSource{SecretKeyRef: &v1alpha1.SecretKeyReference{Name: "absent", Key: "a"}}}}
+		}, v1alpha1.ReasonReferenceNotFound, `Secret "absent", which spec.template.env`},
+	} {
+		s := shardSet(framework.NewNamespace(t), name, class, 2)
+		c.change(&s.Spec)
+		g.Expect(framework.Admin.Create(ctx, s)).To(Succeed(), name)
+		g.Eventually(reload(s), patience).Should(haveCondition(v1alpha1.ConditionAccepted, metav1.ConditionFalse, c.reason), name)
+		g.Expect(messageOf(reload(s)(), v1alpha1.ConditionAccepted)).To(ContainSubstring(c.message), name)
+		g.Expect(framework.Children(ctx, s.Namespace)).To(BeEmpty(), name)
+	}
+
+	s := shardSet(framework.NewNamespace(t), "counter", class, 3)
+	g.Expect(framework.Admin.Create(ctx, s)).To(Succeed())
+	g.Eventually(reload(s), patience).Should(beReady())
+	setShards(g, s, 9)
+	g.Eventually(reload(s), patience).Should(haveCondition(v1alpha1.ConditionAccepted, metav1.ConditionFalse, v1alpha1.ReasonLimitExceeded))
+	g.Expect(shardsOf(s)()).To(Equal(int32(3)))
+}
+
 // TestALostTableIsToldToTheRouters does so without an approval, and until there is one again.
 func TestALostTableIsToldToTheRouters(t *testing.T) {
 	g := NewWithT(t)
