@@ -70,7 +70,7 @@ func (s subject) rights(t testing.TB, e example, user string) error {
 			// There is nothing to wait for.
 			return nil
 		}
-		return reached(op, ns, func() error { return compare(ns, want.state) })
+		return settledIn(op, ns, func() error { return compare(ns, want.state) })
 	})
 	if err == nil && refused(op) == nil {
 		err = deleteAll(op, e, ns)

@@ -57,10 +57,10 @@ func settle(op *operator, ns string, quiet time.Duration) error {
 
 // reach waits until the namespace has settled in a state.
 func reach(op *operator, ns string, want func() error) error {
-	return until(op, ns, func() error { return reached(op, ns, want) })
+	return until(op, ns, func() error { return settledIn(op, ns, want) })
 }
 
-func reached(op *operator, ns string, want func() error) error {
+func settledIn(op *operator, ns string, want func() error) error {
 	if err := unsettled(ns); err != nil {
 		return err
 	}
