@@ -72,7 +72,7 @@ func (g *guard) demandNoTable(r *http.Request) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.blind = append(g.blind, fmt.Errorf("%s %s writes the table, which is the mover's: %v", r.Method, r.URL.Path, err))
+	g.blind = append(g.blind, fmt.Errorf("%s %s writes the table, which is the mover's", r.Method, r.URL.Path))
 }
 
 // look reads what a deletion is about to hit.

@@ -65,14 +65,15 @@ func (s subject) rights(t testing.TB, e example, user string) error {
 	if err := e.apply(ns); err != nil {
 		return err
 	}
+	isRefused := func() bool { return refused(op) != nil }
 	err = until(op, ns, func() error {
-		if refused(op) != nil {
+		if isRefused() {
 			// There is nothing to wait for.
 			return nil
 		}
 		return settledIn(op, ns, func() error { return compare(ns, want.state) })
 	})
-	if err == nil && refused(op) == nil {
+	if err == nil && !isRefused() {
 		err = deleteAll(op, e, ns)
 	}
 	return errors.Join(err, refused(op))
