@@ -30,6 +30,8 @@ import (
 	"github.com/trellis-dev/trellis/test/bench/process"
 	"github.com/trellis-dev/trellis/test/bench/realtime"
 	"github.com/trellis-dev/trellis/test/bench/realtime/load"
+	"github.com/trellis-dev/trellis/test/bench/resharding"
+	reshardingload "github.com/trellis-dev/trellis/test/bench/resharding/load"
 	"github.com/trellis-dev/trellis/test/bench/router"
 	routerload "github.com/trellis-dev/trellis/test/bench/router/load"
 )
@@ -50,6 +52,7 @@ func parts(server, self string) []harness.Part {
 		jobs.PostgreSQL(queues), jobs.NATS(queues),
 		blobs.Presign(buckets), blobs.Orphans(buckets), blobs.Event(buckets),
 		hashing.Part(), router.Router(router.Programs{Server: server, Self: self}),
+		resharding.Part(resharding.Programs{Server: server, Self: self}),
 		operator.Ready(self), operator.Rest(self), operator.Memory(self),
 	}
 }
@@ -98,6 +101,8 @@ func run(ctx context.Context, f flags) error {
 		return blobload.Serve(ctx)
 	case router.Role:
 		return routerload.Serve(ctx)
+	case resharding.Role:
+		return reshardingload.Serve(ctx)
 	case operator.RoleOperator:
 		return operator.ServeOperator(ctx, f.kubeconfig)
 	case operator.RoleClient:
