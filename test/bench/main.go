@@ -27,6 +27,8 @@ import (
 	"github.com/trellis-dev/trellis/test/bench/jobs"
 	jobload "github.com/trellis-dev/trellis/test/bench/jobs/load"
 	"github.com/trellis-dev/trellis/test/bench/operator"
+	"github.com/trellis-dev/trellis/test/bench/overload"
+	overloadload "github.com/trellis-dev/trellis/test/bench/overload/load"
 	"github.com/trellis-dev/trellis/test/bench/process"
 	"github.com/trellis-dev/trellis/test/bench/realtime"
 	"github.com/trellis-dev/trellis/test/bench/realtime/load"
@@ -52,6 +54,7 @@ func parts(server, self string) []harness.Part {
 		jobs.PostgreSQL(queues), jobs.NATS(queues),
 		blobs.Presign(buckets), blobs.Orphans(buckets), blobs.Event(buckets),
 		hashing.Part(), router.Router(router.Programs{Server: server, Self: self}),
+		overload.Part(overload.Programs{Server: server, Self: self}),
 		resharding.Part(resharding.Programs{Server: server, Self: self}),
 		operator.Ready(self), operator.Rest(self), operator.Memory(self),
 	}
@@ -101,6 +104,8 @@ func run(ctx context.Context, f flags) error {
 		return blobload.Serve(ctx)
 	case router.Role:
 		return routerload.Serve(ctx)
+	case overload.Role:
+		return overloadload.Serve(ctx)
 	case resharding.Role:
 		return reshardingload.Serve(ctx)
 	case operator.RoleOperator:

@@ -22,7 +22,9 @@ const settleTimeout = time.Minute
 
 // outcome of a run.
 type outcome struct {
-	moves                                                       []move
+	moves []move
+	// stayed is the longest answer of each partition that did not move, meanwhile; by its number.
+	stayed                                                      []map[int]time.Duration
 	answers, failed, differences, unplanned, elsewhere, givenUp int
 }
 
@@ -107,7 +109,9 @@ func (r *rig) reshard(ctx context.Context, w *watcher, shards int, out *outcome)
 		if !moved[m] {
 			out.unplanned++
 		}
+		delete(counted.Longest, m.Partition)
 	}
+	out.stayed = append(out.stayed, counted.Longest)
 	return nil
 }
 
