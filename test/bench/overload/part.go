@@ -22,7 +22,7 @@ const Role = "overload-load"
 const (
 	shardCount = 4
 	slots      = 8
-	takes      = 40 * time.Millisecond
+	takes      = 100 * time.Millisecond
 	// capacity of all shards, in requests a second.
 	capacity = int(shardCount * slots * time.Second / takes)
 )
@@ -35,7 +35,7 @@ const (
 	after
 )
 
-const about = "Four shards that serve 8 requests at once in 40 ms each and have all others wait: 800 a second is their capacity. Clients send at a steady pace over TCP, whether or not they are answered, for 10,000 keys at random, and wait 2 s from when a request was due; " +
+const about = "Four shards that serve 8 requests at once in 100 ms each and have all others wait: 320 a second is their capacity, far below what the cores can carry, so that it is the shards that are overloaded. Clients send at a steady pace over TCP, whether or not they are answered, for 10,000 keys at random, and wait 2 s from when a request was due; " +
 	"two tenths of the requests are of the class gold, three of silver, five of bronze. In a run follow each other, without a break, 0.8, 1, 3 and again 0.8 times the capacity. The router has the operator's defaults and those three classes; it knows nothing of what the shards can do. " +
 	"*goodput* is what was answered in time, a second; its peer is what was at 1 × the capacity in the same run. *shed* are answers 503 or 429 that say when to come again, *failed* all else that was not answered in time. " +
 	"*out of order* counts classes of which a greater share was answered than of one above. *recovery* is the time from the end of the burst to the first tenth of a second from which on, for a second, 99 % are answered. " +
@@ -56,7 +56,7 @@ func phases(short bool) []load.Phase {
 	out := []load.Phase{
 		calm:  {PerSecond: capacity * 8 / 10, For: 4 * time.Second},
 		full:  {PerSecond: capacity, For: 6 * time.Second},
-		burst: {PerSecond: 3 * capacity, For: 8 * time.Second},
+		burst: {PerSecond: 3 * capacity, For: 12 * time.Second},
 		after: {PerSecond: capacity * 8 / 10, For: 6 * time.Second},
 	}
 	for i := range out {
