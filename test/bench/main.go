@@ -50,7 +50,7 @@ func parts(server, self string) []harness.Part {
 	queues := jobs.Programs{Server: server, Self: self}
 	buckets := blobs.Programs{Server: server, Self: self}
 	return []harness.Part{
-		realtime.Memory(programs), realtime.FanOut(programs), realtime.Poll(programs),
+		realtime.Memory(programs), realtime.FanOut(programs), realtime.Poll(programs), realtime.Stateful(programs),
 		jobs.PostgreSQL(queues), jobs.NATS(queues),
 		blobs.Presign(buckets), blobs.Orphans(buckets), blobs.Event(buckets),
 		hashing.Part(), router.Router(router.Programs{Server: server, Self: self}),
