@@ -111,6 +111,9 @@ func (m *Member) bringIn(ctx context.Context, p int, order wire.Order) (wire.Cop
 // fewer steps it takes the sooner it is over.
 const carryBuffer = 256 << 10
 
+// carryConnBuffer of a connection that partitions are carried over, in bytes; there are a few of them.
+const carryConnBuffer = 64 << 10
+
 // answerGrace is how long what is carried over may take to say why it was not ready in time.
 const answerGrace = 200 * time.Millisecond
 
