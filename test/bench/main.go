@@ -27,9 +27,13 @@ import (
 	"github.com/trellis-dev/trellis/test/bench/jobs"
 	jobload "github.com/trellis-dev/trellis/test/bench/jobs/load"
 	"github.com/trellis-dev/trellis/test/bench/operator"
+	"github.com/trellis-dev/trellis/test/bench/overload"
+	overloadload "github.com/trellis-dev/trellis/test/bench/overload/load"
 	"github.com/trellis-dev/trellis/test/bench/process"
 	"github.com/trellis-dev/trellis/test/bench/realtime"
 	"github.com/trellis-dev/trellis/test/bench/realtime/load"
+	"github.com/trellis-dev/trellis/test/bench/resharding"
+	reshardingload "github.com/trellis-dev/trellis/test/bench/resharding/load"
 	"github.com/trellis-dev/trellis/test/bench/router"
 	routerload "github.com/trellis-dev/trellis/test/bench/router/load"
 )
@@ -46,10 +50,12 @@ func parts(server, self string) []harness.Part {
 	queues := jobs.Programs{Server: server, Self: self}
 	buckets := blobs.Programs{Server: server, Self: self}
 	return []harness.Part{
-		realtime.Memory(programs), realtime.FanOut(programs), realtime.Poll(programs),
+		realtime.Memory(programs), realtime.FanOut(programs), realtime.Poll(programs), realtime.Stateful(programs),
 		jobs.PostgreSQL(queues), jobs.NATS(queues),
 		blobs.Presign(buckets), blobs.Orphans(buckets), blobs.Event(buckets),
 		hashing.Part(), router.Router(router.Programs{Server: server, Self: self}),
+		overload.Part(overload.Programs{Server: server, Self: self}),
+		resharding.Part(resharding.Programs{Server: server, Self: self}),
 		operator.Ready(self), operator.Rest(self), operator.Memory(self),
 	}
 }
@@ -98,6 +104,10 @@ func run(ctx context.Context, f flags) error {
 		return blobload.Serve(ctx)
 	case router.Role:
 		return routerload.Serve(ctx)
+	case overload.Role:
+		return overloadload.Serve(ctx)
+	case resharding.Role:
+		return reshardingload.Serve(ctx)
 	case operator.RoleOperator:
 		return operator.ServeOperator(ctx, f.kubeconfig)
 	case operator.RoleClient:

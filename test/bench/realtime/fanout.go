@@ -130,7 +130,7 @@ func (f flow) run(ctx context.Context, e *harness.Env, p Programs, s side, proto
 		return nil, err
 	}
 	params := load.PublishParams{
-		Address: r.address, Token: r.token, Protocol: proto.publish, Rooms: f.rooms, Bytes: messageSize,
+		Addresses: []string{r.address}, Token: r.token, Protocol: proto.publish, Rooms: f.rooms, Bytes: messageSize,
 		Publishers: f.publishers, WarmUp: time.Second, Measure: 3 * time.Second,
 	}
 	if e.Short {

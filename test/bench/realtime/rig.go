@@ -136,7 +136,7 @@ func (p Programs) startBare(ctx context.Context, log io.Writer, eng engine) (*pr
 }
 
 func (r *rig) follow(ctx context.Context, p load.FollowParams) error {
-	p.Address, p.Token = r.address, r.token
+	p.Addresses, p.Token = []string{r.address}, r.token
 	return r.clients.Call(ctx, load.MethodFollow, p, nil)
 }
 

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/trellis-dev/trellis/internal/planeconfig"
-	"github.com/trellis-dev/trellis/pkg/ring"
 	"github.com/trellis-dev/trellis/test/bench/process"
 	"github.com/trellis-dev/trellis/test/bench/router/load"
 	"github.com/trellis-dev/trellis/test/bench/router/served"
@@ -19,7 +18,7 @@ import (
 
 // startRouter runs the router of a ShardSet, as its defaults have it.
 func (p Programs) startRouter(ctx context.Context, log io.Writer, dir string, shards []string) (*started, error) {
-	cfg, err := config(dir, len(shards))
+	cfg, err := served.Config(dir, load.KeyHeader, len(shards))
 	if err != nil {
 		return nil, fmt.Errorf("write the router's files: %w", err)
 	}
@@ -41,7 +40,7 @@ func (p Programs) startBoth(ctx context.Context, log io.Writer, dir string, shar
 			stop()
 			return nil, fmt.Errorf("make a sidecar's folder: %w", err)
 		}
-		cfg, err := config(own, len(shards))
+		cfg, err := served.Config(own, load.KeyHeader, len(shards))
 		if err == nil {
 			cfg.Shards.Container.Port, err = portOf(shard)
 		}
@@ -88,22 +87,4 @@ func (p Programs) startPlane(ctx context.Context, log io.Writer, dir string, cfg
 		return nil, err
 	}
 	return s, nil
-}
-
-func config(dir string, shards int) (planeconfig.Config, error) {
-	token := filepath.Join(dir, "memberToken")
-	cfg := planeconfig.Config{
-		Kind: "ShardSet", Name: "orders", Engine: planeconfig.Engine{Type: "Memory"},
-		Shards: &planeconfig.Shards{
-			// There is no cluster in which these would be.
-			RingConfigMap: "orders-shs-ring", MoverLease: "orders-shs-mover", ConfigMap: "orders-shs", MembersService: "orders-shs-members",
-			Partitions: ring.DefaultPartitions, MemberTokenFile: token, Container: planeconfig.ShardContainer{Port: 80},
-			Key: planeconfig.ShardKey{Header: load.KeyHeader}, Placement: planeconfig.ShardPlacement{Strategy: string(ring.ByHash)},
-			Router: planeconfig.ShardRouter{Authentication: "Token", Retries: 2}, Resharding: planeconfig.ShardResharding{Mode: "None"},
-		},
-	}
-	for i := range shards {
-		cfg.Shards.Members = append(cfg.Shards.Members, planeconfig.ShardMember{ID: served.ID(i)})
-	}
-	return cfg, os.WriteFile(token, []byte("member-"+process.Token), 0o600)
 }

@@ -26,6 +26,8 @@ func main() {
 	pattern := flag.String("pattern", "realtime-gateway", "The plane's subcommand.")
 	shards := flag.String("shards", "", "Run the router with that configuration before shards at these addresses, with commas.")
 	member := flag.String("member", "", "Run the sidecar of the shard of this ID with that configuration.")
+	kubeconfig := flag.String("kubeconfig", "", "Have the table in the API server that this file leads to.")
+	moves := flag.Bool("moves", false, "Have the router move partitions.")
 	address := flag.String("address", "", "Run the bare library at this address.")
 	options := flag.String("options", "{}", "Options of the bare library, as JSON.")
 	flag.Parse()
@@ -35,7 +37,7 @@ func main() {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGTERM)
 	}()
 	if *shards != "" || *member != "" {
-		if err := serveShards(*config, *shards, *member); err != nil {
+		if err := serveShards(served.Options{Config: *config, Kubeconfig: *kubeconfig, Moves: *moves}, *shards, *member); err != nil {
 			fmt.Fprintln(os.Stderr, "shard set:", err)
 			os.Exit(1)
 		}
@@ -50,13 +52,13 @@ func main() {
 	}
 }
 
-func serveShards(config, shards, member string) error {
+func serveShards(o served.Options, shards, member string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	if member != "" {
-		return served.ServeMember(ctx, os.Stderr, config, member)
+		return served.ServeMember(ctx, os.Stderr, o, member)
 	}
-	return served.Serve(ctx, os.Stderr, config, strings.Split(shards, ","))
+	return served.Serve(ctx, os.Stderr, o, strings.Split(shards, ","))
 }
 
 func serveBare(address, options string) error {

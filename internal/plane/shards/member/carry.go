@@ -51,7 +51,7 @@ func (m *Member) export(ctx context.Context, w http.ResponseWriter, p int, order
 	w.Header().Set("Trailer", strings.Join([]string{wire.TrailerSHA256, wire.TrailerBytes, wire.TrailerFailure}, ", "))
 	w.WriteHeader(http.StatusOK)
 	sum := sha256.New()
-	n, err := io.Copy(io.MultiWriter(w, sum), body)
+	n, err := io.CopyBuffer(io.MultiWriter(w, sum), body, make([]byte, carryBuffer))
 	if err != nil {
 		w.Header().Set(wire.TrailerFailure, strings.ReplaceAll(err.Error(), "\n", " "))
 		return nil
@@ -106,6 +106,13 @@ func (m *Member) bringIn(ctx context.Context, p int, order wire.Order) (wire.Cop
 		return wire.Copied{}, problemTimeout(fmt.Sprintf("the container of %s has all of partition %d and had not answered the import in time", m.own.self, p))
 	}
 }
+
+// carryBuffer is how much of a partition is read, hashed and written at once, in bytes. Nobody serves it meanwhile, and the
+// fewer steps it takes the sooner it is over.
+const carryBuffer = 256 << 10
+
+// carryConnBuffer of a connection that partitions are carried over, in bytes; there are a few of them.
+const carryConnBuffer = 64 << 10
 
 // answerGrace is how long what is carried over may take to say why it was not ready in time.
 const answerGrace = 200 * time.Millisecond

@@ -127,7 +127,7 @@ func (h *hooks) load(given context.Context, p int, epoch uint64, data io.Reader)
 	})
 	defer stop()
 	// The transport closes the connection where the body fails.
-	req, what, err := h.request(ctx, http.MethodPut, h.resharding().ImportPath, p, epoch, struct{ io.Reader }{body})
+	req, what, err := h.request(ctx, http.MethodPut, h.resharding().ImportPath, p, epoch, body)
 	if err != nil {
 		return err
 	}
@@ -216,6 +216,11 @@ func (w *watched) Read(b []byte) (int, error) {
 		w.whenWhole()
 	}
 	return n, err
+}
+
+// WriteTo implements io.WriterTo, for the transport: it would take less at once.
+func (w *watched) WriteTo(to io.Writer) (int64, error) {
+	return io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{w}, make([]byte, carryBuffer))
 }
 
 func (w *watched) whole() bool {

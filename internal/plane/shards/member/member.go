@@ -63,8 +63,8 @@ type Member struct {
 	container *url.URL
 	proxy     *httputil.ReverseProxy
 	metrics   *metrics
-	// local reaches the container, others reach the other members.
-	local, others http.RoundTripper
+	// local reaches the container, and carrier does for what is done to a partition as a whole; others reach the other members.
+	local, carrier, others http.RoundTripper
 	// carrying are the imports that are under way; none begins once over is true, which is under mu.
 	carrying sync.WaitGroup
 	mu       sync.Mutex
@@ -91,7 +91,7 @@ func New(opts Options) (*Member, error) {
 	}
 	m.setDefaults()
 	m.own = newOwnership(opts.ID, m.metrics)
-	m.hooks = hooks{paths: cfg.Resharding, member: opts.ID, container: m.container, via: m.local, patience: m.drainFor}
+	m.hooks = hooks{paths: cfg.Resharding, member: opts.ID, container: m.container, via: m.carrier, patience: m.drainFor}
 	m.proxy = m.newProxy()
 	return m, nil
 }
@@ -116,8 +116,11 @@ func (m *Member) setDefaults() {
 		m.opts.Reachable = func(error) {}
 	}
 	m.local = localTransport(m.opts.Config.Shards.Container.H2C)
+	carrier := localTransport(m.opts.Config.Shards.Container.H2C)
+	carrier.MaxIdleConnsPerHost, carrier.ReadBufferSize, carrier.WriteBufferSize = 4, carryConnBuffer, carryConnBuffer
+	m.carrier = carrier
 	if m.others = m.opts.Transport; m.others == nil {
-		m.others = &http.Transport{DialContext: (&net.Dialer{Timeout: connectTimeout}).DialContext, MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute}
+		m.others = &http.Transport{DialContext: (&net.Dialer{Timeout: connectTimeout}).DialContext, MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute, ReadBufferSize: carryConnBuffer}
 	}
 }
 
@@ -185,7 +188,7 @@ func (m *Member) close() {
 	m.over = true
 	m.mu.Unlock()
 	m.carrying.Wait()
-	for _, t := range []http.RoundTripper{m.local, m.others} {
+	for _, t := range []http.RoundTripper{m.local, m.carrier, m.others} {
 		if t, ok := t.(*http.Transport); ok {
 			t.CloseIdleConnections()
 		}

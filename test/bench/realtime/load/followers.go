@@ -29,7 +29,8 @@ const (
 
 // FollowParams say who follows what.
 type FollowParams struct {
-	Address   string
+	// Addresses of the server's replicas; the followers of a room are spread over them.
+	Addresses []string
 	Protocol  Protocol
 	Token     string
 	Followers int
@@ -55,10 +56,18 @@ type Clients struct {
 	broken  atomic.Int64
 	fault   atomic.Pointer[error]
 	perRoom int
+	// read is told of each message: seen, unless something else is to become of them.
+	read func(at time.Duration)
+	// talk is nil until Talk.
+	talk *talk
 }
 
 // New makes clients whose clock begins now.
-func New() *Clients { return &Clients{began: time.Now()} }
+func New() *Clients {
+	c := &Clients{began: time.Now()}
+	c.read = c.seen
+	return c
+}
 
 func (c *Clients) now() time.Duration { return time.Since(c.began) }
 
@@ -113,16 +122,21 @@ func lateport(_, _ string, conn syscall.RawConn) (err error) {
 }
 
 func (c *Clients) open(ctx context.Context, p FollowParams, i int) error {
+	return c.openRoom(ctx, p, p.Addresses[i/p.Rooms%len(p.Addresses)], i, i%p.Rooms)
+}
+
+// openRoom has follower i follow a room at a replica.
+func (c *Clients) openRoom(ctx context.Context, p FollowParams, address string, i, room int) error {
 	source := net.IPv4(127, 0, 0, byte(2+i/perSource))
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: source}, Timeout: openTimeout, KeepAlive: -1, Control: lateport}
-	conn, err := dialer.DialContext(ctx, "tcp", p.Address)
+	conn, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
 	c.conns = append(c.conns, conn)
 	c.mu.Unlock()
-	f := p.Protocol.follow(roomName(i % p.Rooms))
+	f := p.Protocol.follow(roomName(room))
 	if _, err := io.WriteString(conn, f.handshake(p.Token)); err != nil {
 		return err
 	}
@@ -181,7 +195,7 @@ func (c *Clients) readFrames(frames *frameReader, ready string) (func() error, e
 				return err
 			}
 		}
-		eachMark(data, c.seen)
+		eachMark(data, c.read)
 		return nil
 	}
 	for !subscribed {
@@ -220,7 +234,7 @@ func (c *Clients) readEvents(body io.Reader, ready string) (func() error, error)
 			}
 			return nil
 		}
-		kept = copy(buf, eachMark(data, c.seen))
+		kept = copy(buf, eachMark(data, c.read))
 		return nil
 	}
 	for !subscribed {

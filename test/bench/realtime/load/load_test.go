@@ -45,10 +45,10 @@ func TestEveryMessageIsSeen(t *testing.T) {
 			address := startBare(t)
 			clients := load.New()
 			defer clients.Close()
-			if err := clients.Follow(t.Context(), load.FollowParams{Address: address, Protocol: tc.follow, Followers: 6, Rooms: 2}); err != nil {
+			if err := clients.Follow(t.Context(), load.FollowParams{Addresses: []string{address}, Protocol: tc.follow, Followers: 6, Rooms: 2}); err != nil {
 				t.Fatal(err)
 			}
-			p := load.PublishParams{Address: address, Protocol: tc.publish, Rooms: 2, Bytes: 64, Publishers: 2, Rate: tc.rate, Measure: 200 * time.Millisecond}
+			p := load.PublishParams{Addresses: []string{address}, Protocol: tc.publish, Rooms: 2, Bytes: 64, Publishers: 2, Rate: tc.rate, Measure: 200 * time.Millisecond}
 			if tc.rate == 0 {
 				p.Window = 4
 			}

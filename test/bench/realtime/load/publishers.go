@@ -16,10 +16,11 @@ import (
 
 // PublishParams say what is published, and how fast.
 type PublishParams struct {
-	Address  string
-	Protocol Protocol
-	Token    string
-	Rooms    int
+	// Addresses of the server's replicas; the publishers are spread over them.
+	Addresses []string
+	Protocol  Protocol
+	Token     string
+	Rooms     int
 	// Bytes of a message's data.
 	Bytes int
 	// Publishers at once, each with a connection, and one message at a time.
@@ -59,9 +60,9 @@ func (c *Clients) Publish(ctx context.Context, p PublishParams) (Published, erro
 
 	var wg sync.WaitGroup
 	failed := make(chan error, p.Publishers)
-	for range p.Publishers {
+	for i := range p.Publishers {
 		wg.Go(func() {
-			if err := run.publisher(ctx); err != nil {
+			if err := run.publisher(ctx, p.Addresses[i%len(p.Addresses)]); err != nil {
 				failed <- err
 				cancel()
 			}
@@ -130,8 +131,8 @@ func (p *publishing) turn(ctx context.Context) (n int64, at time.Duration, ok bo
 	return n, p.clients.now(), ctx.Err() == nil
 }
 
-func (p *publishing) publisher(ctx context.Context) error {
-	send, closeConn, err := p.dial()
+func (p *publishing) publisher(ctx context.Context, address string) error {
+	send, closeConn, err := p.dial(address)
 	if err != nil {
 		return err
 	}
@@ -151,8 +152,8 @@ func (p *publishing) publisher(ctx context.Context) error {
 }
 
 // dial opens a publisher's connection. send returns once a message is acknowledged.
-func (p *publishing) dial() (send func(room string, data []byte) error, closeConn func(), err error) {
-	conn, err := net.DialTimeout("tcp", p.Address, openTimeout)
+func (p *publishing) dial(address string) (send func(room string, data []byte) error, closeConn func(), err error) {
+	conn, err := net.DialTimeout("tcp", address, openTimeout)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"time"
 
 	"github.com/trellis-dev/trellis/test/bench/process"
 )
@@ -12,6 +13,9 @@ const (
 	MethodPublish = "publish"
 	MethodPoll    = "poll"
 	MethodBroken  = "broken"
+	MethodTalk    = "talk"
+	MethodHeard   = "heard"
+	MethodHush    = "hush"
 )
 
 // Serve runs a load process until its standard input ends.
@@ -28,6 +32,9 @@ func Serve(ctx context.Context) error {
 		MethodPoll: process.Handle(func(ctx context.Context, p PollParams) (any, error) {
 			return c.Poll(ctx, p)
 		}),
+		MethodTalk:   process.Handle(func(ctx context.Context, p TalkParams) (any, error) { return nil, c.Talk(ctx, p) }),
+		MethodHeard:  process.Handle(func(_ context.Context, since time.Time) (any, error) { return c.Heard(since), nil }),
+		MethodHush:   process.Handle(func(ctx context.Context, _ struct{}) (any, error) { return c.Hush(ctx), nil }),
 		MethodBroken: process.Handle(func(context.Context, struct{}) (any, error) { return nil, c.Broken() }),
 	})
 }
