@@ -37,14 +37,14 @@ type shard struct {
 }
 
 // startShard with a container; the partitions of the table are 2, both a's at first.
-func startShard(t *testing.T, id string, store table.Store, container http.Handler) *shard {
+func startShard(t *testing.T, id string, store table.Store, container http.Handler, change ...func(*Options)) *shard {
 	t.Helper()
 	behind := httptest.NewServer(container)
 	at, err := url.Parse(behind.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := New(Options{
+	opts := Options{
 		Config: planeconfig.Config{Kind: "ShardSet", Shards: &planeconfig.Shards{
 			Container:  planeconfig.ShardContainer{DrainTimeout: planeconfig.Duration(patience)},
 			Resharding: planeconfig.ShardResharding{Mode: modeHook, ExportPath: "/hook/{partition}", ImportPath: "/hook/{partition}"},
@@ -53,7 +53,11 @@ func startShard(t *testing.T, id string, store table.Store, container http.Handl
 		Admits: func(r *http.Request) bool {
 			return r.Header.Get(planeconfig.HeaderMemberToken) == "token" || r.Header.Get("Authorization") == "Bearer binding"
 		},
-	})
+	}
+	for _, f := range change {
+		f(&opts)
+	}
+	m, err := New(opts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,7 +50,7 @@ type moving struct {
 	mover    *mover.Mover
 }
 
-func newMoving(p *plane.Plane, client kubernetes.Interface, store table.Store, members table.Members, token func() string) (*moving, error) {
+func newMoving(p *plane.Plane, client kubernetes.Interface, store table.Store, members *kube.Members, token func() string) (*moving, error) {
 	name, err := podName()
 	if err != nil {
 		return nil, err
@@ -66,6 +66,7 @@ func newMoving(p *plane.Plane, client kubernetes.Interface, store table.Store, m
 		Log:    p.Log, Registerer: p.Metrics.Registerer,
 	})
 	p.OnReload(m.reload)
+	members.OnChange(m.mover.Wake)
 	return m, nil
 }
 
