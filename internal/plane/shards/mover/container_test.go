@@ -3,7 +3,9 @@ package mover_test
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -153,4 +155,15 @@ func (c *container) hook(w http.ResponseWriter, r *http.Request, p int) {
 		defer c.mu.Unlock()
 		delete(c.partitions, p)
 	}
+}
+
+// keys that it has counters of.
+func (c *container) keys() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []string
+	for _, has := range c.partitions {
+		out = slices.AppendSeq(out, maps.Keys(has.Values))
+	}
+	return out
 }

@@ -104,3 +104,25 @@ func TestWhatFailedWithAPodIsTriedAgainWithTheNext(t *testing.T) {
 	w.nodes["a"].replace("a-2", false)
 	w.settled("a", "b")
 }
+
+// TestAShardThatIsGoneForGoodIsGivenUp by bringing its pod back on an empty claim: it owns the partitions still, without
+// what was in them, and they can be moved again. Until then nobody serves them, and nothing of the others is lost.
+func TestAShardThatIsGoneForGoodIsGivenUp(t *testing.T) {
+	t.Parallel()
+	w, c := loaded(t, "a", "b")
+	c.progress(60)
+	c.end()
+	a, b := w.nodes["a"], w.nodes["b"]
+	a.container = newContainer("a")
+	a.replace("a-2", false)
+	w.await("the new pod to be named", func(s table.State) bool { return s.Incarnations["a"][0] == "a-2" })
+	kept := len(b.container.keys())
+	w.want(2, "b")
+	w.settled("b")
+	if now := len(b.container.keys()); kept == 0 || now != kept {
+		t.Errorf("b has %d keys, and had %d: those of a are lost", now, kept)
+	}
+	again := w.begin(4)
+	again.progress(20)
+	again.end()
+}
