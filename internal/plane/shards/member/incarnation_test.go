@@ -132,7 +132,9 @@ func TestASupersededPodServesNothing(t *testing.T) {
 	if _, _, err := socket.Read(ctx); websocket.CloseStatus(err) != websocket.StatusServiceRestart {
 		t.Errorf("its WebSocket ended with %v", err)
 	}
-	<-ended
+	if err := <-ended; err == nil {
+		t.Error("the container's end of it goes on")
+	}
 	refuses := func() {
 		t.Helper()
 		status, header, text := s.request(http.MethodGet, "/", "", planeconfig.HeaderPartition, "0", planeconfig.HeaderEpoch, "99")

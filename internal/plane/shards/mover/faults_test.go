@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,10 +21,27 @@ import (
 	"github.com/trellis-dev/trellis/pkg/ring"
 )
 
-// TestWritesThatConflict has somebody else touch what is published before each second write.
+// TestWritesThatConflict has somebody else touch what is published before each second write. What members did is done: it
+// is not asked for again.
 func TestWritesThatConflict(t *testing.T) {
 	t.Parallel()
+	imports := func(of *atomic.Int64) func(int, bool, *http.Request) error {
+		return func(_ int, after bool, r *http.Request) error {
+			if !after && strings.HasSuffix(r.URL.Path, wire.Import) {
+				of.Add(1)
+			}
+			return nil
+		}
+	}
+	var undisturbed, disturbed atomic.Int64
+	reshard(t, func(w *world) { w.faults.call = imports(&undisturbed) })
+	defer func() {
+		if disturbed.Load() != undisturbed.Load() {
+			t.Errorf("%d imports were asked for, and %d where nothing conflicts", disturbed.Load(), undisturbed.Load())
+		}
+	}()
 	reshard(t, func(w *world) {
+		w.faults.call = imports(&disturbed)
 		w.faults.write = func(n int, after bool) error {
 			if after || n%2 == 1 {
 				return nil

@@ -89,7 +89,7 @@ func (w *world) Member(id string) (table.Member, bool) {
 
 // want members from now on.
 func (w *world) want(maxMoving int, ids ...string) {
-	wanted := mover.Wanted{Partitions: partitions, MaxMoving: maxMoving, PauseLimit: 20 * time.Second}
+	wanted := mover.Wanted{Partitions: partitions, MaxMoving: maxMoving, PauseLimit: patience}
 	for _, id := range ids {
 		wanted.Members = append(wanted.Members, ring.Member{ID: id})
 	}
