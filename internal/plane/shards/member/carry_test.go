@@ -128,11 +128,12 @@ func TestContainersThatDoNotDoTheirPart(t *testing.T) {
 	const export, load = "GET /hook/0 to the container of a: ", "PUT /hook/0 to the container of b: "
 	for name, c := range map[string]struct {
 		from, to func(http.ResponseWriter, *http.Request) bool
-		// in is how long it has, in milliseconds.
+		// in is how long it has, in milliseconds; size of the data is more than what the sockets between them hold.
 		in   int64
+		size int
 		says string
 	}{
-		"the export hangs":        {from: hang, in: 500, says: export + "it did not answer"},
+		"the export hangs":        {from: hang, in: 3000, says: export + "it did not answer"},
 		"the export fails":        {from: answer(500, "disk full"), says: export + `it answered 500: \"disk full\"`},
 		"the export is not there": {from: answer(404, "what?"), says: export + "it answered 404"},
 		"the export has no body":  {from: answer(200, ""), says: export + "it answered 200 without a body"},
@@ -151,15 +152,15 @@ func TestContainersThatDoNotDoTheirPart(t *testing.T) {
 			_, _ = io.WriteString(w, "12345")
 			_ = http.NewResponseController(w).Flush()
 			return hang(w, r)
-		}, in: 500, says: export + "it broke off after 5 bytes"},
+		}, in: 3000, says: export + "it broke off after 5 bytes"},
 		"the import fails":         {to: on(http.MethodPut, answer(507, "no room")), says: load + `it answered 507: \"no room\"`},
 		"the import does not read": {to: on(http.MethodPut, answer(200, "")), says: load + "it answered 200 before it had read all"},
 		"the import dies":          {to: on(http.MethodPut, func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) }), says: load + "it did not answer"},
-		"the import takes nothing": {to: on(http.MethodPut, hang), in: 500, says: load + "it "},
+		"the import takes nothing": {to: on(http.MethodPut, hang), in: 3000, size: 64 << 20, says: load + "it "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			data := strings.Repeat("data", 1<<20)
+			data := strings.Repeat("data", max(c.size, 4<<20)/4)
 			from, to := &keeper{data: map[string]string{"/hook/0": data}}, &keeper{data: map[string]string{"/hook/0": "old"}}
 			for k, f := range map[*keeper]func(http.ResponseWriter, *http.Request) bool{from: c.from, to: c.to} {
 				if f != nil {

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -67,8 +68,10 @@ type Member struct {
 	local, carrier, others http.RoundTripper
 	// carrying are the imports that are under way; none begins once over is true, which is under mu.
 	carrying sync.WaitGroup
-	mu       sync.Mutex
-	over     bool
+	// readFirst is true once what was published first was read.
+	readFirst atomic.Bool
+	mu        sync.Mutex
+	over      bool
 	// drainFor is how long a request may be in flight that nobody waits for.
 	drainFor time.Duration
 }
@@ -90,7 +93,7 @@ func New(opts Options) (*Member, error) {
 		metrics:  newMetrics(opts.Registerer),
 	}
 	m.setDefaults()
-	m.own = newOwnership(opts.ID, m.metrics)
+	m.own = newOwnership(opts.ID, opts.Incarnation, m.metrics)
 	m.hooks = hooks{paths: cfg.Resharding, member: opts.ID, container: m.container, via: m.carrier, patience: m.drainFor}
 	m.proxy = m.newProxy()
 	return m, nil
@@ -165,6 +168,9 @@ func (m *Member) follow(ctx context.Context) error {
 	state, _, err := m.opts.Store.Read(ctx)
 	if err != nil {
 		return fmt.Errorf("read the table: %w", err)
+	}
+	if m.readFirst.CompareAndSwap(false, true) {
+		m.own.begun(state)
 	}
 	m.own.learn(state)
 	if err := m.opts.Store.Watch(ctx, m.own.learn); err != nil {

@@ -37,14 +37,14 @@ type shard struct {
 }
 
 // startShard with a container; the partitions of the table are 2, both a's at first.
-func startShard(t *testing.T, id string, store table.Store, container http.Handler) *shard {
+func startShard(t *testing.T, id string, store table.Store, container http.Handler, change ...func(*Options)) *shard {
 	t.Helper()
 	behind := httptest.NewServer(container)
 	at, err := url.Parse(behind.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := New(Options{
+	opts := Options{
 		Config: planeconfig.Config{Kind: "ShardSet", Shards: &planeconfig.Shards{
 			Container:  planeconfig.ShardContainer{DrainTimeout: planeconfig.Duration(patience)},
 			Resharding: planeconfig.ShardResharding{Mode: modeHook, ExportPath: "/hook/{partition}", ImportPath: "/hook/{partition}"},
@@ -53,7 +53,11 @@ func startShard(t *testing.T, id string, store table.Store, container http.Handl
 		Admits: func(r *http.Request) bool {
 			return r.Header.Get(planeconfig.HeaderMemberToken) == "token" || r.Header.Get("Authorization") == "Bearer binding"
 		},
-	})
+	}
+	for _, f := range change {
+		f(&opts)
+	}
+	m, err := New(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,5 +322,38 @@ func TestTheContainerIsGone(t *testing.T) {
 	status, header, text = s.request(http.MethodPost, "/", "", planeconfig.HeaderPartition, "0")
 	if status != http.StatusServiceUnavailable || header.Get(planeconfig.HeaderNotProcessed) != "true" || header.Get("Retry-After") == "" {
 		t.Errorf("one that does not listen: %d %v %s", status, header, text)
+	}
+}
+
+// TestServesAPartitionOnceWhatIsDoneToItIsOver: one that comes back while it is being forgotten is not served before.
+func TestServesAPartitionOnceWhatIsDoneToItIsOver(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	store := &table.Memory{}
+	write(t, store, 5, 1, []int{1, 1})
+	s := startShard(t, "a", store, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodDelete {
+			close(entered)
+			<-leave
+		}
+	}))
+	s.learned(5)
+	forgotten, answered := make(chan int, 1), make(chan int, 1)
+	go func() {
+		status, _ := s.order(0, wire.Drop, wire.Order{Epoch: 5, Term: 1})
+		forgotten <- status
+	}()
+	<-entered
+	write(t, store, 6, 1, []int{0, 1})
+	s.learned(6)
+	if release, _, sure := s.member.own.tryAdmit(0, 6); sure || release != nil {
+		t.Error("a request is let in while the partition is being forgotten")
+	}
+	go func() {
+		status, _, _ := s.request(http.MethodGet, "/", "", planeconfig.HeaderPartition, "0", planeconfig.HeaderEpoch, "6")
+		answered <- status
+	}()
+	close(leave)
+	if a, b := <-forgotten, <-answered; a != http.StatusNoContent || b != http.StatusOK {
+		t.Errorf("the drop was answered with %d, and the request with %d", a, b)
 	}
 }

@@ -2,7 +2,9 @@ package member
 
 import (
 	"context"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/trellis-dev/trellis/internal/plane/shards/table"
 	"github.com/trellis-dev/trellis/internal/plane/shards/wire"
@@ -14,6 +16,10 @@ import (
 type ownership struct {
 	self    string
 	metrics *metrics
+	// incarnation is the UID of this pod; empty where it was not told.
+	incarnation string
+	// superseded is true, and stays so, once a table names another pod of this name that came after this one.
+	superseded atomic.Bool
 
 	mu sync.Mutex
 	// state is the newest one; its table has no partitions before the first is known.
@@ -37,23 +43,38 @@ type flight struct {
 	sockets map[*socket]struct{}
 }
 
-func newOwnership(self string, m *metrics) *ownership {
-	return &ownership{self: self, metrics: m, changed: make(chan struct{}), flights: map[int]*flight{}, imported: map[int]uint64{}}
+func newOwnership(self, incarnation string, m *metrics) *ownership {
+	return &ownership{self: self, incarnation: incarnation, metrics: m, changed: make(chan struct{}), flights: map[int]*flight{}, imported: map[int]uint64{}}
 }
 
 // learn a state, unless a newer one is known. An empty one says that the published table was lost: the one that is known
 // stays in use, and this member is who remembers it.
 func (o *ownership) learn(s table.State) {
+	if !o.adopt(s) {
+		return
+	}
+	for _, socket := range o.sockets(-1) {
+		socket.leave()
+	}
+}
+
+// adopt a state. It reports true where this pod is superseded by it.
+func (o *ownership) adopt(s table.State) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if s.Table.Partitions == 0 || s.Table.Epoch < o.state.Table.Epoch {
-		return
+		return false
 	}
 	o.state = s
+	superseded := slices.Index(s.Incarnations[o.self], o.incarnation) > 0
+	if superseded {
+		o.superseded.Store(true)
+	}
 	o.term = max(o.term, s.Term)
 	o.metrics.epoch.Set(float64(s.Table.Epoch))
 	o.metrics.serving.Set(float64(len(o.serving())))
 	o.notify()
+	return superseded
 }
 
 // notify needs o.mu, as all that follows and is not exported to other files does.
@@ -62,7 +83,10 @@ func (o *ownership) notify() {
 	o.changed = make(chan struct{})
 }
 
-func (o *ownership) serves(p int) bool {
+func (o *ownership) serves(p int) bool { return o.assigned(p) && o.named() }
+
+// assigned reports whether the pod of this name serves p, be it this one or another.
+func (o *ownership) assigned(p int) bool {
 	m, ok := o.state.Table.Serving(p)
 	return ok && m.ID == o.self
 }
@@ -173,7 +197,12 @@ func (o *ownership) tryAdmit(p int, epoch uint64) (release func(), own uint64, s
 }
 
 func (o *ownership) sure(p int, epoch uint64) bool {
-	if o.serves(p) {
+	switch {
+	case o.superseded.Load():
+		return true
+	case o.assigned(p) && !o.named():
+		return false
+	case o.serves(p):
 		// What is done to the partition as a whole is to be over.
 		return !o.hooked(p)
 	}

@@ -20,6 +20,9 @@ func (m *Member) look(ctx context.Context) error {
 	if !m.own.known() {
 		return errors.New("the table of partitions is not known yet: the routers write it once one of them runs")
 	}
+	if problem := m.own.standing(); problem != nil {
+		return problem
+	}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	path := m.opts.Config.Shards.Container.ReadyPath

@@ -30,6 +30,11 @@ func (m *Member) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		m.serveOwn(w, r)
 		return
 	}
+	if m.own.superseded.Load() {
+		m.metrics.requests.WithLabelValues("misdirected").Inc()
+		plane.WriteProblem(w, m.own.standing())
+		return
+	}
 	m.pass(w, r)
 }
 
@@ -70,6 +75,9 @@ func (m *Member) serveOwn(w http.ResponseWriter, r *http.Request) {
 
 // obey an order. Where it returns nil, the answer is written.
 func (m *Member) obey(ctx context.Context, w http.ResponseWriter, verb string, p int, order wire.Order) *plane.Problem {
+	if problem := m.own.standing(); problem != nil {
+		return problem
+	}
 	switch verb {
 	case wire.Fence:
 		if problem := m.own.fence(ctx, p, order); problem != nil {

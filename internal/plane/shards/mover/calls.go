@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"time"
 
+	"k8s.io/utils/clock"
+
 	"github.com/trellis-dev/trellis/internal/plane/shards/member"
 	"github.com/trellis-dev/trellis/internal/plane/shards/table"
 	"github.com/trellis-dev/trellis/internal/plane/shards/wire"
@@ -24,6 +26,7 @@ type caller struct {
 	client  *http.Client
 	members table.Members
 	token   func() string
+	clock   clock.PassiveClock
 }
 
 // word asks a member how it is.
@@ -34,8 +37,9 @@ func (c *caller) word(ctx context.Context, id string) (wire.Word, error) {
 }
 
 // carry a partition over: the old owner gives its word that it serves it no longer, then the new one brings it in.
-func (c *caller) carry(ctx context.Context, m ring.Move, epoch, term uint64) (wire.Copied, error) {
-	order := wire.Order{Epoch: epoch, Term: term}
+func (c *caller) carry(ctx context.Context, m ring.Move, epoch, term uint64, limit time.Duration) (wire.Copied, error) {
+	order := wire.Order{Epoch: epoch, Term: term, Milliseconds: inTime(limit)}
+	began := c.clock.Now()
 	var word wire.Word
 	if err := c.order(ctx, m.From, m.Partition, wire.Fence, order, &word); err != nil {
 		return wire.Copied{}, fmt.Errorf("the fence: %w", err)
@@ -44,7 +48,7 @@ func (c *caller) carry(ctx context.Context, m ring.Move, epoch, term uint64) (wi
 	if err != nil {
 		return wire.Copied{}, fmt.Errorf("the fence: %w", err)
 	}
-	order.From = from.Address
+	order.From, order.Milliseconds = from.Address, inTime(min(limit, limit-c.clock.Since(began)))
 	var out wire.Copied
 	if err := c.order(ctx, m.To, m.Partition, wire.Import, order, &out); err != nil {
 		return wire.Copied{}, fmt.Errorf("the import: %w", err)
@@ -69,17 +73,15 @@ func (c *caller) fenced(m ring.Move, word wire.Word) (table.Member, error) {
 
 // drop has a member forget a partition.
 func (c *caller) drop(ctx context.Context, m ring.Move, epoch, term uint64) error {
-	return c.order(ctx, m.From, m.Partition, wire.Drop, wire.Order{Epoch: epoch, Term: term}, nil)
+	return c.order(ctx, m.From, m.Partition, wire.Drop, wire.Order{Epoch: epoch, Term: term, Milliseconds: inTime(dropTimeout)}, nil)
 }
 
 func (c *caller) order(ctx context.Context, id string, p int, verb string, order wire.Order, out any) error {
-	if deadline, ok := ctx.Deadline(); ok {
-		// So that the member can say what it was that was not ready.
-		left := time.Until(deadline)
-		order.Milliseconds = max((left - left/8).Milliseconds(), 1)
-	}
 	return c.call(ctx, id, http.MethodPost, wire.Path(p, verb), order, out)
 }
+
+// inTime is what a member is given of a limit, so that it can say what it was that was not ready.
+func inTime(limit time.Duration) int64 { return max((limit - limit/8).Milliseconds(), 1) }
 
 func (c *caller) call(ctx context.Context, id, method, path string, in, out any) error {
 	at, ok := c.members.Member(id)

@@ -3,7 +3,9 @@ package mover_test
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,7 +41,36 @@ type container struct {
 	mu         sync.Mutex
 	partitions map[int]*counts
 	log        []served
-	working    sync.WaitGroup
+}
+
+// door is how one process of a member reaches its container. What that process sent and was not begun when it is shut is
+// never begun: so it is where a container has ended all that a former process asked for.
+type door struct {
+	container *container
+	mu        sync.Mutex
+	isShut    bool
+	working   sync.WaitGroup
+}
+
+// ServeHTTP implements http.Handler.
+func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	d.mu.Lock()
+	if d.isShut {
+		d.mu.Unlock()
+		panic(http.ErrAbortHandler)
+	}
+	d.working.Add(1)
+	d.mu.Unlock()
+	defer d.working.Done()
+	d.container.ServeHTTP(w, r)
+}
+
+// shut waits for what was begun.
+func (d *door) shut() {
+	d.mu.Lock()
+	d.isShut = true
+	d.mu.Unlock()
+	d.working.Wait()
 }
 
 func newContainer(id string) *container {
@@ -55,8 +86,6 @@ func (c *container) of(p int) *counts {
 
 // ServeHTTP implements http.Handler.
 func (c *container) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c.working.Add(1)
-	defer c.working.Done()
 	if key, ok := strings.CutPrefix(r.URL.Path, "/counters/"); ok {
 		c.increment(w, r, key)
 		return
@@ -126,4 +155,15 @@ func (c *container) hook(w http.ResponseWriter, r *http.Request, p int) {
 		defer c.mu.Unlock()
 		delete(c.partitions, p)
 	}
+}
+
+// keys that it has counters of.
+func (c *container) keys() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []string
+	for _, has := range c.partitions {
+		out = slices.AppendSeq(out, maps.Keys(has.Values))
+	}
+	return out
 }

@@ -34,6 +34,9 @@ func reshard(t *testing.T, prepare func(*world)) *faults {
 	w.want(3, "b", "c")
 	third := w.settled("b", "c")
 	c.progress(20)
+	if w.over != nil {
+		w.over()
+	}
 	c.check(t)
 	asPlanned(t, first, second)
 	asPlanned(t, second, third)
@@ -129,7 +132,7 @@ func TestAMemberMayDieAnywhere(t *testing.T) {
 
 func (w *world) at(address string) *node {
 	for _, n := range w.nodes {
-		if n.address == address {
+		if n.seen.Load().Address == address {
 			return n
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/utils/clock"
 
 	"github.com/trellis-dev/trellis/internal/plane/shards/table"
 	"github.com/trellis-dev/trellis/pkg/ring"
@@ -41,6 +42,9 @@ type Options struct {
 	Client *http.Client
 	// Token that members want.
 	Token func() string
+	// Clock by which what takes too long is given up, and what failed is tried again; the process's own by default, which
+	// no setting of the time changes. Nothing about who owns a partition depends on it.
+	Clock clock.WithDelayedExecution
 	// Backoff of moves that failed, and of members and a store that did not answer; 1 s to 1 min by default.
 	Backoff    Backoff
 	Log        *slog.Logger
@@ -66,12 +70,15 @@ func New(opts Options) *Mover {
 	if opts.Client == nil {
 		opts.Client = &http.Client{}
 	}
+	if opts.Clock == nil {
+		opts.Clock = clock.RealClock{}
+	}
 	if opts.Backoff == (Backoff{}) {
 		opts.Backoff = Backoff{First: time.Second, Most: time.Minute}
 	}
 	return &Mover{
 		opts: opts, log: opts.Log, metrics: newMetrics(opts.Registerer), wake: make(chan struct{}, 1),
-		call: caller{client: opts.Client, members: opts.Members, token: opts.Token},
+		call: caller{client: opts.Client, members: opts.Members, token: opts.Token, clock: opts.Clock},
 	}
 }
 
@@ -135,22 +142,26 @@ type run struct {
 	results chan result
 	cancels map[int]context.CancelFunc
 	tries   map[any]int
-	work    sync.WaitGroup
+	// due counts the backoffs of each key: the end of one that was followed by another one is of no account.
+	due  map[any]int
+	work sync.WaitGroup
 }
 
 func (r *run) reset() {
 	r.view = view{
 		ended: map[int]ring.Move{}, failed: map[int]table.Failure{}, dropped: map[ring.Move]bool{},
 		moving: map[int]ring.Move{}, dropping: map[ring.Move]bool{},
-		held: map[int]bool{}, heldDrops: map[ring.Move]bool{}, members: map[string]answer{}, bases: &bases{},
+		held: map[int]ring.Move{}, heldDrops: map[ring.Move]bool{}, members: map[string]answer{},
+		pods: map[string]table.Member{}, met: map[string]string{}, bases: &bases{},
 	}
-	r.tries = map[any]int{}
+	r.tries, r.due = map[any]int{}, map[any]int{}
 }
 
 // act until there is nothing to write, then begin what follows from what is written.
 func (r *run) act(ctx context.Context) error {
 	for {
 		r.view.wanted = r.opts.Wanted()
+		r.lookAround()
 		if n := r.view.wanted.Partitions; n != r.view.state.Table.Partitions {
 			return fmt.Errorf("the table has %d partitions and the configuration %d: their number can not change", r.view.state.Table.Partitions, n)
 		}
@@ -197,7 +208,7 @@ func (r *run) read(ctx context.Context) error {
 		switch {
 		case err != nil:
 			r.log.Warn("the table can not be read", "error", err)
-			if !pause(ctx, r.backoff(try)) {
+			if !pause(ctx, r.opts.Clock, r.backoff(try)) {
 				return ctx.Err()
 			}
 			continue
@@ -223,7 +234,7 @@ func (r *run) watch(ctx context.Context) {
 		if err != nil {
 			r.log.Debug("the watch of the table ended", "error", err)
 		}
-		pause(ctx, r.backoff(try))
+		pause(ctx, r.opts.Clock, r.backoff(try))
 	}
 }
 
@@ -233,16 +244,4 @@ func (r *run) backoff(try int) time.Duration {
 		d *= 2
 	}
 	return min(d, r.opts.Backoff.Most)
-}
-
-// pause reports false where ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }

@@ -60,10 +60,13 @@ type view struct {
 	moving   map[int]ring.Move
 	dropping map[ring.Move]bool
 	// held are the partitions whose move failed a short while ago, and heldDrops the same.
-	held      map[int]bool
+	held      map[int]ring.Move
 	heldDrops map[ring.Move]bool
 	members   map[string]answer
-	bases     *bases
+	// pods are the members that have one, and met the incarnations of those that answered.
+	pods  map[string]table.Member
+	met   map[string]string
+	bases *bases
 }
 
 // step is what is to be done: either a write, or calls.
@@ -81,9 +84,10 @@ type step struct {
 
 // next decides. What is to be called follows from a state that was written, never from one that is to be.
 func next(v view) step {
-	d := &decision{view: v, state: v.state.Clone(), leftAt: map[leftover]bool{}}
+	d := &decision{view: v, state: v.state.Clone(), leftAt: map[leftover]bool{}, asked: map[string]bool{}}
 	d.finish()
 	d.join()
+	d.name()
 	d.adopt()
 	d.begin()
 	if len(d.why) > 0 {
@@ -100,6 +104,7 @@ type decision struct {
 	state table.State
 	why   []string
 	ask   []string
+	asked map[string]bool
 	// leftAt has what is to be forgotten still.
 	leftAt map[leftover]bool
 }
@@ -233,12 +238,11 @@ func (d *decision) begin() {
 		d.leftAt[leftover{drop.Partition, drop.From}] = true
 	}
 	surplus := d.surplus()
-	asked := map[string]bool{}
 	for ; room > 0; room-- {
 		best, found, by := ring.Move{}, false, 0
 		for p := range t.Owners {
 			m, ok := d.candidate(p)
-			if !ok || !d.ready(m, asked) {
+			if !ok || !d.ready(m) {
 				continue
 			}
 			if far := surplus[m.From] - surplus[m.To]; !found || far > by {
@@ -260,7 +264,10 @@ func (d *decision) candidate(p int) (ring.Move, bool) {
 	t := &d.state.Table
 	from, owned := t.Owner(p)
 	to, ok := d.goal(p)
-	if !owned || !ok || from.ID == to || d.held[p] {
+	if !owned || !ok || from.ID == to {
+		return ring.Move{}, false
+	}
+	if _, held := d.held[p]; held {
 		return ring.Move{}, false
 	}
 	if _, moving := t.Moving(p); moving {
@@ -274,14 +281,18 @@ func (d *decision) candidate(p int) (ring.Move, bool) {
 }
 
 // ready reports whether both ends of a move answered. Those that were not asked yet are to be.
-func (d *decision) ready(m ring.Move, asked map[string]bool) bool {
-	for _, id := range []string{m.From, m.To} {
-		if d.members[id] == unknown && !asked[id] {
-			asked[id] = true
-			d.ask = append(d.ask, id)
-		}
+func (d *decision) ready(m ring.Move) bool {
+	d.meet(m.From)
+	d.meet(m.To)
+	return d.members[m.From] == settled && d.members[m.To] >= starting && d.named(m.From) && d.named(m.To)
+}
+
+// meet has a member asked that was not yet.
+func (d *decision) meet(id string) {
+	if d.members[id] == unknown && !d.asked[id] {
+		d.asked[id] = true
+		d.ask = append(d.ask, id)
 	}
-	return d.members[m.From] == settled && d.members[m.To] >= starting
 }
 
 // surplus is how many partitions each member owns above what it is to own, moves under way counted as over.
@@ -317,7 +328,7 @@ func (d *decision) calls() step {
 	}
 	room := maxDropping - len(d.dropping)
 	for _, m := range d.state.Dropping {
-		if len(s.drop) < room && !d.dropping[m] && !d.heldDrops[m] {
+		if len(s.drop) < room && !d.dropping[m] && !d.heldDrops[m] && d.named(m.From) {
 			s.drop = append(s.drop, m)
 		}
 	}

@@ -1,7 +1,10 @@
 package mover
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/trellis-dev/trellis/internal/plane/shards/table"
@@ -27,8 +30,12 @@ type result struct {
 	move   ring.Move
 	member string
 	answer answer
-	err    error
-	key    any
+	// incarnation that answered.
+	incarnation string
+	err         error
+	key         any
+	// due is the number of the key's backoff that ended.
+	due int
 }
 
 func (r *run) send(ctx context.Context, res result) {
@@ -49,13 +56,13 @@ func (r *run) begin(ctx context.Context, s step) {
 		if limit <= 0 {
 			limit = defaultPauseLimit
 		}
-		callCtx, cancel := context.WithTimeout(ctx, limit)
+		callCtx, cancel := within(ctx, r.opts.Clock, limit)
 		r.view.moving[m.Partition], r.cancels[m.Partition] = m, cancel
 		r.work.Go(func() {
-			began := time.Now()
-			copied, err := r.call.carry(callCtx, m, epoch, r.term)
+			began := r.opts.Clock.Now()
+			copied, err := r.call.carry(callCtx, m, epoch, r.term, limit)
 			if err == nil {
-				r.metrics.moved(copied, time.Since(began))
+				r.metrics.moved(copied, r.opts.Clock.Since(began))
 			}
 			r.send(ctx, result{kind: kindMoved, move: m, err: err})
 		})
@@ -63,7 +70,7 @@ func (r *run) begin(ctx context.Context, s step) {
 	for _, m := range s.drop {
 		r.view.dropping[m] = true
 		r.work.Go(func() {
-			callCtx, cancel := context.WithTimeout(ctx, dropTimeout)
+			callCtx, cancel := within(ctx, r.opts.Clock, dropTimeout)
 			defer cancel()
 			r.send(ctx, result{kind: kindDropped, move: m, err: r.call.drop(callCtx, m, epoch, r.term)})
 		})
@@ -75,10 +82,11 @@ func (r *run) begin(ctx context.Context, s step) {
 }
 
 func (r *run) askMember(ctx context.Context, id string) result {
-	callCtx, cancel := context.WithTimeout(ctx, askTimeout)
+	callCtx, cancel := within(ctx, r.opts.Clock, askTimeout)
 	defer cancel()
 	res := result{kind: kindAsked, member: id, answer: settled}
 	word, err := r.call.word(callCtx, id)
+	res.incarnation = word.Incarnation
 	switch {
 	case err != nil:
 		res.answer, res.err = silent, err
@@ -106,16 +114,11 @@ func (r *run) take(ctx context.Context, res result) error {
 		delete(r.tries, res.move)
 		r.view.dropped[res.move] = true
 	case kindAsked:
-		r.view.members[res.member] = res.answer
-		if res.answer == settled {
-			delete(r.tries, res.member)
+		r.takeAnswer(ctx, res)
+	case kindDue:
+		if r.due[res.key] != res.due {
 			return nil
 		}
-		if res.err != nil {
-			r.log.Info("a shard does not answer; it keeps its partitions", "member", res.member, "error", res.err)
-		}
-		r.later(ctx, res.member)
-	case kindDue:
 		switch key := res.key.(type) {
 		case int:
 			delete(r.view.held, key)
@@ -126,6 +129,32 @@ func (r *run) take(ctx context.Context, res result) error {
 		}
 	}
 	return nil
+}
+
+// takeAnswer of a member that was asked how it is.
+func (r *run) takeAnswer(ctx context.Context, res result) {
+	id, pod := res.member, r.view.pods[res.member]
+	if res.err == nil && res.incarnation != pod.Incarnation && pod.Incarnation != "" && res.incarnation != "" {
+		res.answer, res.err = silent, errors.New("a pod answered that has its name no longer")
+	}
+	r.view.members[id] = res.answer
+	if res.err == nil {
+		// One that was not told its own is taken at the EndpointSlices' word.
+		r.view.met[id] = cmp.Or(res.incarnation, pod.Incarnation)
+	}
+	switch {
+	case res.answer == settled:
+		delete(r.tries, id)
+	case res.err != nil && pod.Incarnation != "" && !slices.Contains(r.view.state.Incarnations[id], pod.Incarnation):
+		// It serves nothing before it has answered.
+		r.log.Debug("a new pod of a shard does not answer yet", "member", id, "error", res.err)
+		r.after(ctx, id, r.opts.Backoff.First/4)
+	default:
+		if res.err != nil {
+			r.log.Info("a shard does not answer; it keeps its partitions", "member", id, "error", res.err)
+		}
+		r.later(ctx, id)
+	}
 }
 
 func (r *run) takeMove(ctx context.Context, res result) {
@@ -141,7 +170,7 @@ func (r *run) takeMove(ctx context.Context, res result) {
 	}
 	r.metrics.moves.WithLabelValues("given up").Inc()
 	r.view.failed[p] = table.Failure{Move: res.move, Reason: reason(res.err)}
-	r.view.held[p] = true
+	r.view.held[p] = res.move
 	r.later(ctx, p)
 	// Whichever it was, it is asked before anything else is begun with it.
 	for _, id := range []string{res.move.From, res.move.To} {
@@ -163,9 +192,15 @@ func reason(err error) string {
 func (r *run) later(ctx context.Context, key any) {
 	d := r.backoff(r.tries[key])
 	r.tries[key]++
+	r.after(ctx, key, d)
+}
+
+func (r *run) after(ctx context.Context, key any, d time.Duration) {
+	r.due[key]++
+	due := r.due[key]
 	r.work.Go(func() {
-		if pause(ctx, d) {
-			r.send(ctx, result{kind: kindDue, key: key})
+		if pause(ctx, r.opts.Clock, d) {
+			r.send(ctx, result{kind: kindDue, key: key, due: due})
 		}
 	})
 }

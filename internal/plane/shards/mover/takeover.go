@@ -25,7 +25,7 @@ func (r *run) takeOver(ctx context.Context) error {
 			return ctx.Err()
 		}
 		r.log.Warn("the table could not be taken over yet", "error", err)
-		if !pause(ctx, r.backoff(try)) {
+		if !pause(ctx, r.opts.Clock, r.backoff(try)) {
 			return ctx.Err()
 		}
 	}
@@ -65,7 +65,7 @@ func (r *run) rebuild(ctx context.Context) (table.State, error) {
 			newest = w.Table
 		}
 	}
-	s := table.State{Term: term}
+	s := table.State{Term: term, Incarnations: r.incarnations(words)}
 	if len(wanted.History) > 0 && wanted.History[0].Epoch != 1 {
 		if newest.Partitions == 0 {
 			return table.State{}, errors.New("the table is lost, no shard knows it, and the history of memberships that is known does not reach back to the first: put a copy of the ConfigMap's data back")
@@ -93,6 +93,17 @@ func (r *run) rebuild(ctx context.Context) (table.State, error) {
 		s.Table.Epoch = max(s.Table.Epoch, 1)
 	}
 	return s, nil
+}
+
+// incarnations are the pods that have the members' names, as they themselves and the EndpointSlices say.
+func (r *run) incarnations(words []wire.Word) map[string][]string {
+	out := map[string][]string{}
+	for _, w := range words {
+		if pod, ok := r.opts.Members.Member(w.Member); ok && w.Incarnation != "" && pod.Incarnation == w.Incarnation {
+			out[w.Member] = []string{w.Incarnation}
+		}
+	}
+	return out
 }
 
 // replay the memberships that are known, or the first one.
@@ -128,7 +139,7 @@ func (r *run) hear(ctx context.Context, wanted Wanted) ([]wire.Word, error) {
 			continue
 		}
 		all.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, askTimeout)
+			ctx, cancel := within(ctx, r.opts.Clock, askTimeout)
 			defer cancel()
 			word, err := r.call.word(ctx, id)
 			mu.Lock()

@@ -41,6 +41,12 @@ type world struct {
 	work   sync.WaitGroup
 	// calls of movers and writes go through these.
 	faults *faults
+	// over is called, where it is set, before what became of it all is looked at.
+	over func()
+	// clock of movers; their own where it is nil.
+	clock *jumping
+	// front is where the router is that clients go through; they route by themselves where it is empty.
+	front string
 }
 
 // faults are what happens to the n-th write or call of movers. A returned error is what the mover gets.
@@ -67,7 +73,6 @@ func newWorld(t *testing.T, mode string, ids ...string) *world {
 	t.Cleanup(func() {
 		for _, n := range w.nodes {
 			n.stop()
-			n.server.Close()
 		}
 	})
 	return w
@@ -79,12 +84,12 @@ func (w *world) Member(id string) (table.Member, bool) {
 	if !ok {
 		return table.Member{}, false
 	}
-	return table.Member{Address: n.address, Ready: true}, true
+	return *n.seen.Load(), true
 }
 
 // want members from now on.
 func (w *world) want(maxMoving int, ids ...string) {
-	wanted := mover.Wanted{Partitions: partitions, MaxMoving: maxMoving, PauseLimit: 20 * time.Second}
+	wanted := mover.Wanted{Partitions: partitions, MaxMoving: maxMoving, PauseLimit: patience}
 	for _, id := range ids {
 		wanted.Members = append(wanted.Members, ring.Member{ID: id})
 	}
@@ -93,6 +98,11 @@ func (w *world) want(maxMoving int, ids ...string) {
 
 func (w *world) change(wanted mover.Wanted) {
 	w.wanted.Store(&wanted)
+	w.wake()
+}
+
+// wake the movers, as a change of what is wanted or of the EndpointSlices does.
+func (w *world) wake() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, m := range w.movers {
@@ -102,11 +112,15 @@ func (w *world) change(wanted mover.Wanted) {
 
 // newMover on the world's store, or on another view of it.
 func (w *world) newMover(store table.Store, transport http.RoundTripper) *mover.Mover {
-	m := mover.New(mover.Options{
+	opts := mover.Options{
 		Wanted: func() mover.Wanted { return *w.wanted.Load() }, Store: store, Members: w,
 		Client: &http.Client{Transport: transport}, Token: func() string { return testToken },
 		Backoff: mover.Backoff{First: 2 * time.Millisecond, Most: 50 * time.Millisecond},
-	})
+	}
+	if w.clock != nil {
+		opts.Clock = w.clock
+	}
+	m := mover.New(opts)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.movers = append(w.movers, m)
@@ -235,30 +249,57 @@ type node struct {
 	w         *world
 	id        string
 	container *container
-	server    *httptest.Server
 	address   string
+	// uid of the pod that has the name now, and seen is what the EndpointSlices say of it.
+	uid  string
+	seen atomic.Pointer[table.Member]
 	// deaf has the member learn of no table while it is closed to it.
 	deaf *gate
 
-	mu   sync.Mutex
-	http *http.Server
-	end  context.CancelFunc
-	done chan struct{}
+	mu sync.Mutex
+	process
+}
+
+// process of a member, and its way to the container.
+type process struct {
+	door   *door
+	server *httptest.Server
+	http   *http.Server
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// halt it as SIGKILL does. What it had passed on ends before: that is what a member waits for with its Settle, which is no
+// matter of these tests.
+func (p *process) halt() {
+	_ = p.http.Close()
+	p.cancel()
+	<-p.done
+	p.door.shut()
+	p.server.CloseClientConnections()
+	p.server.Close()
 }
 
 func (w *world) newNode(id string) *node {
-	n := &node{w: w, id: id, container: newContainer(id), deaf: newGate()}
-	n.server = httptest.NewServer(n.container)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	n.address = l.Addr().String()
-	n.start(l)
+	n := &node{w: w, id: id, container: newContainer(id), deaf: newGate(), uid: id + "-1"}
+	n.start(n.listen())
 	return n
 }
 
+// listen at an address of its own, as a new pod does.
+func (n *node) listen() net.Listener {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		n.w.t.Fatal(err)
+	}
+	n.address = l.Addr().String()
+	n.seen.Store(&table.Member{Address: n.address, Incarnation: n.uid, Ready: true})
+	return l
+}
+
 func (n *node) start(l net.Listener) {
+	n.door = &door{container: n.container}
+	n.server = httptest.NewServer(n.door)
 	at, err := url.Parse(n.server.URL)
 	if err != nil {
 		n.w.t.Fatal(err)
@@ -268,7 +309,7 @@ func (n *node) start(l net.Listener) {
 			Container:  planeconfig.ShardContainer{Port: 1, DrainTimeout: planeconfig.Duration(patience)},
 			Resharding: planeconfig.ShardResharding{Mode: n.w.mode, ExportPath: "/hook/{partition}", ImportPath: "/hook/{partition}"},
 		}},
-		Store: &gatedStore{Store: n.w.store, gate: n.deaf}, ID: n.id, Container: at,
+		Store: &gatedStore{Store: n.w.store, gate: n.deaf}, ID: n.id, Incarnation: n.uid, Container: at,
 		Admits: func(r *http.Request) bool { return r.Header.Get(planeconfig.HeaderMemberToken) == testToken },
 		Token:  func() string { return testToken }, Settle: time.Nanosecond, Probe: time.Hour,
 	})
@@ -278,7 +319,7 @@ func (n *node) start(l net.Listener) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &http.Server{Handler: m}
 	done := make(chan struct{})
-	n.http, n.end, n.done = s, cancel, done
+	n.http, n.cancel, n.done = s, cancel, done
 	var both sync.WaitGroup
 	both.Go(func() { _ = s.Serve(l) })
 	both.Go(func() { _ = m.Run(ctx) })
@@ -294,25 +335,33 @@ func (n *node) stop() {
 	n.halt()
 }
 
-func (n *node) halt() {
-	_ = n.http.Close()
-	n.end()
-	<-n.done
-}
-
-// restart kills the member's process and starts another one. What it had passed on ends before: that is what a member
-// waits for with its Settle, which is no matter of this test.
+// restart kills the member's process and starts another one.
 func (n *node) restart() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.halt()
-	n.container.working.Wait()
 	l, err := net.Listen("tcp", n.address)
 	if err != nil {
 		n.w.t.Errorf("listen again: %v", err)
 		return
 	}
 	n.start(l)
+}
+
+// replace the pod by a new one of its name, on its claim. Where it was deleted by force, the old one runs on; end stops it.
+func (n *node) replace(uid string, byForce bool) (end func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	end = func() {}
+	if byForce {
+		end = sync.OnceFunc((&process{n.door, n.server, n.http, n.cancel, n.done}).halt)
+	} else {
+		n.halt()
+	}
+	n.uid = uid
+	n.start(n.listen())
+	n.w.wake()
+	return end
 }
 
 // gate lets through while it is open.

@@ -54,7 +54,7 @@ type moving struct {
 	mover    *mover.Mover
 }
 
-func newMoving(p *plane.Plane, client kubernetes.Interface, store table.Store, members table.Members, token func() string) (*moving, error) {
+func newMoving(p *plane.Plane, client kubernetes.Interface, store table.Store, members *kube.Members, token func() string) (*moving, error) {
 	name, err := podName()
 	if err != nil {
 		return nil, err
@@ -69,6 +69,7 @@ func newMoving(p *plane.Plane, client kubernetes.Interface, store table.Store, m
 		Token:  token,
 		Log:    p.Log, Registerer: p.Metrics.Registerer,
 	})
+	members.OnChange(m.mover.Wake)
 	return m, nil
 }
 

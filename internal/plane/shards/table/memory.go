@@ -3,6 +3,7 @@ package table
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 )
@@ -63,5 +64,7 @@ func (m *Memory) name() Version { return Version(fmt.Sprint(m.version)) }
 func (s State) Clone() State {
 	s.Table, s.Target = s.Table.Clone(), s.Target.Clone()
 	s.History, s.Dropping, s.Failures = slices.Clone(s.History), slices.Clone(s.Dropping), slices.Clone(s.Failures)
+	// A list in it is replaced, never changed.
+	s.Incarnations = maps.Clone(s.Incarnations)
 	return s
 }

@@ -24,9 +24,15 @@ type State struct {
 	Dropping []ring.Move
 	// Failures are why moves were given up last, of the partitions that are to move still; MaxFailures at most.
 	Failures []Failure
+	// Incarnations are the pods that have had each member's name, the newest first; MaxIncarnations at most. The first one
+	// alone may serve what is the member's.
+	Incarnations map[string][]string
 	// Term grows by each mover that takes over; a member refuses one of an older term.
 	Term uint64
 }
+
+// MaxIncarnations is how many pods of each name are remembered: those that may run still.
+const MaxIncarnations = 4
 
 // MaxFailures is how many of them are published.
 const MaxFailures = 8

@@ -5,12 +5,13 @@ import (
 	"os"
 
 	"k8s.io/client-go/kubernetes"
+	restclient "k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
 
 // Client of the API server: of the cluster that the process runs in, or of the file that KUBECONFIG names.
 func Client() (kubernetes.Interface, error) {
-	cfg, err := clientcmd.BuildConfigFromFlags("", os.Getenv(clientcmd.RecommendedConfigPathEnvVar))
+	cfg, err := config(os.Getenv(clientcmd.RecommendedConfigPathEnvVar))
 	if err != nil {
 		return nil, fmt.Errorf("find the API server: %w", err)
 	}
@@ -23,4 +24,12 @@ func Client() (kubernetes.Interface, error) {
 		return nil, fmt.Errorf("make a client of the API server: %w", err)
 	}
 	return client, nil
+}
+
+// config without the warning that clientcmd has for the one who names no file, as a pod does.
+func config(file string) (*restclient.Config, error) {
+	if file == "" {
+		return restclient.InClusterConfig()
+	}
+	return clientcmd.BuildConfigFromFlags("", file)
 }

@@ -25,8 +25,9 @@ type Members struct {
 	factory informers.SharedInformerFactory
 	slices  cache.SharedIndexInformer
 
-	mu   sync.RWMutex
-	byID map[string]table.Member
+	mu      sync.RWMutex
+	byID    map[string]table.Member
+	changed []func()
 }
 
 // NewMembers of a headless Service. None is known until Run.
@@ -69,6 +70,13 @@ func (m *Members) Member(id string) (table.Member, bool) {
 	return out, ok
 }
 
+// OnChange has f called each time that something may be known otherwise. It must not wait.
+func (m *Members) OnChange(f func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.changed = append(m.changed, f)
+}
+
 func (m *Members) refresh() {
 	byID := map[string]table.Member{}
 	for _, obj := range m.slices.GetStore().List() {
@@ -77,8 +85,12 @@ func (m *Members) refresh() {
 		}
 	}
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.byID = byID
+	changed := m.changed
+	m.mu.Unlock()
+	for _, f := range changed {
+		f()
+	}
 }
 
 // addMembers of a slice. Of two that have one name for a moment, the one that is ready counts, and one that is about to
