@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/trellis-dev/trellis/internal/plane"
+	"github.com/trellis-dev/trellis/internal/plane/shards/carry"
 	"github.com/trellis-dev/trellis/internal/plane/shards/overload"
 )
 
@@ -30,7 +31,9 @@ type job struct {
 	token     string
 	partition int
 	class     int
-	out       outgoing
+	// out is what is sent on; kept is true where its body is all of it, and otherwise it is read as it is sent.
+	out  carry.Request
+	kept bool
 	// taken is what its body has of the memory for bodies.
 	taken int64
 	// heldSince is when it was held first.
@@ -99,7 +102,7 @@ func (j *job) place() *plane.Problem {
 		if problem = j.readForKey(); problem != nil {
 			return problem
 		}
-		key, problem = j.s.key.ofBody(j.out.body)
+		key, problem = j.s.key.ofBody(j.out.Body)
 	} else {
 		key, problem = j.s.key.ofRequest(j.req, j.token)
 	}
@@ -168,15 +171,15 @@ func (j *job) read(length int64, more func() *plane.Problem) *plane.Problem {
 		return plane.BrokenBody(err)
 	}
 	_ = rc.SetReadDeadline(time.Time{})
-	j.out.body, j.out.kept = body, true
+	j.out.Body, j.kept = body, true
 	return nil
 }
 
 // ready has the body be kept where it is short. A longer one is sent as it comes.
 func (j *job) ready() *plane.Problem {
 	length := j.req.ContentLength
-	if j.out.kept || length == 0 || j.req.Body == nil || j.req.Body == http.NoBody {
-		j.out.kept = true
+	if j.kept || length == 0 || j.req.Body == nil || j.req.Body == http.NoBody {
+		j.kept = true
 		return nil
 	}
 	if length < 0 || length > keptBody || j.taken > 0 || !j.r.bodies.take(length) {
