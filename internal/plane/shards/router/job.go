@@ -145,7 +145,7 @@ func (j *job) readForKey() *plane.Problem {
 	if length < 0 {
 		length = most + 1
 	}
-	if !j.r.bodies.take(length) {
+	if !j.r.bodies.Take(length) {
 		return problemBodies()
 	}
 	j.taken = length
@@ -182,7 +182,7 @@ func (j *job) ready() *plane.Problem {
 		j.kept = true
 		return nil
 	}
-	if length < 0 || length > keptBody || j.taken > 0 || !j.r.bodies.take(length) {
+	if length < 0 || length > keptBody || j.taken > 0 || !j.r.bodies.Take(length) {
 		return nil
 	}
 	j.taken = length
@@ -226,7 +226,7 @@ func (j *job) fail(p *plane.Problem) {
 // end counts and times the request.
 func (j *job) end() {
 	j.done(overload.Ignored)
-	j.r.bodies.give(j.taken)
+	j.r.bodies.Give(j.taken)
 	if j.by != nil {
 		j.by.answered(j.status)
 	}

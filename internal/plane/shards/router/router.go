@@ -60,7 +60,7 @@ type Router struct {
 	held     *held
 	open     *opened
 	budget   budget
-	bodies   bodies
+	bodies   carry.Room
 
 	// secrets and domains that a configuration named, by their files and prefixes.
 	mu      sync.Mutex
@@ -84,7 +84,7 @@ func New(p *plane.Plane, opts Options) (*Router, error) {
 	r.held = newHeld(defaultHeld, r.view.Load)
 	r.metrics = newMetrics(p.Metrics, r.held)
 	r.view.Store(&view{next: make(chan struct{})})
-	r.bodies.most = p.Config.HTTP.MaxBodyBytesInFlight
+	r.bodies.Most = p.Config.HTTP.MaxBodyBytesInFlight
 	r.budget.fill()
 	var err error
 	previous := filepath.Join(filepath.Dir(cfg.MemberTokenFile), planeconfig.KeyPreviousMemberToken)
