@@ -2,5 +2,5 @@
 // is done in the goroutine of the request, as a hand-over to others and back costs more than all the rest. Routers reach
 // shards by it, and members their containers.
 //
-// It may import nothing of the tree.
+// It may import internal/plane/httphead.
 package carry
