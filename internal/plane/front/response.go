@@ -22,7 +22,8 @@ type response struct {
 	length, written int64
 	// sent is true once the head was; until then it is in the connection's head, but for how the body is framed.
 	sent bool
-	// bare answers have no body, chunked ones one of unknown length. The last one is true where the connection ends.
+	// bare answers have no body, nor a length; chunked ones have a body of unknown length. The last one is true where the
+	// connection ends.
 	bare, chunked, last bool
 	kept                []byte
 	trailers            []string
@@ -54,8 +55,8 @@ func (w *response) WriteHeader(status int) {
 		return
 	}
 	w.status = status
-	w.bare = w.r.Method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
-	if values := w.header["Content-Length"]; len(values) > 0 {
+	w.bare = status == http.StatusNoContent || status == http.StatusNotModified
+	if values := w.header["Content-Length"]; len(values) > 0 && !w.bare {
 		if n, err := strconv.ParseInt(values[0], 10, 64); err == nil && n >= 0 {
 			w.length = n
 		}
@@ -99,6 +100,7 @@ func (w *response) appendHead(b []byte) []byte {
 		switch {
 		case name == "Content-Length" || name == "Transfer-Encoding" || name == "Connection" || name == "Trailer":
 		case strings.HasPrefix(name, http.TrailerPrefix) || w.isTrailer(name):
+		case name == "Content-Type" && w.status == http.StatusNotModified:
 		default:
 			b = appendField(b, name, values)
 		}
@@ -125,7 +127,7 @@ func (w *response) isTrailer(name string) bool {
 func (w *response) sendHead() {
 	b := w.c.head
 	switch {
-	case w.length >= 0 && w.status != http.StatusNoContent:
+	case w.length >= 0:
 		b = strconv.AppendInt(append(b, "Content-Length: "...), w.length, 10)
 		b = append(b, "\r\n"...)
 	case w.chunked:
@@ -147,8 +149,6 @@ func (w *response) Write(p []byte) (int, error) {
 	switch {
 	case w.failed != nil:
 		return 0, w.failed
-	case w.bare && w.r.Method == http.MethodHead:
-		return len(p), nil
 	case w.bare:
 		return 0, http.ErrBodyNotAllowed
 	case w.length >= 0 && w.written+int64(len(p)) > w.length:
@@ -156,6 +156,7 @@ func (w *response) Write(p []byte) (int, error) {
 	}
 	w.written += int64(len(p))
 	switch {
+	case w.isHead():
 	case w.length >= 0:
 		w.raw(p)
 	case w.chunked:
@@ -186,7 +187,7 @@ func (w *response) Flush() { _ = w.FlushError() }
 
 // chunks has the body be sent in chunks from now on.
 func (w *response) chunks() {
-	w.chunked = true
+	w.chunked = !w.isHead()
 	w.sendHead()
 	w.chunk(w.kept)
 	w.kept = nil
@@ -207,21 +208,13 @@ func (w *response) finish() bool {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	if !w.sent {
-		if w.hasTrailers() {
-			w.chunks()
-		} else {
-			w.length = int64(len(w.kept))
-			w.sendHead()
-			w.raw(w.kept)
-		}
-	}
+	w.settle()
 	if w.chunked {
 		w.raw([]byte("0\r\n"))
 		w.raw(append(w.appendTrailers(nil), "\r\n"...))
 	}
 	w.flush()
-	if w.failed != nil || w.last || !w.bare && w.length >= 0 && w.written != w.length {
+	if w.failed != nil || w.last || w.length >= 0 && w.written != w.length && !w.isHead() {
 		return false
 	}
 	if w.body == nil || w.body.left == 0 {
@@ -231,6 +224,27 @@ func (w *response) finish() bool {
 	n, _ := w.c.r.Discard(int(min(w.body.left, int64(w.c.r.Buffered()))))
 	return int64(n) == w.body.left
 }
+
+// settle how the body is framed, where that was left open until its end.
+func (w *response) settle() {
+	switch {
+	case w.sent:
+	case w.isHead():
+		// Of what was not written it is not known how long it would be.
+		if w.written > 0 && w.written <= shortAnswer {
+			w.length = w.written
+		}
+		w.sendHead()
+	case w.hasTrailers():
+		w.chunks()
+	default:
+		w.length = int64(len(w.kept))
+		w.sendHead()
+		w.raw(w.kept)
+	}
+}
+
+func (w *response) isHead() bool { return w.r.Method == http.MethodHead }
 
 func (w *response) hasTrailers() bool {
 	if len(w.trailers) > 0 {
