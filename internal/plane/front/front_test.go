@@ -31,7 +31,13 @@ const restHeader = "By-Rest"
 // start a server whose rest has the same handler, and says that it was it.
 func start(t *testing.T, h http.HandlerFunc) (*Server, string) {
 	t.Helper()
-	rest := &http.Server{ReadHeaderTimeout: patience, IdleTimeout: patience, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return startWithin(t, patience, h)
+}
+
+// startWithin has connections say something within a time.
+func startWithin(t *testing.T, limit time.Duration, h http.HandlerFunc) (*Server, string) {
+	t.Helper()
+	rest := &http.Server{ReadHeaderTimeout: limit, IdleTimeout: limit, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(restHeader, "yes")
 		h(w, r)
 	})}
@@ -408,8 +414,7 @@ func TestShutdownGivesUpInTime(t *testing.T) {
 // TestAConnectionThatSaysNothingIsClosed in time, with the head and without.
 func TestAConnectionThatSaysNothingIsClosed(t *testing.T) {
 	t.Parallel()
-	s, address := start(t, func(http.ResponseWriter, *http.Request) {})
-	s.Rest.ReadHeaderTimeout, s.Rest.IdleTimeout = 50*time.Millisecond, 50*time.Millisecond
+	_, address := startWithin(t, 50*time.Millisecond, func(http.ResponseWriter, *http.Request) {})
 	for _, text := range []string{"", "GET / HT", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"} {
 		c, r := dial(t, address)
 		send(t, c, text)

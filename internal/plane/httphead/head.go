@@ -178,7 +178,7 @@ func fields(lines string) (http.Header, bool) {
 		var line string
 		line, lines, _ = strings.Cut(lines, "\r\n")
 		name, value, ok := strings.Cut(line, ":")
-		value = strings.Trim(value, " \t")
+		value = trim(value)
 		if !ok || !plainValue(value) {
 			return nil, false
 		}
@@ -193,6 +193,17 @@ func fields(lines string) (http.Header, bool) {
 		h[name] = values[len(values)-1 : len(values) : len(values)]
 	}
 	return h, true
+}
+
+// trim spaces and tabs off both ends.
+func trim(s string) string {
+	for s != "" && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
 }
 
 // canonical form of a header's name; false where it is none.

@@ -49,7 +49,7 @@ func (j *job) prepare() {
 		h["X-Forwarded-Proto"] = forwardedHTTP
 	}
 	j.r.plane.TraceOut(j.req.Context(), h)
-	j.out.In, j.out.URI = j.req, carry.URIOf(j.req)
+	j.out.In, j.out.URI, j.out.Added = j.req, carry.URIOf(j.req), j.fields[:0]
 	j.out.Inform = func(y *http.Response) { carry.Inform(j.w, y) }
 }
 

@@ -32,8 +32,10 @@ type job struct {
 	partition int
 	class     int
 	// out is what is sent on; kept is true where its body is all of it, and otherwise it is read as it is sent.
-	out  carry.Request
-	kept bool
+	out carry.Request
+	// fields are where those are that the router adds.
+	fields [3]carry.Field
+	kept   bool
 	// taken is what its body has of the memory for bodies.
 	taken int64
 	// heldSince is when it was held first.
