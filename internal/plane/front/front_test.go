@@ -31,13 +31,13 @@ const restHeader = "By-Rest"
 // start a server whose rest has the same handler, and says that it was it.
 func start(t *testing.T, h http.HandlerFunc) (*Server, string) {
 	t.Helper()
-	return startWithin(t, patience, h)
+	return startWithin(t, patience, patience, h)
 }
 
-// startWithin has connections say something within a time.
-func startWithin(t *testing.T, limit time.Duration, h http.HandlerFunc) (*Server, string) {
+// startWithin has connections say something within a time, at first and later.
+func startWithin(t *testing.T, first, later time.Duration, h http.HandlerFunc) (*Server, string) {
 	t.Helper()
-	rest := &http.Server{ReadHeaderTimeout: limit, IdleTimeout: limit, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	rest := &http.Server{ReadHeaderTimeout: first, IdleTimeout: later, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(restHeader, "yes")
 		h(w, r)
 	})}
@@ -414,8 +414,11 @@ func TestShutdownGivesUpInTime(t *testing.T) {
 // TestAConnectionThatSaysNothingIsClosed in time, with the head and without.
 func TestAConnectionThatSaysNothingIsClosed(t *testing.T) {
 	t.Parallel()
-	_, address := startWithin(t, 50*time.Millisecond, func(http.ResponseWriter, *http.Request) {})
-	for _, text := range []string{"", "GET / HT", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"} {
+	const short = 50 * time.Millisecond
+	for text, limits := range map[string][2]time.Duration{
+		"": {short, patience}, "GET / HT": {short, patience}, "GET / HTTP/1.1\r\nHost: a\r\n\r\n": {patience, short},
+	} {
+		_, address := startWithin(t, limits[0], limits[1], func(http.ResponseWriter, *http.Request) {})
 		c, r := dial(t, address)
 		send(t, c, text)
 		if strings.HasSuffix(text, "\r\n\r\n") {
