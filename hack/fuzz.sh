@@ -9,7 +9,7 @@ source hack/lib.sh
 # A count and not a time: it means the same on a busy machine.
 fuzztime=${FUZZTIME:-20000x}
 packages=("$@")
-((${#packages[@]} > 0)) || packages=(./internal/plane/realtime ./internal/plane/jobs ./internal/plane/blobs ./pkg/ring ./internal/plane/shards/router)
+((${#packages[@]} > 0)) || packages=(./internal/plane/realtime ./internal/plane/jobs ./internal/plane/blobs ./pkg/ring ./internal/plane/httphead ./internal/plane/shards/router)
 targets=0
 for package in "${packages[@]}"; do
   for target in $(go test -list '^Fuzz' "$package" | grep '^Fuzz'); do

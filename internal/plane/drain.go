@@ -29,12 +29,12 @@ func (p *Plane) drain(service Service) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	closed := make(chan error, 1)
-	go func() { closed <- p.http.Shutdown(ctx) }()
+	go func() { closed <- p.contract().Shutdown(ctx) }()
 	p.awaitInFlight(ctx)
 	service.Drain(ctx)
 	if err := <-closed; err != nil {
 		p.Log.Warn("some connections were cut at the end of the drain", "error", err)
-		_ = p.http.Close()
+		_ = p.contract().Close()
 	}
 	p.Log.Info("drained")
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/propagation"
+
+	"github.com/trellis-dev/trellis/internal/plane/front"
 )
 
 // Proxy has every request go to h as it came, but those below own, which is a prefix such as "/.trellis/": there the
@@ -15,7 +17,8 @@ import (
 // A proxy is no API, and what bounds one does not hold for it: paths are not looked at, bodies and answers have any
 // length and take any time, browsers' origins are the business of who is behind it, HTTP/2 is spoken without TLS, and
 // nothing counts against MaxInFlight. So h says who may send what (Auth), bounds what it does at once, sets the
-// deadlines of what it reads and writes, and times it (Metrics.Observe). What it holds open, it ends when drained.
+// deadlines of what it reads and writes, and times it (Metrics.Observe). What it holds open, it ends when drained. The
+// context of a request may outlive it, up to the end of its connection.
 func (p *Plane) Proxy(own string, h http.Handler) {
 	p.Router.Get(own+"openapi.json", p.openAPI)
 	p.Router.Get(own+"docs", p.docs)
@@ -29,6 +32,9 @@ func (p *Plane) Proxy(own string, h http.Handler) {
 	p.http.Protocols = new(http.Protocols)
 	p.http.Protocols.SetHTTP1(true)
 	p.http.Protocols.SetUnencryptedHTTP2(true)
+	p.front = front.New(front.Options{
+		Handler: through, Takes: func(r *http.Request) bool { return !strings.HasPrefix(r.URL.Path, own) }, Rest: p.http, Log: p.Log,
+	})
 	p.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(r.URL.Path, own) {
 			through.ServeHTTP(w, r)

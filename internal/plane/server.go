@@ -13,6 +13,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/trellis-dev/trellis/internal/plane/front"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
@@ -38,7 +39,9 @@ type Plane struct {
 	lingering  *lingering
 	tracing    *tracing
 	http       *http.Server
-	admin      *http.Server
+	// front is before http where the plane is a proxy; nil otherwise.
+	front *front.Server
+	admin *http.Server
 	// lifetime ends with Run; it bounds what New started.
 	lifetime context.Context
 	end      context.CancelFunc
@@ -176,7 +179,7 @@ func (p *Plane) Run(ctx context.Context, service Service) error {
 func (p *Plane) Serve(ctx context.Context, service Service, contract, admin net.Listener) error {
 	defer p.end()
 	work := newGroup(p.lifetime)
-	work.Go("contract", func(context.Context) error { return serve(p.http, p.lingering.listen(contract)) })
+	work.Go("contract", func(context.Context) error { return serve(p.contract(), p.lingering.listen(contract)) })
 	work.Go("admin", func(context.Context) error { return serve(p.admin, admin) })
 	work.Go("service", service.Run)
 	work.Go("files", func(ctx context.Context) error {
@@ -194,7 +197,7 @@ func (p *Plane) Serve(ctx context.Context, service Service, contract, admin net.
 		p.drain(service)
 	case failed = <-work.failed:
 		p.Log.Error("a part of the plane failed; stopping", "error", failed)
-		_ = p.http.Close()
+		_ = p.contract().Close()
 	}
 	_ = p.admin.Close()
 	p.end()
@@ -208,7 +211,22 @@ func (p *Plane) Serve(ctx context.Context, service Service, contract, admin net.
 	return failed
 }
 
-func serve(s *http.Server, l net.Listener) error {
+// server of a port.
+type server interface {
+	Serve(l net.Listener) error
+	Shutdown(ctx context.Context) error
+	Close() error
+}
+
+// contract is who serves the contract's port.
+func (p *Plane) contract() server {
+	if p.front != nil {
+		return p.front
+	}
+	return p.http
+}
+
+func serve(s server, l net.Listener) error {
 	if err := s.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}

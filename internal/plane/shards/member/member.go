@@ -16,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/trellis-dev/trellis/internal/plane/shards/carry"
 	"github.com/trellis-dev/trellis/internal/plane/shards/table"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
@@ -29,6 +30,8 @@ const (
 	// defaultDrainTimeout of a request, where none is configured.
 	defaultDrainTimeout = 30 * time.Second
 	connectTimeout      = 2 * time.Second
+	// leastRoom is for the bodies that are kept at once, in bytes.
+	leastRoom = 4 << 20
 )
 
 // Options of New. Config, Store, ID and Token are needed.
@@ -66,6 +69,10 @@ type Member struct {
 	metrics   *metrics
 	// local reaches the container, and carrier does for what is done to a partition as a whole; others reach the other members.
 	local, carrier, others http.RoundTripper
+	// kept are the connections of requests that go the short way, and dial opens them; room is for their bodies.
+	kept carry.Pool
+	dial carry.Dial
+	room carry.Room
 	// carrying are the imports that are under way; none begins once over is true, which is under mu.
 	carrying sync.WaitGroup
 	// readFirst is true once what was published first was read.
@@ -118,12 +125,13 @@ func (m *Member) setDefaults() {
 	if m.opts.Reachable == nil {
 		m.opts.Reachable = func(error) {}
 	}
+	m.dial, m.room.Most = carry.Dialer(connectTimeout), max(m.opts.Config.HTTP.MaxBodyBytesInFlight, leastRoom)
 	m.local = localTransport(m.opts.Config.Shards.Container.H2C)
 	carrier := localTransport(m.opts.Config.Shards.Container.H2C)
 	carrier.MaxIdleConnsPerHost, carrier.ReadBufferSize, carrier.WriteBufferSize = 4, carryConnBuffer, carryConnBuffer
 	m.carrier = carrier
 	if m.others = m.opts.Transport; m.others == nil {
-		m.others = &http.Transport{DialContext: (&net.Dialer{Timeout: connectTimeout}).DialContext, MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute, ReadBufferSize: carryConnBuffer}
+		m.others = &http.Transport{DialContext: carry.Dialer(connectTimeout), MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute, ReadBufferSize: carryConnBuffer}
 	}
 }
 
@@ -194,6 +202,7 @@ func (m *Member) close() {
 	m.over = true
 	m.mu.Unlock()
 	m.carrying.Wait()
+	m.kept.Close()
 	for _, t := range []http.RoundTripper{m.local, m.carrier, m.others} {
 		if t, ok := t.(*http.Transport); ok {
 			t.CloseIdleConnections()

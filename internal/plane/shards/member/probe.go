@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"time"
+
+	"github.com/trellis-dev/trellis/internal/plane/shards/carry"
 )
 
 // probe tells, until ctx ends, whether the table is known and the container answers.
 func (m *Member) probe(ctx context.Context) {
 	for ctx.Err() == nil {
 		m.opts.Reachable(m.look(ctx))
+		m.kept.Expire(time.Now().Add(-carry.IdleLimit))
 		pause(ctx, m.opts.Probe)
 	}
 }

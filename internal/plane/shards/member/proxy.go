@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/trellis-dev/trellis/internal/plane"
+	"github.com/trellis-dev/trellis/internal/plane/shards/carry"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
@@ -42,6 +43,15 @@ func (m *Member) pass(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	var body []byte
+	short := m.short(r) && m.room.Take(r.ContentLength)
+	if short {
+		defer m.room.Give(r.ContentLength)
+		var ok bool
+		if body, ok = m.read(w, r); !ok {
+			return
+		}
+	}
 	release, epoch := m.own.admit(r.Context(), p, sent)
 	if release == nil {
 		m.metrics.requests.WithLabelValues("misdirected").Inc()
@@ -51,6 +61,15 @@ func (m *Member) pass(w http.ResponseWriter, r *http.Request) {
 	defer release()
 	m.metrics.inFlight.Inc()
 	defer m.metrics.inFlight.Dec()
+	if short {
+		m.direct(w, r, p, epoch, body)
+		return
+	}
+	m.long(w, r, p, epoch)
+}
+
+// long passes on what may take its time, both ways.
+func (m *Member) long(w http.ResponseWriter, r *http.Request, p int, epoch uint64) {
 	unbound(w)
 	ctx, began, end := m.untilAnswered(r.Context())
 	defer end()
@@ -113,7 +132,7 @@ func (m *Member) newProxy() *httputil.ReverseProxy {
 		ModifyResponse: func(resp *http.Response) error {
 			pass := resp.Request.Context().Value(passageKey{}).(*passage)
 			pass.began()
-			m.metrics.requests.WithLabelValues("passed").Inc()
+			m.metrics.passed.Inc()
 			resp.Header.Del(planeconfig.HeaderNotProcessed)
 			resp.Header.Set(planeconfig.HeaderEpoch, strconv.FormatUint(pass.epoch, 10))
 			resp.Header.Set(planeconfig.HeaderPartition, strconv.Itoa(pass.partition))
@@ -166,7 +185,8 @@ func (m *Member) rewrite(r *httputil.ProxyRequest) {
 func (m *Member) failed(w http.ResponseWriter, _ *http.Request, err error) {
 	m.metrics.requests.WithLabelValues("failed").Inc()
 	var dial *net.OpError
-	if errors.As(err, &dial) && dial.Op == "dial" {
+	var unsent *carry.UnsentError
+	if errors.As(err, &unsent) || errors.As(err, &dial) && dial.Op == "dial" {
 		plane.WriteProblem(w, plane.NewProblem(http.StatusServiceUnavailable, "container-unreachable", "The shard's container does not answer",
 			"the request was not processed; send it again").Because(err).After(time.Second).Header(planeconfig.HeaderNotProcessed, "true"))
 		return

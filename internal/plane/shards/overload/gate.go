@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/utils/clock"
 )
 
@@ -41,6 +42,8 @@ type gate struct {
 	shed []uint64
 
 	metrics *metrics
+	// admitted counts those that were let in, by class: it is looked up once.
+	admitted []prometheus.Counter
 }
 
 // waiter is one who waits. Its verdict comes once, while mu is held.
@@ -87,6 +90,10 @@ func (g *gate) configure(s settings) {
 	g.queues, g.standing = queues, make([]time.Time, len(queues))
 	g.lately, g.now = make([]int, len(s.classes)), make([]int, len(s.classes))
 	g.shed = make([]uint64, len(s.classes))
+	g.admitted = g.admitted[:0]
+	for _, name := range s.classes {
+		g.admitted = append(g.admitted, g.metrics.admitted.WithLabelValues(name))
+	}
 	g.wake()
 }
 
@@ -243,7 +250,7 @@ func (g *gate) enter(now time.Time, class int) {
 	g.adaptive.moves(now, g.inFlight)
 	g.inFlight++
 	g.now[class]++
-	g.metrics.admitted.WithLabelValues(g.settings.classes[class]).Inc()
+	g.admitted[class].Inc()
 }
 
 // release ends what was let in.

@@ -33,19 +33,3 @@ func (b *budget) spend() bool {
 		}
 	}
 }
-
-// bodies bounds the bytes of bodies that are kept at once.
-type bodies struct {
-	most int64
-	kept atomic.Int64
-}
-
-func (b *bodies) take(n int64) bool {
-	if b.kept.Add(n) > b.most {
-		b.kept.Add(-n)
-		return false
-	}
-	return true
-}
-
-func (b *bodies) give(n int64) { b.kept.Add(-n) }

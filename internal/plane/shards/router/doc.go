@@ -3,5 +3,5 @@
 // request's partition; the shards refuse what they do not own by themselves, so that an old table here does no harm.
 // What belongs to a partition on the way from one shard to another is held, within bounds, and goes to the new owner.
 //
-// It may import internal/plane, internal/plane/shards/table and overload, internal/planeconfig and pkg/ring.
+// It may import internal/plane, internal/plane/shards/carry, overload and table, internal/planeconfig and pkg/ring.
 package router

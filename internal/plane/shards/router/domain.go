@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/trellis-dev/trellis/internal/plane/shards/carry"
 	"github.com/trellis-dev/trellis/internal/plane/shards/overload"
 )
 
@@ -29,10 +30,10 @@ func (j *job) toDomain(d *domain) {
 		return
 	}
 	delete(j.req.Header, "Via")
-	j.out.added = append(j.out.added, field{"Via", via})
+	j.out.Added = append(j.out.Added, carry.Field{Name: "Via", Value: via})
 	if d.token != nil {
 		delete(j.req.Header, "Authorization")
-		j.out.added = append(j.out.added, field{"Authorization", "Bearer " + string(d.token.Value())})
+		j.out.Added = append(j.out.Added, carry.Field{Name: "Authorization", Value: "Bearer " + string(d.token.Value())})
 	}
 	y, err := j.ask(d)
 	if err != nil {
@@ -48,14 +49,14 @@ func (j *job) toDomain(d *domain) {
 }
 
 // ask the other routers, once more where the first connection turned out to be closed.
-func (j *job) ask(d *domain) (*reply, error) {
+func (j *job) ask(d *domain) (*carry.Reply, error) {
 	ctx := j.req.Context()
-	if !j.out.kept {
-		return j.r.stream(ctx, d.to, d.address, &j.out, &streamed{body: j.req.Body})
+	if !j.kept {
+		return j.r.stream(ctx, d.address, &j.out, &carry.Streamed{Body: j.req.Body})
 	}
 	y, err := j.r.exchange(ctx, d.to, d.address, &j.out)
-	var unsent *unsentError
-	if errors.As(err, &unsent) && !unsent.unreachable {
+	var unsent *carry.UnsentError
+	if errors.As(err, &unsent) && !unsent.Unreachable {
 		return j.r.exchange(ctx, d.to, d.address, &j.out)
 	}
 	return y, err
@@ -63,15 +64,15 @@ func (j *job) ask(d *domain) (*reply, error) {
 
 func (j *job) failDomain(err error) {
 	ctx := j.req.Context()
-	var unsent *unsentError
+	var unsent *carry.UnsentError
 	j.done(overload.Ignored)
 	switch {
 	case ctx.Err() != nil:
 		j.fail(problemGone(ctx))
 	case errors.As(err, &unsent):
 		j.fail(problemDomainAway().Because(err))
-	case timedOut(err):
-		j.fail(problemTimeout(j.s.request, j.harmless()).Because(err))
+	case carry.TimedOut(err):
+		j.fail(problemTimeout(j.s.request, carry.Harmless(j.req)).Because(err))
 	default:
 		j.fail(problemDomain(err))
 	}

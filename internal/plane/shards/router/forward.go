@@ -3,13 +3,14 @@ package router
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/trellis-dev/trellis/internal/plane"
+	"github.com/trellis-dev/trellis/internal/plane/shards/carry"
 	"github.com/trellis-dev/trellis/internal/plane/shards/overload"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
@@ -26,21 +27,14 @@ const (
 // prepare makes the headers those that go on.
 func (j *job) prepare() {
 	h := j.req.Header
-	if strings.EqualFold(h.Get("Upgrade"), "websocket") && hasToken(h["Connection"], "upgrade") && j.req.ProtoMajor == 1 && j.req.ContentLength == 0 {
-		j.out.upgrade = "websocket"
+	if strings.EqualFold(h.Get("Upgrade"), "websocket") && carry.HasToken(h["Connection"], "upgrade") && j.req.ProtoMajor == 1 && j.req.ContentLength == 0 {
+		j.out.Upgrade = "websocket"
 	}
-	trailers := hasToken(h["Te"], "trailers")
-	dropHop(h)
+	carry.DropForHop(h)
 	for name := range h {
 		if strings.HasPrefix(name, "Trellis-") {
 			delete(h, name)
 		}
-	}
-	delete(h, "Content-Length")
-	delete(h, "Expect")
-	delete(h, "Host")
-	if trailers {
-		h["Te"] = []string{"trailers"}
 	}
 	if ip, _, err := net.SplitHostPort(j.req.RemoteAddr); err == nil {
 		if before := h["X-Forwarded-For"]; len(before) > 0 {
@@ -55,35 +49,11 @@ func (j *job) prepare() {
 		h["X-Forwarded-Proto"] = forwardedHTTP
 	}
 	j.r.plane.TraceOut(j.req.Context(), h)
-	j.out.in, j.out.uri, j.out.inform = j.req, uriOf(j.req), j.inform
+	j.out.In, j.out.URI, j.out.Added = j.req, carry.URIOf(j.req), j.fields[:0]
+	j.out.Inform = func(y *http.Response) { carry.Inform(j.w, y) }
 }
 
 var forwardedHTTP = []string{"http"}
-
-// hasToken looks for a word in the lists of a header.
-func hasToken(values []string, word string) bool {
-	for _, v := range values {
-		for token := range strings.SplitSeq(v, ",") {
-			if strings.EqualFold(strings.TrimSpace(token), word) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// inform passes on an answer before the answer.
-func (j *job) inform(y *http.Response) {
-	if y.StatusCode == http.StatusSwitchingProtocols {
-		return
-	}
-	h := j.w.Header()
-	for name, values := range y.Header {
-		h[name] = values
-	}
-	j.w.WriteHeader(y.StatusCode)
-	clear(h)
-}
 
 // step is what follows from an attempt.
 type step int
@@ -222,28 +192,28 @@ func (j *job) attempt(ctx context.Context, m *member, v *view, address string, r
 		j.done(overload.Ignored)
 		return again
 	}
-	j.out.added = append(j.out.added[:0],
-		field{planeconfig.HeaderPartition, names()[j.partition][0]}, field{planeconfig.HeaderEpoch, v.epoch}, field{planeconfig.HeaderMemberToken, j.r.tokenFor(m)})
+	j.out.Added = append(j.out.Added[:0], carry.Field{Name: planeconfig.HeaderPartition, Value: names()[j.partition][0]},
+		carry.Field{Name: planeconfig.HeaderEpoch, Value: v.epoch}, carry.Field{Name: planeconfig.HeaderMemberToken, Value: j.r.tokenFor(m)})
 	return j.send(ctx, m, address, retries)
 }
 
 // send it, and judge what comes of it.
 func (j *job) send(ctx context.Context, m *member, address string, retries *int) step {
-	var body *streamed
-	var y *reply
+	var body *carry.Streamed
+	var y *carry.Reply
 	var err error
-	if j.out.kept {
+	if j.kept {
 		y, err = j.r.exchange(ctx, m, address, &j.out)
 	} else {
-		body = &streamed{body: j.req.Body}
-		y, err = j.r.stream(ctx, m, address, &j.out, body)
+		body = &carry.Streamed{Body: j.req.Body}
+		y, err = j.r.stream(ctx, address, &j.out, body)
 	}
 	if err != nil {
 		return j.broken(ctx, m, address, err, body, retries)
 	}
 	if len(y.Header[planeconfig.HeaderNotProcessed]) > 0 {
 		j.done(overload.Ignored)
-		y.discard()
+		y.Discard()
 		if y.StatusCode == http.StatusUnauthorized {
 			m.behind.Store(!m.behind.Load())
 		} else {
@@ -257,7 +227,7 @@ func (j *job) send(ctx context.Context, m *member, address string, retries *int)
 	}
 	if y.StatusCode == http.StatusBadGateway && j.retry(body, retries) {
 		j.done(overload.Ignored)
-		y.discard()
+		y.Discard()
 		return again
 	}
 	j.answer(m, y)
@@ -265,20 +235,11 @@ func (j *job) send(ctx context.Context, m *member, address string, retries *int)
 }
 
 // repeatable reports whether the body can be sent once more.
-func (j *job) repeatable(body *streamed) bool { return j.out.kept || body.seal() }
-
-// harmless reports whether doing the request twice is as good as once.
-func (j *job) harmless() bool {
-	switch j.req.Method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions:
-		return true
-	}
-	return len(j.req.Header["Idempotency-Key"]) > 0
-}
+func (j *job) repeatable(body *carry.Streamed) bool { return j.kept || body.Seal() }
 
 // retry reports whether to send a request again that may have been done.
-func (j *job) retry(body *streamed, retries *int) bool {
-	if !j.harmless() || *retries >= j.s.retries || !j.repeatable(body) {
+func (j *job) retry(body *carry.Streamed, retries *int) bool {
+	if !carry.Harmless(j.req) || *retries >= j.s.retries || !j.repeatable(body) {
 		return false
 	}
 	if !j.r.budget.spend() {
@@ -291,16 +252,16 @@ func (j *job) retry(body *streamed, retries *int) bool {
 }
 
 // broken judges an attempt that had no answer.
-func (j *job) broken(ctx context.Context, m *member, address string, err error, body *streamed, retries *int) step {
-	var unsent *unsentError
-	late := timedOut(err)
+func (j *job) broken(ctx context.Context, m *member, address string, err error, body *carry.Streamed, retries *int) step {
+	var unsent *carry.UnsentError
+	late := carry.TimedOut(err)
 	switch {
 	case ctx.Err() != nil:
 		j.done(overload.Ignored)
 		j.fail(problemGone(ctx))
 	case errors.As(err, &unsent):
 		j.done(overload.Ignored)
-		if !unsent.unreachable {
+		if !unsent.Unreachable {
 			return later
 		}
 		j.r.lost(m, address)
@@ -310,9 +271,13 @@ func (j *job) broken(ctx context.Context, m *member, address string, err error, 
 		j.fail(problemUnreplayable())
 	case late:
 		j.done(overload.Overloaded)
-		j.fail(problemTimeout(j.s.request, j.harmless()).Because(err))
+		j.fail(problemTimeout(j.s.request, carry.Harmless(j.req)).Because(err))
 	default:
 		j.done(overload.Ignored)
+		if errors.Is(err, syscall.ETIMEDOUT) {
+			// Its machine is gone: so are the other connections to it.
+			j.r.lost(m, address)
+		}
 		if j.retry(body, retries) {
 			return again
 		}
@@ -322,7 +287,7 @@ func (j *job) broken(ctx context.Context, m *member, address string, err error, 
 }
 
 // answer passes an answer on.
-func (j *job) answer(m *member, y *reply) {
+func (j *job) answer(m *member, y *carry.Reply) {
 	delete(y.Header, planeconfig.HeaderMemberToken)
 	y.Header[planeconfig.HeaderPartition] = names()[j.partition]
 	j.by = m.metrics
@@ -334,9 +299,9 @@ func (j *job) answer(m *member, y *reply) {
 }
 
 // switches to the protocol that was asked for.
-func (j *job) switches(y *reply) {
-	if j.out.upgrade == "" || !strings.EqualFold(y.Header.Get("Upgrade"), j.out.upgrade) {
-		y.finish(false)
+func (j *job) switches(y *carry.Reply) {
+	if j.out.Upgrade == "" || !strings.EqualFold(y.Header.Get("Upgrade"), j.out.Upgrade) {
+		y.Finish(false)
 		j.fail(problemUnknown(errSwitched))
 		return
 	}
@@ -344,16 +309,6 @@ func (j *job) switches(y *reply) {
 }
 
 var errSwitched = errors.New("the shard switched to a protocol that was not asked for")
-
-// discard what is left of an answer that nobody gets.
-func (y *reply) discard() {
-	short := y.conn != nil && y.ContentLength >= 0 && int(y.ContentLength) <= y.conn.reader.Buffered()
-	if short {
-		_, err := io.Copy(io.Discard, y.Body)
-		short = err == nil
-	}
-	y.finish(short)
-}
 
 // shedProblem is what a client is told whose request was not let through.
 func shedProblem(ctx context.Context, err error) *plane.Problem {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/trellis-dev/trellis/internal/plane"
+	"github.com/trellis-dev/trellis/internal/plane/shards/carry"
 	"github.com/trellis-dev/trellis/internal/plane/shards/overload"
 )
 
@@ -30,7 +31,11 @@ type job struct {
 	token     string
 	partition int
 	class     int
-	out       outgoing
+	// out is what is sent on; kept is true where its body is all of it, and otherwise it is read as it is sent.
+	out carry.Request
+	// fields are where those are that the router adds.
+	fields [3]carry.Field
+	kept   bool
 	// taken is what its body has of the memory for bodies.
 	taken int64
 	// heldSince is when it was held first.
@@ -99,7 +104,7 @@ func (j *job) place() *plane.Problem {
 		if problem = j.readForKey(); problem != nil {
 			return problem
 		}
-		key, problem = j.s.key.ofBody(j.out.body)
+		key, problem = j.s.key.ofBody(j.out.Body)
 	} else {
 		key, problem = j.s.key.ofRequest(j.req, j.token)
 	}
@@ -142,7 +147,7 @@ func (j *job) readForKey() *plane.Problem {
 	if length < 0 {
 		length = most + 1
 	}
-	if !j.r.bodies.take(length) {
+	if !j.r.bodies.Take(length) {
 		return problemBodies()
 	}
 	j.taken = length
@@ -168,18 +173,18 @@ func (j *job) read(length int64, more func() *plane.Problem) *plane.Problem {
 		return plane.BrokenBody(err)
 	}
 	_ = rc.SetReadDeadline(time.Time{})
-	j.out.body, j.out.kept = body, true
+	j.out.Body, j.kept = body, true
 	return nil
 }
 
 // ready has the body be kept where it is short. A longer one is sent as it comes.
 func (j *job) ready() *plane.Problem {
 	length := j.req.ContentLength
-	if j.out.kept || length == 0 || j.req.Body == nil || j.req.Body == http.NoBody {
-		j.out.kept = true
+	if j.kept || length == 0 || j.req.Body == nil || j.req.Body == http.NoBody {
+		j.kept = true
 		return nil
 	}
-	if length < 0 || length > keptBody || j.taken > 0 || !j.r.bodies.take(length) {
+	if length < 0 || length > keptBody || j.taken > 0 || !j.r.bodies.Take(length) {
 		return nil
 	}
 	j.taken = length
@@ -223,7 +228,7 @@ func (j *job) fail(p *plane.Problem) {
 // end counts and times the request.
 func (j *job) end() {
 	j.done(overload.Ignored)
-	j.r.bodies.give(j.taken)
+	j.r.bodies.Give(j.taken)
 	if j.by != nil {
 		j.by.answered(j.status)
 	}

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/trellis-dev/trellis/internal/plane/shards/carry"
 	"github.com/trellis-dev/trellis/internal/plane/shards/table"
 )
 
@@ -18,7 +19,7 @@ const (
 // member is what a router knows of a shard, for as long as the table has it.
 type member struct {
 	id      string
-	pool    pool
+	pool    carry.Pool
 	metrics *memberMetrics
 	// behind is true of a shard that refused the token of now: it gets the one before, until it refuses that.
 	behind atomic.Bool
@@ -39,7 +40,7 @@ func (m *member) leave() {
 	m.mu.Lock()
 	m.gone = true
 	m.mu.Unlock()
-	m.pool.close()
+	m.pool.Close()
 	m.metrics.forget()
 }
 
@@ -53,7 +54,7 @@ func (m *member) absent() (back <-chan struct{}, since time.Time) {
 // lost says that a shard could not be reached. From then on one part of the router tries whether it can be, and nobody
 // else does.
 func (r *Router) lost(m *member, address string) {
-	m.pool.drop(address)
+	m.pool.Drop(address)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.away != nil || m.gone {
@@ -88,23 +89,23 @@ func (r *Router) probe(ctx context.Context, m *member) {
 		m.mu.Unlock()
 		if conn != nil {
 			r.log.Info("a shard can be reached again", "member", m.id, "address", address)
-			m.pool.put(conn)
+			m.pool.Put(conn)
 		}
 		return
 	}
 }
 
 // reach opens a connection to a shard, if it has an address where somebody listens.
-func (r *Router) reach(ctx context.Context, m *member) (string, *conn) {
+func (r *Router) reach(ctx context.Context, m *member) (string, *carry.Conn) {
 	at, ok := r.members.Member(m.id)
 	if !ok || at.Address == "" {
 		return "", nil
 	}
-	c, err := r.dial(ctx, at.Address)
+	c, err := r.settings.Load().dial(ctx, "tcp", at.Address)
 	if err != nil {
 		return at.Address, nil
 	}
-	return at.Address, c
+	return at.Address, carry.NewConn(c, at.Address)
 }
 
 // addressOf a member; empty where it has none.

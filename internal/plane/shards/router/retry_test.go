@@ -214,7 +214,7 @@ func TestAConnectionThatWasClosedIsNotUsed(t *testing.T) {
 		if resp, text := c.ask(http.MethodPost, "/", "k", strings.NewReader("x")); resp.StatusCode != http.StatusOK {
 			t.Fatalf("%d %s", resp.StatusCode, text)
 		}
-		contracttest.Eventually(t, "the connection to be idle", func() bool { return c.router.view.Load().members[0].pool.count() == 1 })
+		contracttest.Eventually(t, "the connection to be idle", func() bool { return c.router.view.Load().members[0].pool.Idle() == 1 })
 		s.CloseClientConnections()
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"path/filepath"
 	"strconv"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/trellis-dev/trellis/internal/plane"
+	"github.com/trellis-dev/trellis/internal/plane/shards/carry"
 	"github.com/trellis-dev/trellis/internal/plane/shards/overload"
 	"github.com/trellis-dev/trellis/internal/plane/shards/table"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
@@ -38,11 +38,8 @@ type Options struct {
 	// Limiter lets requests through to shards; one that adapts by default.
 	Limiter overload.Limiter
 	// Dial reaches a shard; the network's by default.
-	Dial Dial
+	Dial carry.Dial
 }
-
-// Dial opens a connection.
-type Dial = func(ctx context.Context, network, address string) (net.Conn, error)
 
 // Router is a plane.Service: it passes requests on to shards.
 type Router struct {
@@ -52,7 +49,7 @@ type Router struct {
 	store   table.Store
 	members table.Members
 	limiter overload.Limiter
-	dialer  Dial
+	dialer  carry.Dial
 	metrics *metrics
 	token   *plane.Secret
 	text    atomic.Pointer[string]
@@ -63,7 +60,7 @@ type Router struct {
 	held     *held
 	open     *opened
 	budget   budget
-	bodies   bodies
+	bodies   carry.Room
 
 	// secrets and domains that a configuration named, by their files and prefixes.
 	mu      sync.Mutex
@@ -87,7 +84,7 @@ func New(p *plane.Plane, opts Options) (*Router, error) {
 	r.held = newHeld(defaultHeld, r.view.Load)
 	r.metrics = newMetrics(p.Metrics, r.held)
 	r.view.Store(&view{next: make(chan struct{})})
-	r.bodies.most = p.Config.HTTP.MaxBodyBytesInFlight
+	r.bodies.Most = p.Config.HTTP.MaxBodyBytesInFlight
 	r.budget.fill()
 	var err error
 	previous := filepath.Join(filepath.Dir(cfg.MemberTokenFile), planeconfig.KeyPreviousMemberToken)
@@ -189,7 +186,7 @@ func (r *Router) Run(ctx context.Context) error {
 	r.work.Wait()
 	r.settings.Load().streams.CloseIdleConnections()
 	for _, m := range r.everybody() {
-		m.pool.close()
+		m.pool.Close()
 	}
 	return nil
 }
@@ -210,7 +207,7 @@ func (r *Router) tidy(ctx context.Context) {
 	for ctx.Err() == nil {
 		pause(ctx, tidyEvery)
 		for _, m := range r.everybody() {
-			m.pool.expire(time.Now().Add(-idleLimit))
+			m.pool.Expire(time.Now().Add(-carry.IdleLimit))
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/trellis-dev/trellis/internal/plane"
+	"github.com/trellis-dev/trellis/internal/plane/shards/carry"
 	"github.com/trellis-dev/trellis/internal/plane/shards/overload"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 	"github.com/trellis-dev/trellis/pkg/ring"
@@ -37,7 +38,8 @@ type settings struct {
 	// connect to a shard, request until its answer begins, pause that a request is held for at most.
 	connect, request, pause time.Duration
 	held, retries, budget   int
-	// streams sends bodies as they come.
+	// dial reaches a shard within connect; streams sends bodies as they come.
+	dial    carry.Dial
 	streams *http.Transport
 }
 
@@ -66,7 +68,8 @@ func (r *Router) newSettings(cfg planeconfig.Shards) (*settings, error) {
 	if err := s.placement.Validate(); err != nil {
 		return nil, fmt.Errorf("shards.placement: %w", err)
 	}
-	s.streams = newTransport(dialWithin(r.dialer, s.connect), s.request, cfg.Container.H2C)
+	s.dial = carry.DialWithin(r.dialer, s.connect)
+	s.streams = newTransport(s.dial, s.request, cfg.Container.H2C)
 	var err error
 	if s.key, err = newExtractor(cfg.Key); err != nil {
 		return nil, fmt.Errorf("shards.key: %w", err)
@@ -120,18 +123,4 @@ func (s *settings) domainOf(path string) *domain {
 		}
 	}
 	return nil
-}
-
-func newTransport(dial Dial, request time.Duration, h2c bool) *http.Transport {
-	t := &http.Transport{
-		DialContext:         dial,
-		MaxIdleConnsPerHost: idleMost, IdleConnTimeout: idleLimit, DisableCompression: true,
-		ResponseHeaderTimeout: request, ExpectContinueTimeout: continueWait,
-		WriteBufferSize: copyBuffer, ReadBufferSize: connBuffer,
-	}
-	if h2c {
-		t.Protocols = new(http.Protocols)
-		t.Protocols.SetUnencryptedHTTP2(true)
-	}
-	return t
 }

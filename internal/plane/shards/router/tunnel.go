@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/trellis-dev/trellis/internal/plane/shards/carry"
 )
 
 const (
@@ -20,33 +22,32 @@ const (
 )
 
 // tunnel connects the two ends of a WebSocket until one of them ends.
-func (j *job) tunnel(y *reply) {
-	y.stop()
-	_ = y.conn.SetDeadline(time.Time{})
+func (j *job) tunnel(y *carry.Reply) {
+	y.Detach()
 	client, rw, err := http.NewResponseController(j.w).Hijack()
 	if err != nil {
-		_ = y.conn.Close()
+		_ = y.Conn.Close()
 		j.fail(problemUpgrade())
 		return
 	}
-	dropHop(y.Header)
+	carry.DropHop(y.Header)
 	y.Header.Set("Connection", "Upgrade")
-	y.Header.Set("Upgrade", j.out.upgrade)
+	y.Header.Set("Upgrade", j.out.Upgrade)
 	_ = client.SetDeadline(time.Time{})
 	_ = client.SetWriteDeadline(time.Now().Add(writeStall))
 	head := http.Response{StatusCode: y.StatusCode, ProtoMajor: 1, ProtoMinor: 1, Header: y.Header}
 	if err := errors.Join(head.Write(rw), rw.Flush()); err != nil {
 		_ = client.Close()
-		_ = y.conn.Close()
+		_ = y.Conn.Close()
 		return
 	}
 	j.begun(y.StatusCode, true)
 	j.r.metrics.sockets.Inc()
 	defer j.r.metrics.sockets.Dec()
 	s := &socket{
-		client: client, shard: y.conn.Conn,
-		down: &direction{to: client, from: y.conn.reader},
-		up:   &direction{to: y.conn.Conn, from: rw.Reader, masked: true},
+		client: client, shard: y.Conn.Conn,
+		down: &direction{to: client, from: y.Conn.Reader},
+		up:   &direction{to: y.Conn.Conn, from: rw.Reader, masked: true},
 	}
 	_, leave := j.r.open.enter(func() { s.leaving.Go(s.leave) })
 	s.run()
@@ -107,8 +108,8 @@ type direction struct {
 }
 
 func (d *direction) copy() {
-	buffer := copyBuffers.Get().(*[copyBuffer]byte)
-	defer copyBuffers.Put(buffer)
+	buffer := carry.Buffers.Get().(*[carry.CopyBuffer]byte)
+	defer carry.Buffers.Put(buffer)
 	for {
 		n, err := d.from.Read(buffer[:])
 		if n > 0 && !d.write(buffer[:n]) {
