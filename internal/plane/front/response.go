@@ -151,10 +151,11 @@ func (w *response) Write(p []byte) (int, error) {
 		return 0, w.failed
 	case w.bare:
 		return 0, http.ErrBodyNotAllowed
-	case w.length >= 0 && w.written+int64(len(p)) > w.length:
-		return 0, http.ErrContentLength
 	}
 	w.written += int64(len(p))
+	if w.length >= 0 && w.written > w.length {
+		return 0, http.ErrContentLength
+	}
 	switch {
 	case w.isHead():
 	case w.length >= 0:

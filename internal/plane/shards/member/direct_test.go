@@ -41,9 +41,8 @@ func TestAContainerThatClosesWhatItKeeps(t *testing.T) {
 	store := &table.Memory{}
 	write(t, store, 5, 1, []int{0, 1})
 	var seen atomic.Int32
-	s := startShard(t, "a", store, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := startShard(t, "a", store, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		seen.Add(1)
-		_, _ = io.Copy(w, r.Body)
 	}))
 	s.learned(5)
 	for i, method := range []string{http.MethodGet, http.MethodPost, http.MethodGet, http.MethodPost} {
@@ -59,9 +58,11 @@ func TestBodiesOfAllLengthsArrive(t *testing.T) {
 	store := &table.Memory{}
 	write(t, store, 5, 1, []int{0, 1})
 	s := startShard(t, "a", store, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Trailer", "X-Sum")
-		n, err := io.Copy(w, r.Body)
-		w.Header().Set("X-Sum", fmt.Sprint(n, err))
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		_, _ = w.Write(body)
 	}))
 	s.learned(5)
 	for _, size := range []int{0, 1, shortBody, shortBody + 1, 4 * shortBody} {

@@ -90,10 +90,7 @@ func (g *gate) configure(s settings) {
 	g.queues, g.standing = queues, make([]time.Time, len(queues))
 	g.lately, g.now = make([]int, len(s.classes)), make([]int, len(s.classes))
 	g.shed = make([]uint64, len(s.classes))
-	g.admitted = g.admitted[:0]
-	for _, name := range s.classes {
-		g.admitted = append(g.admitted, g.metrics.admitted.WithLabelValues(name))
-	}
+	g.admitted = make([]prometheus.Counter, len(s.classes))
 	g.wake()
 }
 
@@ -250,6 +247,9 @@ func (g *gate) enter(now time.Time, class int) {
 	g.adaptive.moves(now, g.inFlight)
 	g.inFlight++
 	g.now[class]++
+	if g.admitted[class] == nil {
+		g.admitted[class] = g.metrics.admitted.WithLabelValues(g.settings.classes[class])
+	}
 	g.admitted[class].Inc()
 }
 
