@@ -2,6 +2,7 @@ package front
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -111,19 +112,22 @@ func (c *conn) next() (r *http.Request, plain bool) {
 	return c.take(b), false
 }
 
-// more is read until a head is whole; nil where it does not come in time, or is too long.
+// more is read until a head is whole; nil where it does not come in time, is too long, or has lines that end with LF alone.
 func (c *conn) more() []byte {
 	c.readUntil(after(c.s.Rest.ReadHeaderTimeout))
 	defer c.readUntil(time.Time{})
-	for c.r.Buffered() < c.r.Size() {
-		if _, err := c.r.Peek(c.r.Buffered() + 1); err != nil {
+	for {
+		b, _ := c.r.Peek(c.r.Buffered())
+		switch {
+		case httphead.End(b) > 0:
+			return b
+		case len(b) == c.r.Size(), bytes.Contains(b, []byte("\n\n")), bytes.Contains(b, []byte("\n\r\n")):
 			return nil
 		}
-		if b, _ := c.r.Peek(c.r.Buffered()); httphead.End(b) > 0 {
-			return b
+		if _, err := c.r.Peek(len(b) + 1); err != nil {
+			return nil
 		}
 	}
-	return nil
 }
 
 // after a time; 0 is never.

@@ -242,6 +242,8 @@ func TestWhatIsNotPlainIsNetHTTPs(t *testing.T) {
 		"a long head":       {"GET /a HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("x", 2*readBuffer) + "\r\n\r\n", "GET /a 0", 200},
 		"another's path":    {"GET /rest HTTP/1.1\r\nHost: a\r\n\r\n", "GET /rest 0", 200},
 		"another method":    {"BREW /a HTTP/1.1\r\nHost: a\r\n\r\n", "BREW /a 0", 200},
+		"bare line feeds":   {"GET /a HTTP/1.1\nHost: a\n\n", "GET /a 0", 200},
+		"an LF at the end":  {"GET /a HTTP/1.1\r\nHost: a\n\r\n", "GET /a 0", 200},
 		"no host":           {"GET /a HTTP/1.1\r\n\r\n", "400 Bad Request: missing required Host header", 400},
 		"nonsense":          {"what is this, an order or a question?\r\n\r\n", "400 Bad Request", 400},
 		"two lengths":       {"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", "400 Bad Request", 400},
