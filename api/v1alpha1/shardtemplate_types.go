@@ -70,7 +70,7 @@ type ShardTemplate struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^/[^ ?#]*$')",message="readyPath begins with / and has no blank, ? or #"
 	ReadyPath string `json:"readyPath,omitempty"`
 
-	// drainTimeout is how long a request may go on when its partition is to move, or the shard to stop, 1s to 10m. Default: 30s.
+	// drainTimeout is how long a request may go on when the shard is to stop, or whoever sent it has gone, 1s to 10m. Default: 30s.
 	// +optional
 	// +default="30s"
 	// +kubebuilder:validation:Type=string

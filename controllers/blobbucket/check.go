@@ -7,6 +7,7 @@ import (
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
 	"github.com/trellis-dev/trellis/controllers/pattern"
+	"github.com/trellis-dev/trellis/controllers/planes"
 )
 
 // mostParts of one upload, by S3.
@@ -15,7 +16,7 @@ const mostParts = 10_000
 // check refuses what the schema could not.
 func check(b *v1alpha1.BlobBucket, in pattern.Inputs) error {
 	u := b.Spec.Uploads
-	most, part := bytes(u.MaxBytes), bytes(u.MultipartPartSize)
+	most, part := planes.Bytes(u.MaxBytes), planes.Bytes(u.MultipartPartSize)
 	if part > 0 && most > part*mostParts {
 		return pattern.Invalid("spec.uploads.maxBytes is %s, which are more than %d parts of multipartPartSize %s: raise multipartPartSize, or lower maxBytes",
 			u.MaxBytes, mostParts, u.MultipartPartSize)
@@ -45,7 +46,7 @@ func check(b *v1alpha1.BlobBucket, in pattern.Inputs) error {
 // checkSizes are of quantities in a list, which would cost an API server more than it spends on a rule.
 func checkSizes(rules []v1alpha1.BlobLifecycleRule) error {
 	for _, r := range rules {
-		switch least, most := bytes(r.MinSize), bytes(r.MaxSize); {
+		switch least, most := planes.Bytes(r.MinSize), planes.Bytes(r.MaxSize); {
 		case r.MinSize != nil && least < 1:
 			return pattern.Invalid("minSize of spec.lifecycle %q is %s: set it to 1 or more, or remove it", r.Name, r.MinSize)
 		case r.MaxSize != nil && most < 1:

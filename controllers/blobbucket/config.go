@@ -4,8 +4,6 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
@@ -36,11 +34,11 @@ func blobsConfig(b *v1alpha1.BlobBucket, in pattern.Inputs) *planeconfig.Blobs {
 		StoreDir:       in.Engine.Dir(),
 		PublicEndpoint: in.Engine.PublicURL,
 		Uploads:        uploadsConfig(s.Uploads),
-		Downloads:      planeconfig.BlobDownloads{URLTTL: duration(s.Downloads.URLTTL), BaseURL: s.Downloads.CDNBaseURL},
+		Downloads:      planeconfig.BlobDownloads{URLTTL: planes.Duration(s.Downloads.URLTTL), BaseURL: s.Downloads.CDNBaseURL},
 		Orphans: planeconfig.BlobOrphans{
-			Remove: s.Orphans.Policy == v1alpha1.BlobOrphansDelete, Every: duration(s.Orphans.Interval), Grace: duration(s.Orphans.Grace),
+			Remove: s.Orphans.Policy == v1alpha1.BlobOrphansDelete, Every: planes.Duration(s.Orphans.Interval), Grace: planes.Duration(s.Orphans.Grace),
 		},
-		Quota:      bytes(s.Quota),
+		Quota:      planes.Bytes(s.Quota),
 		Settings:   settingsConfig(b, in),
 		Playground: playground(b, in.Class),
 		Sinks:      planes.Sinks(s.Sinks, in, eventTypes),
@@ -58,18 +56,18 @@ func blobsConfig(b *v1alpha1.BlobBucket, in pattern.Inputs) *planeconfig.Blobs {
 
 func uploadsConfig(u v1alpha1.BlobUploads) planeconfig.BlobUploads {
 	out := planeconfig.BlobUploads{
-		MaxBytes:       bytes(u.MaxBytes),
+		MaxBytes:       planes.Bytes(u.MaxBytes),
 		ContentTypes:   u.ContentTypes,
 		KeyTemplate:    u.KeyTemplate,
-		URLTTL:         duration(u.URLTTL),
-		PendingTimeout: duration(u.PendingTimeout),
-		PartSize:       bytes(u.MultipartPartSize),
+		URLTTL:         planes.Duration(u.URLTTL),
+		PendingTimeout: planes.Duration(u.PendingTimeout),
+		PartSize:       planes.Bytes(u.MultipartPartSize),
 	}
 	if u.Checksum != v1alpha1.BlobChecksumNone {
 		out.Checksum = string(u.Checksum)
 	}
 	if p := u.PerOwner; p != nil {
-		out.OwnerBytes = bytes(p.Bytes)
+		out.OwnerBytes = planes.Bytes(p.Bytes)
 		if p.UploadsPerMinute != nil {
 			out.OwnerUploads, out.OwnerWindow = int(*p.UploadsPerMinute), planeconfig.Duration(time.Minute)
 		}
@@ -104,7 +102,7 @@ func settingsConfig(b *v1alpha1.BlobBucket, in pattern.Inputs) planeconfig.BlobS
 }
 
 func corsConfig(r v1alpha1.BlobCORSRule) planeconfig.BlobCORS {
-	out := planeconfig.BlobCORS{Name: r.Name, Origins: r.Origins, Headers: r.Headers, Expose: r.ExposeHeaders, MaxAge: duration(r.MaxAge)}
+	out := planeconfig.BlobCORS{Name: r.Name, Origins: r.Origins, Headers: r.Headers, Expose: r.ExposeHeaders, MaxAge: planes.Duration(r.MaxAge)}
 	for _, m := range r.Methods {
 		out.Methods = append(out.Methods, string(m))
 	}
@@ -121,11 +119,11 @@ func ruleConfig(r *v1alpha1.BlobLifecycleRule) planeconfig.BlobRule {
 	out := planeconfig.BlobRule{
 		Name:             r.Name,
 		Prefix:           r.Prefix,
-		MinBytes:         bytes(r.MinSize),
-		MaxBytes:         bytes(r.MaxSize),
-		Expire:           duration(r.ExpireAfter),
-		AbortIncomplete:  duration(r.AbortIncompleteAfter),
-		ExpireNoncurrent: duration(r.ExpireNoncurrentAfter),
+		MinBytes:         planes.Bytes(r.MinSize),
+		MaxBytes:         planes.Bytes(r.MaxSize),
+		Expire:           planes.Duration(r.ExpireAfter),
+		AbortIncomplete:  planes.Duration(r.AbortIncompleteAfter),
+		ExpireNoncurrent: planes.Duration(r.ExpireNoncurrentAfter),
 		KeepNoncurrent:   int(ptr.Deref(r.KeepNoncurrent, 0)),
 	}
 	for k, v := range r.Tags {
@@ -135,21 +133,7 @@ func ruleConfig(r *v1alpha1.BlobLifecycleRule) planeconfig.BlobRule {
 		out.Tags[k] = string(v)
 	}
 	for _, t := range r.Transitions {
-		out.Transitions = append(out.Transitions, planeconfig.BlobTransition{After: duration(t.After), StorageClass: t.StorageClass})
+		out.Transitions = append(out.Transitions, planeconfig.BlobTransition{After: planes.Duration(t.After), StorageClass: t.StorageClass})
 	}
 	return out
-}
-
-func duration(d *metav1.Duration) planeconfig.Duration {
-	if d == nil {
-		return 0
-	}
-	return planeconfig.Duration(d.Duration)
-}
-
-func bytes(q *resource.Quantity) int64 {
-	if q == nil {
-		return 0
-	}
-	return q.Value()
 }

@@ -3,7 +3,6 @@ package jobqueue
 import (
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
@@ -32,13 +31,13 @@ func planeConfig(q *v1alpha1.JobQueue, in pattern.Inputs) planeconfig.Config {
 func jobsConfig(q *v1alpha1.JobQueue, in pattern.Inputs) *planeconfig.Jobs {
 	s := q.Spec
 	out := &planeconfig.Jobs{
-		Timeout:       duration(s.Timeout),
+		Timeout:       planes.Duration(s.Timeout),
 		LeaseTTL:      planeconfig.Duration(leaseTTL),
 		Retry:         retryConfig(s.Retry),
 		Ordered:       s.Ordering == v1alpha1.OrderingKey,
 		Rate:          rateConfig(s.RateLimit),
-		DeadRetention: duration(s.DeadLetter.Retention),
-		ResultTTL:     duration(s.Results.TTL),
+		DeadRetention: planes.Duration(s.DeadLetter.Retention),
+		ResultTTL:     planes.Duration(s.Results.TTL),
 		Limits: planeconfig.JobLimits{
 			PayloadBytes: int64(s.Limits.PayloadBytes),
 			ResultBytes:  int64(ptr.Deref(s.Results.MaxBytes, 0)),
@@ -61,8 +60,8 @@ func jobsConfig(q *v1alpha1.JobQueue, in pattern.Inputs) *planeconfig.Jobs {
 func retryConfig(r v1alpha1.JobRetry) planeconfig.JobRetry {
 	return planeconfig.JobRetry{
 		MaxAttempts: int(r.MaxAttempts),
-		Initial:     duration(r.Backoff.Initial),
-		Max:         duration(r.Backoff.Max),
+		Initial:     planes.Duration(r.Backoff.Initial),
+		Max:         planes.Duration(r.Backoff.Max),
 		Multiplier:  float64(r.Backoff.MultiplierPercent) / 100,
 		Jitter:      float64(ptr.Deref(r.Backoff.JitterPercent, 0)) / 100,
 		RetryOn:     r.RetryOn,
@@ -83,7 +82,7 @@ func scheduleConfig(s *v1alpha1.JobSchedule) planeconfig.JobSchedule {
 		TimeZone:     s.TimeZone,
 		Concurrency:  string(s.ConcurrencyPolicy),
 		Missed:       string(s.MissedRuns),
-		MissedWithin: duration(s.StartingDeadline),
+		MissedWithin: planes.Duration(s.StartingDeadline),
 		Suspended:    ptr.Deref(s.Suspend, false),
 		Type:         s.Type,
 		Priority:     s.Priority,
@@ -99,11 +98,4 @@ func scheduleConfig(s *v1alpha1.JobSchedule) planeconfig.JobSchedule {
 		out.Metadata[k] = string(v)
 	}
 	return out
-}
-
-func duration(d *metav1.Duration) planeconfig.Duration {
-	if d == nil {
-		return 0
-	}
-	return planeconfig.Duration(d.Duration)
 }

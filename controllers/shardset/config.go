@@ -3,8 +3,6 @@ package shardset
 import (
 	"fmt"
 
-	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
@@ -44,7 +42,7 @@ func shardsConfig(s *v1alpha1.ShardSet, in pattern.Inputs) *planeconfig.Shards {
 		Resharding:      reshardingConfig(s.Spec.Resharding),
 		Container: planeconfig.ShardContainer{
 			Port: int(s.Spec.Template.Port), H2C: s.Spec.Template.Protocol == v1alpha1.ShardH2C,
-			ReadyPath: s.Spec.Template.ReadyPath, DrainTimeout: duration(s.Spec.Template.DrainTimeout),
+			ReadyPath: s.Spec.Template.ReadyPath, DrainTimeout: planes.Duration(s.Spec.Template.DrainTimeout),
 		},
 	}
 	for _, d := range s.Spec.Domains {
@@ -78,7 +76,7 @@ func members(base string, shards int32, weights []v1alpha1.ShardWeight) []planec
 func keyConfig(k v1alpha1.ShardKey) planeconfig.ShardKey {
 	return planeconfig.ShardKey{
 		Header: k.Header, Query: k.Query, Cookie: k.Cookie, Path: k.Path, JWTClaim: k.JWTClaim, JSONBody: k.JSONBody,
-		MaxBytes: int(k.MaxBytes), MaxBodyBytes: bytes(k.MaxBody),
+		MaxBytes: int(k.MaxBytes), MaxBodyBytes: planes.Bytes(k.MaxBody),
 	}
 }
 
@@ -106,8 +104,8 @@ func placementConfig(base string, s v1alpha1.ShardSetSpec) planeconfig.ShardPlac
 func routerConfig(r v1alpha1.ShardRouter) planeconfig.ShardRouter {
 	return planeconfig.ShardRouter{
 		Authentication: string(r.Authentication),
-		ConnectTimeout: duration(r.Timeouts.Connect),
-		RequestTimeout: duration(r.Timeouts.Request),
+		ConnectTimeout: planes.Duration(r.Timeouts.Connect),
+		RequestTimeout: planes.Duration(r.Timeouts.Request),
 		Retries:        int(ptr.Deref(r.Retries.Attempts, 0)),
 		RetryBudget:    int(r.Retries.BudgetPercent),
 		Overload:       overloadConfig(r.Overload),
@@ -119,7 +117,7 @@ func overloadConfig(o v1alpha1.ShardOverload) planeconfig.ShardOverload {
 		MinConcurrency: int(o.MinConcurrency),
 		MaxConcurrency: int(o.MaxConcurrency),
 		Queue:          orNone(o.Queue),
-		QueueTimeout:   duration(o.QueueTimeout),
+		QueueTimeout:   planes.Duration(o.QueueTimeout),
 		HotPartition:   int(o.HotPartitionPercent),
 	}
 	if p := o.Priority; p != nil {
@@ -135,7 +133,7 @@ func reshardingConfig(r v1alpha1.ShardResharding) planeconfig.ShardResharding {
 	out := planeconfig.ShardResharding{
 		Mode:         string(r.Mode),
 		MaxMoving:    int(r.MaxMoving),
-		PauseLimit:   duration(r.PauseLimit),
+		PauseLimit:   planes.Duration(r.PauseLimit),
 		HeldRequests: orNone(r.HeldRequests),
 		Paused:       ptr.Deref(r.Paused, false),
 	}
@@ -151,18 +149,4 @@ func orNone(n *int32) int {
 		return -1
 	}
 	return int(*n)
-}
-
-func duration(d *metav1.Duration) planeconfig.Duration {
-	if d == nil {
-		return 0
-	}
-	return planeconfig.Duration(d.Duration)
-}
-
-func bytes(q *resource.Quantity) int64 {
-	if q == nil {
-		return 0
-	}
-	return q.Value()
 }

@@ -1,6 +1,7 @@
 package shardset
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -100,16 +101,7 @@ func say(s *v1alpha1.ShardSet, samples []scaling.Sample) pattern.Verdict {
 // hottest partitions that a router tells of, in the order of their numbers.
 func hottest(samples []scaling.Sample) []int32 {
 	samples = slices.Clone(samples)
-	slices.SortStableFunc(samples, func(a, b scaling.Sample) int {
-		switch {
-		case a.Value > b.Value:
-			return -1
-		case a.Value < b.Value:
-			return 1
-		default:
-			return 0
-		}
-	})
+	slices.SortStableFunc(samples, func(a, b scaling.Sample) int { return cmp.Compare(b.Value, a.Value) })
 	var out []int32
 	for _, s := range samples[:min(len(samples), mostHot)] {
 		if n, err := strconv.ParseInt(s.Labels[planeconfig.LabelPartition], 10, 32); err == nil {

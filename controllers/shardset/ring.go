@@ -1,6 +1,7 @@
 package shardset
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -18,9 +19,6 @@ import (
 
 // mostHistory is how many memberships the status keeps. What was before them is asked of the members where it is needed.
 const mostHistory = 64
-
-// mostShards that a ShardSet can have.
-const mostShards = 100
 
 // ringSeen is the published state as it was read, which may be old.
 type ringSeen struct {
@@ -80,6 +78,10 @@ func (r ringSeen) replicas(s *v1alpha1.ShardSet) int32 {
 	return out
 }
 
+// mostShards that spec.shards may ask for.
+const mostShards = 100
+
+// ordinalOf a shard. What is published is written by pods: a number that no shard ever has makes none.
 func ordinalOf(base, id string) (int32, bool) {
 	text, ok := strings.CutPrefix(id, base+"-")
 	if !ok {
@@ -135,17 +137,17 @@ func ringStatus(r ringSeen, before *v1alpha1.ShardRingStatus) *v1alpha1.ShardRin
 	return out
 }
 
-// mostFailure is how much of a reason is told, in bytes.
-const mostFailure = 400
+// mostFailure is how much of a failure is told, in bytes: the status takes no more.
+const mostFailure = 512
 
 // failure of the first of the partitions that can not be moved.
 func failure(r ringSeen) string {
 	if len(r.Failures) == 0 {
 		return ""
 	}
-	first := slices.MinFunc(r.Failures, func(a, b planeconfig.RingFailure) int { return a.Partition - b.Partition })
-	reason := strings.ToValidUTF8(first.Reason[:min(len(first.Reason), mostFailure)], "")
-	return fmt.Sprintf("partition %d from %s to %s: %s", first.Partition, first.From, first.To, reason)
+	first := slices.MinFunc(r.Failures, func(a, b planeconfig.RingFailure) int { return cmp.Compare(a.Partition, b.Partition) })
+	text := fmt.Sprintf("partition %d from %s to %s: %s", first.Partition, first.From, first.To, first.Reason)
+	return strings.ToValidUTF8(text[:min(len(text), mostFailure)], "")
 }
 
 // owners is how many members own a partition.

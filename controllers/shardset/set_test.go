@@ -100,6 +100,9 @@ func TestNoShardStopsThatHoldsSomething(t *testing.T) {
 		}
 	}
 	moving := func(t *ring.Table) { t.Moves = []ring.Move{{Partition: 1, From: "counter-shs-0", To: "counter-shs-4"}} }
+	strange := func(id string) planeconfig.RingState {
+		return planeconfig.RingState{Target: tableOf(3), Dropping: []ring.Move{{Partition: 2, From: id, To: "counter-shs-0"}}}
+	}
 	dropping := planeconfig.RingState{Target: tableOf(3), Dropping: []ring.Move{{Partition: 2, From: "counter-shs-3", To: "counter-shs-0"}}}
 	known := func(s *v1alpha1.ShardSet) {
 		s.Status.Ring = &v1alpha1.ShardRingStatus{History: []v1alpha1.ShardMembershipStatus{{Epoch: 1, Shards: 9}, {Epoch: 4, Shards: 4}}}
@@ -120,6 +123,8 @@ func TestNoShardStopsThatHoldsSomething(t *testing.T) {
 		"one to which a partition is to move": {read: read(t, tableOf(3), planeconfig.RingState{Target: tableOf(4)}), want: 4},
 		"one to which a partition moves":      {read: read(t, tableOf(3, moving), planeconfig.RingState{Target: tableOf(3)}), want: 5},
 		"one that has yet to forget":          {read: read(t, tableOf(3), dropping), want: 4},
+		"a shard that there can not be":       {read: read(t, tableOf(3), strange("counter-shs-2000000000")), want: 3},
+		"a member of somebody else":           {read: read(t, tableOf(3), strange("other-shs-7")), want: 3},
 		"a table that was lost":               {status: known, want: 5},
 		"suspended":                           {mutate: []func(*spec){suspended}, read: read(t, tableOf(5), planeconfig.RingState{Target: tableOf(3)}), want: 0},
 	} {

@@ -100,7 +100,7 @@ func pod(s *v1alpha1.ShardSet, in pattern.Inputs, fixed string) specs.Pod {
 		Container:      member(in.Class),
 		ServiceAccount: membersName(o.Base),
 		UserID:         user,
-		GraceSeconds:   int64((drainDelay + time.Duration(duration(t.DrainTimeout)) + containerStops).Seconds()),
+		GraceSeconds:   int64((drainDelay + time.Duration(planes.Duration(t.DrainTimeout)) + containerStops).Seconds()),
 		Annotations: map[string]string{
 			specs.AnnotationConfig: specs.Checksum(fixed),
 			// What `kubectl logs` and exec are about where they are told no other.

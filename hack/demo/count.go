@@ -185,7 +185,7 @@ func reckon(ctx context.Context, c client, results []counted) error {
 		}
 		fmt.Printf("    %-14s %8d %8d %8d %6d ms  %s\n", fruit, r.before, r.sure, now, r.longest.Milliseconds(), strings.Join(r.members, ", then "))
 		if now != r.before+r.sure {
-			return fmt.Errorf("%s are %d: %d are lost", fruit, now, r.before+r.sure-now)
+			return fmt.Errorf("%s are %d, and have to be %d: some were lost, or counted twice", fruit, now, r.before+r.sure)
 		}
 	}
 	fmt.Println("\n  none lost, none counted twice")

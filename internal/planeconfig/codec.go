@@ -79,6 +79,10 @@ func (c *Config) setDefaults() {
 		c.HTTP.MaxBodyBytesInFlight = 64 << 20
 	}
 	c.HTTP.MaxBodyBytesInFlight = max(c.HTTP.MaxBodyBytesInFlight, c.HTTP.MaxBodyBytes)
+	if c.Shards != nil {
+		// One that has the key in it is to fit, and the byte that says that it would go on.
+		c.HTTP.MaxBodyBytesInFlight = max(c.HTTP.MaxBodyBytesInFlight, c.Shards.Key.MaxBodyBytes+1)
+	}
 	if c.HTTP.MaxInFlight == 0 {
 		c.HTTP.MaxInFlight = 1024
 	}

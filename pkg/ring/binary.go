@@ -18,8 +18,8 @@ const checksumBytes = 8
 // ErrChecksum says that a table in the binary form is not as it was written.
 var ErrChecksum = errors.New("the table's checksum does not match: it was changed or cut off on its way; read it again")
 
-// MarshalBinary writes the table in the short form of docs/ring.md, which is four to ten times shorter than the JSON. A table that is not valid is
-// not written.
+// MarshalBinary writes the table in the short form of docs/ring.md, which is four to ten times shorter than the JSON. A
+// table that is not valid is not written.
 func (t Table) MarshalBinary() ([]byte, error) { return t.AppendBinary(nil) }
 
 // AppendBinary is MarshalBinary to the end of b.
@@ -99,11 +99,13 @@ type reader struct {
 
 func (r *reader) table() Table {
 	t := Table{Epoch: r.number(math.MaxUint64)}
-	t.Partitions = 1 << r.byte()
-	if t.Partitions > MaxPartitions {
+	// Looked at before it is made a number: an int has no 2^63.
+	log := r.byte()
+	if log >= bits.Len(MaxPartitions) {
 		r.failed = true
 		return Table{}
 	}
+	t.Partitions = 1 << log
 	t.Members = make([]Member, r.count(MaxMembers))
 	for i := range t.Members {
 		t.Members[i] = Member{ID: r.name(), Weight: r.count(MaxWeight), Zone: r.name()}
@@ -128,9 +130,9 @@ func (r *reader) take(n int) []byte {
 	return out
 }
 
-func (r *reader) byte() byte {
+func (r *reader) byte() int {
 	if b := r.take(1); b != nil {
-		return b[0]
+		return int(b[0])
 	}
 	return 0
 }

@@ -38,6 +38,12 @@ func (m *Member) export(ctx context.Context, w http.ResponseWriter, p int, order
 		return problem
 	}
 	defer release()
+	if until, ok := ctx.Deadline(); ok {
+		// Who takes it and does not read would keep the partition from being served here ever after.
+		c := http.NewResponseController(w)
+		_ = c.SetWriteDeadline(until)
+		defer func() { _ = c.SetWriteDeadline(time.Time{}) }()
+	}
 	body, err := m.hooks.export(ctx, p, order.Epoch)
 	if err != nil {
 		return problemContainer(err)

@@ -2,8 +2,10 @@ package member
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/trellis-dev/trellis/internal/plane/shards/table"
 	"github.com/trellis-dev/trellis/internal/plane/shards/wire"
+	"github.com/trellis-dev/trellis/internal/planeconfig"
 	"github.com/trellis-dev/trellis/pkg/ring"
 )
 
@@ -256,5 +259,33 @@ func TestAnOlderImportIsNotFollowed(t *testing.T) {
 	order.Epoch = 5
 	if status, text := b.order(0, wire.Import, order); status != http.StatusConflict || !strings.Contains(text, "epoch "+strconv.Itoa(6)) {
 		t.Errorf("%d %s", status, text)
+	}
+}
+
+// TestAnExportThatNobodyReads ends with the time that it was given: the partition may be its former owner's again.
+func TestAnExportThatNobodyReads(t *testing.T) {
+	began := make(chan struct{})
+	endless := &keeper{odd: func(w http.ResponseWriter, _ *http.Request) bool {
+		close(began)
+		for {
+			if _, err := io.WriteString(w, strings.Repeat("x", 1<<16)); err != nil {
+				return true
+			}
+		}
+	}}
+	a, _, _ := pair(t, endless, &keeper{})
+	conn, err := net.Dial("tcp", strings.TrimPrefix(a.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := io.WriteString(conn, "GET "+wire.Path(0, wire.Export)+"?epoch=6&term=1&milliseconds=500 HTTP/1.1\r\nHost: a\r\n"+planeconfig.HeaderMemberToken+": token\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	<-began
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if !a.member.own.until(ctx, func() bool { return !a.member.own.hooked(0) }) {
+		t.Error("the partition is never free again")
 	}
 }

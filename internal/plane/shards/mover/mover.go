@@ -116,6 +116,8 @@ func (m *Mover) lead(ctx context.Context) error {
 	defer cancel()
 	m.metrics.leading.Set(1)
 	defer m.metrics.leading.Set(0)
+	// Who leads from then on tells of them.
+	defer m.metrics.show(table.State{})
 	r.work.Go(func() { r.watch(ctx) })
 	for {
 		if err := r.act(ctx); err != nil {

@@ -26,7 +26,7 @@ func NewClassifier(o planeconfig.ShardOverload, failed func(error)) (*Classifier
 	c := &Classifier{header: o.PriorityHeader, classes: classes, rest: len(classes) - 1, failed: failed}
 	if o.DefaultClass != "" {
 		if c.rest = slices.Index(classes, o.DefaultClass); c.rest < 0 {
-			return nil, fmt.Errorf("overload.defaultClass %q is none of the classes: name one of %s", o.DefaultClass, strings.Join(classes, ", "))
+			return nil, fmt.Errorf("overload.priority.defaultClass %q is none of the classes: name one of %s", o.DefaultClass, strings.Join(classes, ", "))
 		}
 	}
 	if o.PriorityExpression == "" {

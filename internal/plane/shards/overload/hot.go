@@ -29,7 +29,7 @@ type Heat struct {
 	// Share from 0 to 1.
 	Share float64 `json:"share" doc:"Its share of the requests of this router, from 0 to 1."`
 	// Hot is true where that is more than it should.
-	Hot bool `json:"hot" doc:"Whether that is more than spec.router.overload.hotPartition."`
+	Hot bool `json:"hot" doc:"Whether that is more than spec.router.overload.hotPartitionPercent."`
 }
 
 // hotness counts the requests of each partition. Its size is that of the partitions, whatever comes.

@@ -32,7 +32,7 @@ func (j *job) prepare() {
 	}
 	carry.DropForHop(h)
 	for name := range h {
-		if strings.HasPrefix(name, "Trellis-") {
+		if ownHeader(name) {
 			delete(h, name)
 		}
 	}
@@ -54,6 +54,12 @@ func (j *job) prepare() {
 }
 
 var forwardedHTTP = []string{"http"}
+
+// ownHeader reports whether a header, by its canonical name, is one that routers and shards alone send. Where a container
+// takes headers for variables, as CGI and WSGI do, _ is the same to it as -.
+func ownHeader(name string) bool {
+	return strings.HasPrefix(name, "Trellis-") || strings.HasPrefix(name, "Trellis_")
+}
 
 // step is what follows from an attempt.
 type step int

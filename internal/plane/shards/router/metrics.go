@@ -44,7 +44,7 @@ func newMetrics(m *plane.Metrics, h *held) *metrics {
 		refused:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "trellis_shards_refused_total", Help: "Requests that the router itself answered with a problem, by its kind."}, []string{"problem"}),
 		heldTotal: counter("trellis_shards_held_total", "Requests that were held until a shard could serve them."),
 		retries:   counter("trellis_shards_retries_total", "Requests that were sent again though a shard may have begun them, as they are safe to repeat."),
-		spent:     counter("trellis_shards_retries_refused_total", "Requests that were not sent again, as too many were lately (spec.router.retryBudget)."),
+		spent:     counter("trellis_shards_retries_refused_total", "Requests that were not sent again, as too many were lately (spec.router.retries.budgetPercent)."),
 		moved:     counter("trellis_shards_misdirected_total", "Requests that a shard refused unprocessed, as it does not serve their partition, or could not yet; they were sent again."),
 		unclassed: counter("trellis_shards_unclassified_total", "Requests whose class could not be evaluated by the priority expression."),
 		epoch:     gauge("trellis_shards_epoch", "Epoch of the table that this router routes by."),

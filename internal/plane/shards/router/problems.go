@@ -32,7 +32,7 @@ func (e *extractor) problemUnclear(why string) *plane.Problem {
 
 func (e *extractor) problemBody() *plane.Problem {
 	return plane.NewProblem(http.StatusRequestEntityTooLarge, "too-large", "The request is too large",
-		fmt.Sprintf("the key is in its body, of which at most %d bytes are read (spec.key.maxBodyBytes): send less, or have the key be in a header", e.mostBody)).
+		fmt.Sprintf("the key is in its body, of which at most %d bytes are read (spec.key.maxBody): send less, or have the key be in a header", e.mostBody)).
 		Header("Connection", "close")
 }
 
@@ -53,7 +53,7 @@ func problemReserved() *plane.Problem {
 
 func problemUnplaced() *plane.Problem {
 	return plane.NewProblem(http.StatusNotFound, "unknown-key", "The key is of no partition",
-		"the directory does not name it: add it to spec.placement, or have what is not named go by its hash")
+		"the directory does not name it: add it to spec.directory.entries, or set spec.directory.fallback to Hash")
 }
 
 func problemFull(held int) *plane.Problem {
@@ -93,7 +93,7 @@ func problemTimeout(after time.Duration, safe bool) *plane.Problem {
 		detail = "try again"
 	}
 	return plane.NewProblem(http.StatusGatewayTimeout, "shard-timeout", "The shard did not answer in time",
-		fmt.Sprintf("its answer did not begin within %s (spec.router.requestTimeout); %s", after, detail))
+		fmt.Sprintf("its answer did not begin within %s (spec.router.timeouts.request); %s", after, detail))
 }
 
 func problemDomain(err error) *plane.Problem {
