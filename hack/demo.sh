@@ -121,7 +121,7 @@ show kubectl apply -n "$namespace" -f examples/sharded-counter/shardset.yaml
 show kubectl wait -n "$namespace" --for=condition=Ready --timeout=180s shs/counters
 TRELLIS_URL=http://$(hack/kube.sh forward "$name" "$namespace/counters-shs" 80) \
   TRELLIS_TOKEN=$(kubectl get -n "$namespace" secret/counters-shs-binding -o jsonpath='{.data.token}' | base64 -d) \
-  supervised go run ./hack/demo count kubectl scale -n "$namespace" shs/counters --replicas=3
+  supervised go run ./hack/demo count 2 kubectl scale -n "$namespace" shs/counters --replicas=3
 show kubectl get -n "$namespace" shs/counters
 
 step "Kill a pod, and publish again"

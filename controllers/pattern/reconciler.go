@@ -69,7 +69,7 @@ type Reconciler struct {
 }
 
 // Reconcile implements reconcile.Reconciler.
-func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (_ reconcile.Result, err error) {
+func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	s, err := r.fetch(ctx, req)
 	if s == nil || err != nil {
 		return ctrl.Result{}, err
@@ -77,13 +77,24 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (_ re
 	if !r.written.showsSelf(s.obj) {
 		return ctrl.Result{RequeueAfter: catchUp}, nil
 	}
-	defer func() {
-		err = errors.Join(err, r.patchStatus(ctx, s))
-	}()
+	result, err := r.settle(ctx, s)
+	told := r.patchStatus(ctx, s)
+	switch {
+	case err == nil && apierrors.IsConflict(told):
+		// Somebody changed the object meanwhile: the cache is about to show it.
+		return ctrl.Result{RequeueAfter: catchUp}, nil
+	case err != nil || told != nil:
+		return ctrl.Result{}, errors.Join(err, told)
+	}
+	return result, nil
+}
+
+// settle brings about what the object asks for, or its end.
+func (r *Reconciler) settle(ctx context.Context, s *scope) (reconcile.Result, error) {
 	if !s.obj.GetDeletionTimestamp().IsZero() {
 		return r.finalize(ctx, s)
 	}
-	err = r.run(ctx, s)
+	err := r.run(ctx, s)
 	return ctrl.Result{RequeueAfter: s.again}, err
 }
 

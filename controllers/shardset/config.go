@@ -33,6 +33,7 @@ func shardsConfig(s *v1alpha1.ShardSet, in pattern.Inputs) *planeconfig.Shards {
 	out := &planeconfig.Shards{
 		RingConfigMap:   ringName(b),
 		MoverLease:      moverName(b),
+		ConfigMap:       b,
 		Partitions:      int(s.Spec.Partitions),
 		Members:         members(b, s.Spec.Shards, s.Spec.Weights),
 		MembersService:  membersName(b),

@@ -53,11 +53,12 @@ func podEnv() []corev1.EnvVar {
 	return []corev1.EnvVar{specs.FieldEnv("POD_NAME", "metadata.name"), specs.FieldEnv("POD_UID", "metadata.uid")}
 }
 
-// routerRules: one of the routers changes the table, and all follow it, and where the members are. A Lease that does not exist yet
+// routerRules: one of the routers changes the table as the configuration says, and all follow it, and where the members are. A Lease that does not exist yet
 // can not be named in a rule.
 func routerRules(base string) []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{
 		{APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{ringName(base)}, Verbs: []string{"get", "list", "watch", "update", "patch"}},
+		{APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{base}, Verbs: []string{"get", "list", "watch"}},
 		{APIGroups: []string{"discovery.k8s.io"}, Resources: []string{"endpointslices"}, Verbs: []string{"get", "list", "watch"}},
 		{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, Verbs: []string{"create"}},
 		{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, ResourceNames: []string{moverName(base)}, Verbs: []string{"get", "update", "patch"}},

@@ -37,14 +37,15 @@ type counted struct {
 	longest time.Duration
 }
 
-// count each of the fruits, without a rest, while a command grows the ShardSet and its partitions move. In the end each
-// counter has to be what was answered.
-func count(ctx context.Context, c client, command ...string) error {
-	before, err := tableOf(ctx, c)
+// count each of the fruits, without a rest, while a command grows the ShardSet from some shards and its partitions move. In the
+// end each counter has to be what was answered.
+func count(ctx context.Context, c client, from int, command ...string) error {
+	// An earlier demo may have grown it.
+	before, err := settled(ctx, c, func(t ring.Table) bool { return len(t.Members) == from })
 	if err != nil {
 		return err
 	}
-	fmt.Printf("  epoch %d: %s\n  counting %s, each every %s\n", before.Epoch, shares(before), strings.Join(fruits, ", "), countPause)
+	fmt.Printf("  counting %s, each every %s\n", strings.Join(fruits, ", "), countPause)
 	stop := make(chan struct{})
 	results := make([]counted, len(fruits))
 	for i, fruit := range fruits {
@@ -63,7 +64,7 @@ func count(ctx context.Context, c client, command ...string) error {
 	if err = errors.Join(append(failures, err)...); err != nil {
 		return err
 	}
-	fmt.Printf("\n  epoch %d: %s; %d of %d partitions moved\n\n", after.Epoch, shares(after), len(ring.Diff(before, after)), after.Partitions)
+	fmt.Printf("\n  %d of %d partitions moved\n\n", len(ring.Diff(before, after)), after.Partitions)
 	return reckon(ctx, c, results)
 }
 
@@ -75,7 +76,12 @@ func grown(ctx context.Context, c client, before ring.Table, command []string) (
 	if err := cmd.Run(); err != nil {
 		return ring.Table{}, err
 	}
-	began, said := time.Now(), time.Time{}
+	return settled(ctx, c, func(t ring.Table) bool { return len(t.Members) > len(before.Members) })
+}
+
+// settled waits for a table that is as it should be, with nothing on its way, and shows what changes meanwhile.
+func settled(ctx context.Context, c client, ok func(ring.Table) bool) (ring.Table, error) {
+	began, said, shown := time.Now(), time.Time{}, uint64(0)
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {
@@ -83,12 +89,13 @@ func grown(ctx context.Context, c client, before ring.Table, command []string) (
 		if err != nil {
 			return now, err
 		}
-		if len(now.Members) > len(before.Members) && len(now.Moves) == 0 && even(now) {
-			return now, nil
-		}
-		if time.Since(said) > time.Second && now.Epoch > before.Epoch {
-			said = time.Now()
+		done := ok(now) && len(now.Moves) == 0 && even(now)
+		if now.Epoch > shown && (done || time.Since(said) > time.Second) {
+			said, shown = time.Now(), now.Epoch
 			fmt.Printf("  %4.1f s  epoch %d: %s, %d on their way\n", time.Since(began).Seconds(), now.Epoch, shares(now), len(now.Moves))
+		}
+		if done {
+			return now, nil
 		}
 		select {
 		case <-ctx.Done():

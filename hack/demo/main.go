@@ -4,7 +4,8 @@
 // TRELLIS_URL and TRELLIS_TOKEN say where and as whom. With the argument report, it submits a
 // job to the JobQueue at TRELLIS_QUEUE_URL, as TRELLIS_QUEUE_TOKEN, and follows it in a room. With the argument video, it
 // uploads a clip to the BlobBucket at TRELLIS_BUCKET_URL, as TRELLIS_BUCKET_TOKEN, whose store answers at TRELLIS_STORE, and
-// follows that. With the argument count, it counts at the ShardSet at TRELLIS_URL while the command after it has that grow.
+// follows that. With the argument count, it counts at the ShardSet at TRELLIS_URL
+// while the command after it has that grow from the number of shards that is said before.
 package main
 
 import (
@@ -13,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -53,10 +55,14 @@ func do(ctx context.Context, c client, args ...string) error {
 		return report(ctx, c, queue)
 	case args[0] == "video":
 		return video(ctx, c, client{base: os.Getenv("TRELLIS_BUCKET_URL"), token: os.Getenv("TRELLIS_BUCKET_TOKEN")})
-	case args[0] == "count" && len(args) > 1:
-		return count(ctx, c, args[1:]...)
+	case args[0] == "count" && len(args) > 2:
+		from, err := strconv.Atoi(args[1])
+		if err != nil {
+			return fmt.Errorf("how many shards there are first: %w", err)
+		}
+		return count(ctx, c, from, args[2:]...)
 	}
-	return fmt.Errorf("there is no %q: say report, video, count and a command, or nothing", args[0])
+	return fmt.Errorf("there is no %q: say report, video, count with a number of shards and a command, or nothing", args[0])
 }
 
 // arrival is a message as one client got it.

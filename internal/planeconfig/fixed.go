@@ -29,7 +29,7 @@ func (c Config) Fixed() Config {
 // what is bounded.
 func (s *Shards) fixed() *Shards {
 	return &Shards{
-		RingConfigMap: s.RingConfigMap, MoverLease: s.MoverLease, Partitions: s.Partitions,
+		RingConfigMap: s.RingConfigMap, MoverLease: s.MoverLease, ConfigMap: s.ConfigMap, Partitions: s.Partitions,
 		MembersService: s.MembersService, MemberTokenFile: s.MemberTokenFile, Container: s.Container,
 	}
 }

@@ -29,6 +29,9 @@ type Shards struct {
 	// changes it.
 	RingConfigMap string `json:"ringConfigMap"`
 	MoverLease    string `json:"moverLease"`
+	// ConfigMap is the name of the one that has this configuration. The mover follows it by the API server, as a mounted file
+	// comes late.
+	ConfigMap string `json:"configMap"`
 	// Partitions of the table.
 	Partitions int `json:"partitions"`
 	// Members that there are to be. Their IDs are the names of their pods.

@@ -40,6 +40,7 @@ func (s *Shards) validate() []error {
 		}
 	}
 	need(s.RingConfigMap != "", "ringConfigMap must be set")
+	need(s.ConfigMap != "", "configMap must be set")
 	need(s.MoverLease != "", "moverLease must be set")
 	need(s.MembersService != "", "membersService must be set")
 	need(s.MemberTokenFile != "", "memberTokenFile must be set")

@@ -96,7 +96,7 @@ func config(dir string, shards int) (planeconfig.Config, error) {
 		Kind: "ShardSet", Name: "orders", Engine: planeconfig.Engine{Type: "Memory"},
 		Shards: &planeconfig.Shards{
 			// There is no cluster in which these would be.
-			RingConfigMap: "orders-shs-ring", MoverLease: "orders-shs-mover", MembersService: "orders-shs-members",
+			RingConfigMap: "orders-shs-ring", MoverLease: "orders-shs-mover", ConfigMap: "orders-shs", MembersService: "orders-shs-members",
 			Partitions: ring.DefaultPartitions, MemberTokenFile: token, Container: planeconfig.ShardContainer{Port: 80},
 			Key: planeconfig.ShardKey{Header: load.KeyHeader}, Placement: planeconfig.ShardPlacement{Strategy: string(ring.ByHash)},
 			Router: planeconfig.ShardRouter{Authentication: "Token", Retries: 2}, Resharding: planeconfig.ShardResharding{Mode: "None"},

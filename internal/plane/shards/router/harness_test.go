@@ -114,7 +114,7 @@ func start(t testing.TB, o options) *cluster {
 	cfg := planeconfig.Config{
 		Kind: "ShardSet", Name: "orders", Engine: planeconfig.Engine{Type: "Memory"},
 		Shards: &planeconfig.Shards{
-			RingConfigMap: "orders-shs-ring", MoverLease: "orders-shs-mover", MembersService: "orders-shs-members",
+			RingConfigMap: "orders-shs-ring", MoverLease: "orders-shs-mover", ConfigMap: "orders-shs", MembersService: "orders-shs-members",
 			Partitions: partitions, MemberTokenFile: filepath.Join(dir, "member"),
 			Container:  planeconfig.ShardContainer{Port: 8000},
 			Resharding: planeconfig.ShardResharding{Mode: "None"},

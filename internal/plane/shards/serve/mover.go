@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,9 @@ import (
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 	"github.com/trellis-dev/trellis/pkg/ring"
 )
+
+// followAgain is how often the configuration is asked for while the API server refuses.
+const followAgain = time.Second
 
 // Wanted is what a configuration asks of the mover.
 func Wanted(cfg *planeconfig.Shards) mover.Wanted {
@@ -65,31 +69,62 @@ func newMoving(p *plane.Plane, client kubernetes.Interface, store table.Store, m
 		Token:  token,
 		Log:    p.Log, Registerer: p.Metrics.Registerer,
 	})
-	p.OnReload(m.reload)
 	return m, nil
-}
-
-func (m *moving) reload(c planeconfig.Config) {
-	if c.Shards == nil {
-		return
-	}
-	wanted := Wanted(c.Shards)
-	m.wanted.Store(&wanted)
-	m.mover.Wake()
 }
 
 // run competes for the lease until ctx ends.
 func (m *moving) run(ctx context.Context) error {
-	return kube.Elect(ctx, m.client, m.plane.Config.Namespace, m.lease, m.identity, m.plane.Log, func(ctx context.Context) {
-		if err := kube.Belong(ctx, m.client, m.plane.Config.Namespace, m.lease, m.plane.Config.Shards.RingConfigMap); err != nil {
-			m.plane.Log.Warn("the Lease of the mover will outlive its ShardSet", "error", err)
+	return kube.Elect(ctx, m.client, m.plane.Config.Namespace, m.lease, m.identity, m.plane.Log, m.lead)
+}
+
+// lead moves partitions as the configuration says that is published now.
+func (m *moving) lead(ctx context.Context) {
+	if err := kube.Belong(ctx, m.client, m.plane.Config.Namespace, m.lease, m.plane.Config.Shards.RingConfigMap); err != nil {
+		m.plane.Log.Warn("the Lease of the mover will outlive its ShardSet", "error", err)
+	}
+	known := make(chan struct{})
+	err := together(ctx, func(ctx context.Context) error { return m.follow(ctx, sync.OnceFunc(func() { close(known) })) },
+		func(ctx context.Context) error {
+			select {
+			case <-known:
+			case <-ctx.Done():
+				return nil
+			}
+			return m.mover.Run(ctx)
+		})
+	switch {
+	case errors.Is(err, mover.ErrDeposed):
+		m.plane.Log.Info("this router moves partitions no longer", "why", err)
+	case err != nil:
+		m.plane.Log.Error("partitions can not be moved", "error", err)
+	}
+}
+
+// follow takes up what is wanted until ctx ends, and tells when something is known.
+func (m *moving) follow(ctx context.Context, known func()) error {
+	seen := func(c planeconfig.Config) {
+		if c.Shards != nil {
+			wanted := Wanted(c.Shards)
+			m.wanted.Store(&wanted)
+			m.mover.Wake()
 		}
-		err := m.mover.Run(ctx)
-		switch {
-		case errors.Is(err, mover.ErrDeposed):
-			m.plane.Log.Info("this router moves partitions no longer", "why", err)
-		case err != nil:
-			m.plane.Log.Error("partitions can not be moved", "error", err)
+		known()
+	}
+	refused := func(err error) {
+		m.plane.Log.Error("the configuration changed and cannot be used; partitions are moved by the one before", "error", err)
+		known()
+	}
+	again := time.NewTicker(followAgain)
+	defer again.Stop()
+	for {
+		err := kube.FollowConfig(ctx, m.client, m.plane.Config.Namespace, m.plane.Config.Shards.ConfigMap, seen, refused)
+		if err != nil {
+			m.plane.Log.Warn("the configuration is not followed; partitions are moved by the one before", "error", err)
 		}
-	})
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-again.C:
+		}
+	}
 }

@@ -10,9 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/trellis-dev/trellis/internal/plane/shards/table"
@@ -23,12 +21,8 @@ import (
 // fieldManager of what the mover writes.
 const fieldManager = "trellis-mover"
 
-// callTimeout bounds a read or a write. A watch is begun anew after watchFor, so that one that broke unseen is noticed.
-const (
-	callTimeout = 10 * time.Second
-	watchFor    = 5 * time.Minute
-	watchAgain  = 500 * time.Millisecond
-)
+// callTimeout bounds a read or a write.
+const callTimeout = 10 * time.Second
 
 // Store publishes a table in a ConfigMap, which somebody else makes.
 type Store struct {
@@ -79,82 +73,17 @@ func (s *Store) Write(ctx context.Context, state table.State, version table.Vers
 
 // Watch implements table.Store. Each time that a watch begins, what there is is read from etcd first.
 func (s *Store) Watch(ctx context.Context, seen func(table.State)) error {
-	for {
-		err := s.watch(ctx, seen)
-		if ctx.Err() != nil {
-			return nil //nolint:nilerr // the end of ctx is an orderly one
-		}
-		if err != nil {
-			return err
-		}
-		timer := time.NewTimer(watchAgain)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+	return follow(ctx, s.client, s.namespace, s.name, func(cm *corev1.ConfigMap) error {
+		if cm == nil {
+			seen(table.State{})
 			return nil
-		case <-timer.C:
 		}
-	}
-}
-
-// watch once, until the API server ends it.
-func (s *Store) watch(ctx context.Context, seen func(table.State)) error {
-	only := fields.OneTermEqualSelector(metav1.ObjectNameField, s.name).String()
-	listCtx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	list, err := s.client.CoreV1().ConfigMaps(s.namespace).List(listCtx, metav1.ListOptions{FieldSelector: only})
-	if err != nil {
-		return fmt.Errorf("list the ConfigMap %s: %w", s.name, err)
-	}
-	if len(list.Items) == 0 {
-		seen(table.State{})
-	}
-	for i := range list.Items {
-		if err := show(&list.Items[i], seen); err != nil {
-			return err
+		state, err := decode(cm)
+		if err == nil {
+			seen(state)
 		}
-	}
-	seconds := int64(watchFor / time.Second)
-	w, err := s.client.CoreV1().ConfigMaps(s.namespace).Watch(ctx, metav1.ListOptions{
-		FieldSelector: only, ResourceVersion: list.ResourceVersion, TimeoutSeconds: &seconds,
+		return err
 	})
-	if err != nil {
-		return fmt.Errorf("watch the ConfigMap %s: %w", s.name, err)
-	}
-	defer w.Stop()
-	// The API server ends it by itself; where the connection is cut silently, it does not.
-	late := time.NewTimer(watchFor + callTimeout)
-	defer late.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-late.C:
-			return nil
-		case event, ok := <-w.ResultChan():
-			if !ok || event.Type == watch.Error {
-				return nil
-			}
-			cm, is := event.Object.(*corev1.ConfigMap)
-			switch {
-			case !is:
-			case event.Type == watch.Deleted:
-				seen(table.State{})
-			default:
-				if err := show(cm, seen); err != nil {
-					return err
-				}
-			}
-		}
-	}
-}
-
-func show(cm *corev1.ConfigMap, seen func(table.State)) error {
-	state, err := decode(cm)
-	if err == nil {
-		seen(state)
-	}
-	return err
 }
 
 // rest is what is published besides the table.
