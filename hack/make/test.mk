@@ -28,9 +28,9 @@ test-s3-minio: $(call tools,gotestsum) ## What speaks S3, against a MinIO as oth
 	TRELLIS_TEST_STORE=minio hack/gotest.sh test-s3-minio-engine -count=1 -race -timeout=20m -run='^TestS3(Features|Check)$$' \
 	  ./internal/plane/account ./controllers/engine
 
-test-rooms: $(call tools,gotestsum) ## Rooms whose owners are killed and paused, as many as take minutes: ROOMS=500, KILLS=12
-	TRELLIS_ROOMS=$${ROOMS:-500} TRELLIS_KILLS=$${KILLS:-12} hack/gotest.sh test-rooms -count=1 -timeout=30m -run='^TestOwnersKilled$$' \
-	  ./internal/plane/realtime
+test-rooms: $(call tools,gotestsum) ## Rooms with owners, as long as takes minutes: killed and paused ROOMS=500 KILLS=12, all suites with Sentinels
+	TRELLIS_ROOMS=$${ROOMS:-500} TRELLIS_KILLS=$${KILLS:-12} hack/gotest.sh test-rooms -count=1 -timeout=30m -tags=rooms \
+	  -run='^(TestOwnersKilled|TestConformanceStatefulOnSentinel)$$' ./internal/plane/realtime
 
 fuzz: ## What is read from strangers, with inputs made up: FUZZTIME=20000x or 1m for each target
 	hack/fuzz.sh

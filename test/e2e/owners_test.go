@@ -15,7 +15,8 @@ func stateful(g *v1alpha1.RealtimeGateway) {
 	g.Spec.Delivery = &v1alpha1.RealtimeDelivery{Mode: v1alpha1.DeliveryStateful}
 }
 
-// Rooms have owners: every pod ends, one after the other, in each way, and then there are more pods, and fewer.
+// Rooms have owners: every pod ends, one after the other, in each way, and then there are more pods, and fewer,
+// and at last others in a rolling update.
 func TestOwnerLoss(t *testing.T) {
 	t.Parallel()
 	for name, end := range ends {
@@ -34,6 +35,8 @@ func TestOwnerLoss(t *testing.T) {
 				servedBy(t, gw, n)
 				s.goOn(25)
 			}
+			s.roll(gw)
+			s.goOn(25)
 			s.end()
 			NewWithT(t).Expect(s.moved()).To(BeNumerically(">=", 4), "streams and sockets of the pods that ended")
 		})

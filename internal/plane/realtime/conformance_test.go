@@ -42,24 +42,25 @@ func TestConformanceRedisShared(t *testing.T) {
 	conformance.RunShared(t, redis)
 }
 
+// With owners, all of it holds where what a client asks is carried to another replica than the one that it asks.
 func TestConformanceStateful(t *testing.T) {
 	t.Parallel()
-	conformance.Run(t, statefulRedis)
+	conformance.Run(t, carried(statefulRedis))
 }
 
 func TestConformanceStatefulShared(t *testing.T) {
 	t.Parallel()
-	conformance.RunShared(t, statefulRedis)
+	conformance.RunShared(t, carried(statefulRedis))
 }
 
-func TestConformanceStatefulSeveral(t *testing.T) {
+func TestConformanceStatefulAlone(t *testing.T) {
 	t.Parallel()
-	conformance.RunSeveral(t, severalReplicas)
+	conformance.RunRooms(t, statefulRedis)
 }
 
 func TestConformanceStatefulSentinel(t *testing.T) {
 	t.Parallel()
-	conformance.RunReplicated(t, statefulSentinel)
+	conformance.RunReplicated(t, carried(statefulSentinel))
 }
 
 func TestConformanceSentinel(t *testing.T) {

@@ -26,6 +26,8 @@ type member struct {
 	// sent is how many messages were acknowledged, and last the highest offset among theirs.
 	sent int
 	last uint64
+	// slowest is how long a message took at most until it was acknowledged.
+	slowest time.Duration
 	// until is the offset after which it need not follow any more; 0 while that is not known.
 	until atomic.Uint64
 
@@ -58,7 +60,7 @@ func (m *member) publish(ctx context.Context) {
 }
 
 func (m *member) publishOne() {
-	data := fmt.Sprintf(`"%d:%d"`, m.number, m.sent)
+	data, began := fmt.Sprintf(`"%d:%d"`, m.number, m.sent), time.Now()
 	for try := m.number; ; try++ {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		status, _, body, err := contracttest.Request{
@@ -70,6 +72,7 @@ func (m *member) publishOne() {
 		if err == nil && status == http.StatusCreated && json.Unmarshal(body, &answer) == nil {
 			m.sent++
 			m.last = max(m.last, answer.Offset)
+			m.slowest = max(m.slowest, time.Since(began))
 			m.crowd.acked.Add(1)
 			return
 		}

@@ -2,7 +2,6 @@ package realtime_test
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -109,13 +108,46 @@ func owned(t *testing.T, o conformance.Options) conformance.Options {
 	return o
 }
 
-// severalReplicas has what a test asks of the first replica be of rooms that any of three may own.
-func severalReplicas(t *testing.T, o conformance.Options) *conformance.Target {
+// carried has a gateway have three replicas, and the first of them not own room a, which most tests are in: what they ask
+// there is carried to another.
+func carried(start conformance.Factory) conformance.Factory {
+	return func(t *testing.T, o conformance.Options) *conformance.Target {
+		t.Helper()
+		o.Replicas = max(3, o.Replicas)
+		target := start(t, o)
+		awaitOwners(t, target)
+		for i := range target.Replicas {
+			if forwards(t, target, i, "a") {
+				target.Replicas[0], target.Replicas[i] = target.Replicas[i], target.Replicas[0]
+				return target
+			}
+		}
+		t.Fatal("no replica carries what it is asked to another")
+		return nil
+	}
+}
+
+// forwards reports whether a replica asks another for a room. One that serves no polls says so for each.
+func forwards(t *testing.T, target *conformance.Target, i int, room string) bool {
 	t.Helper()
-	o.Replicas = max(3, o.Replicas)
-	target := statefulRedis(t, o)
-	awaitOwners(t, target)
-	return target
+	r := target.Replicas[i]
+	before, err := sum(r.Admin, "trellis_realtime_forwarded_total{")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := contracttest.Soon(t.Context())
+	defer cancel()
+	status, _, body, err := contracttest.Request{
+		Method: "GET", URL: r.URL + "/v1/rooms/" + room + "/messages", Token: target.Token,
+	}.Send(ctx, contracttest.NewHTTP(t))
+	if err != nil || status != http.StatusOK && status != http.StatusForbidden {
+		t.Fatalf("ask for room %s: %d %s %v", room, status, body, err)
+	}
+	after, err := sum(r.Admin, "trellis_realtime_forwarded_total{")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status == http.StatusForbidden || after > before
 }
 
 // awaitOwners waits until each replica of a gateway owns a part, and all of them all.
@@ -136,6 +168,11 @@ func awaitOwners(t *testing.T, target *conformance.Target) {
 
 // ownedPartitions reads how many partitions a replica owns.
 func ownedPartitions(admin string) (int, error) {
+	return sum(admin, "trellis_realtime_owned_partitions{")
+}
+
+// sum adds the samples of a replica's metric, which begin as given.
+func sum(admin, metric string) (n int, err error) {
 	tr := &http.Transport{DisableKeepAlives: true}
 	resp, err := (&http.Client{Transport: tr, Timeout: patience}).Get(admin + "/metrics")
 	if err != nil {
@@ -144,11 +181,15 @@ func ownedPartitions(admin string) (int, error) {
 	defer func() { _ = resp.Body.Close() }()
 	lines := bufio.NewScanner(resp.Body)
 	for lines.Scan() {
-		if strings.HasPrefix(lines.Text(), "trellis_realtime_owned_partitions{") {
-			return strconv.Atoi(lines.Text()[strings.LastIndexByte(lines.Text(), ' ')+1:])
+		if strings.HasPrefix(lines.Text(), metric) {
+			sample, err := strconv.Atoi(lines.Text()[strings.LastIndexByte(lines.Text(), ' ')+1:])
+			if err != nil {
+				return 0, err
+			}
+			n += sample
 		}
 	}
-	return 0, errors.New("the replica does not say what it owns")
+	return n, lines.Err()
 }
 
 // redisServer is a Redis or Valkey process with its data in a folder.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,9 +18,9 @@ import (
 	"github.com/trellis-dev/trellis/pkg/ring"
 )
 
-// TestOnlyMovedRoomsAreResumed has one more replica join while sockets follow many rooms. The followers of rooms that
-// moved are told when and where they are resumed, no others are told anything, and all of them go on on the same
-// connection without a loss.
+// TestOnlyMovedRoomsAreResumed has one more replica join, and leave again, while sockets and an SDK follow many rooms at
+// another. The followers of rooms that moved are told when and where they are resumed, no others are told anything, and all
+// of them go on on the same connection without a loss. An SDK subscribes anew to the rooms that moved, and to no others.
 func TestOnlyMovedRoomsAreResumed(t *testing.T) {
 	t.Parallel()
 	engine := startRedis(t)
@@ -28,44 +29,217 @@ func TestOnlyMovedRoomsAreResumed(t *testing.T) {
 	o := owned(t, conformance.Options{Replicas: 2})
 	target := newLocal(t, o, planeconfig.Engine{Type: "Redis", URIFile: uri, Prefix: "test:"}).target(t, o, engine)
 	awaitOwners(t, target)
-	before := readTable(t, engine)
-
-	const rooms = 40
 	ctx, cancel := contracttest.Soon(t.Context())
 	defer cancel()
-	client := contracttest.NewHTTP(t)
-	var sockets []*websocket.Conn
-	publish := func(room, data string) {
-		t.Helper()
-		status, _, body, err := contracttest.Request{Method: "POST", URL: target.Replicas[1].URL + "/v1/rooms/" + room + "/messages",
-			Token: target.Token, Body: []byte(`{"data":` + data + `}`)}.Send(ctx, client)
-		if err != nil || status != 201 {
-			t.Fatalf("publish in %s: %d %s %v", room, status, body, err)
-		}
+	f := &followedRooms{t: t, target: target, http: contracttest.NewHTTP(t), sdk: dialSDK(ctx, t, target)}
+	defer f.close()
+	for i := range 40 {
+		room := fmt.Sprintf("room-%d", i)
+		f.sockets = append(f.sockets, dialRoom(ctx, t, target, room))
+		f.sdk.subscribe(ctx, t, room, "")
 	}
-	for i := range rooms {
-		ws := dialRoom(ctx, t, target, fmt.Sprintf("room-%d", i))
-		defer func() { _ = ws.CloseNow() }()
-		sockets = append(sockets, ws)
-	}
-	target.Replicas = append(target.Replicas, target.Add(t))
-	awaitOwners(t, target)
-	after := readTable(t, engine)
 
-	want, got := map[string]bool{}, map[string]bool{}
-	for i, ws := range sockets {
+	two := readTable(t, engine)
+	third := target.Add(t)
+	target.Replicas = append(target.Replicas, third)
+	awaitOwners(t, target)
+	three := readTable(t, engine)
+	f.check(ctx, two, three, "1", "2")
+
+	if err := third.Drain(); err != nil {
+		t.Fatal(err)
+	}
+	target.Replicas = target.Replicas[:2]
+	awaitOwners(t, target)
+	f.check(ctx, three, readTable(t, engine), "3", "4")
+}
+
+// followedRooms are rooms that each have a socket of their own, and that one SDK follows all.
+type followedRooms struct {
+	t       *testing.T
+	target  *conformance.Target
+	http    *http.Client
+	sockets []*websocket.Conn
+	sdk     *sdkConn
+}
+
+func (f *followedRooms) close() {
+	for _, ws := range append(f.sockets, f.sdk.ws) {
+		_ = ws.CloseNow()
+	}
+}
+
+func (f *followedRooms) publish(ctx context.Context, room, data string) {
+	f.t.Helper()
+	status, _, body, err := contracttest.Request{Method: "POST", URL: f.target.Replicas[1].URL + "/v1/rooms/" + room + "/messages",
+		Token: f.target.Token, Body: []byte(`{"data":` + data + `}`)}.Send(ctx, f.http)
+	if err != nil || status != 201 {
+		f.t.Fatalf("publish in %s: %d %s %v", room, status, body, err)
+	}
+}
+
+// check publishes two messages in each room after its table has changed: who follows it was told of that where it moved, and
+// got both.
+func (f *followedRooms) check(ctx context.Context, before, after ring.Table, first, second string) {
+	f.t.Helper()
+	moved, told, kept := map[string]bool{}, map[string]bool{}, 0
+	for i, ws := range f.sockets {
 		room := fmt.Sprintf("room-%d", i)
 		from, _ := before.Owner(before.Partition(room))
 		to, _ := after.Owner(after.Partition(room))
-		want[room] = from != to
-		publish(room, "1")
-		got[room] = readUntil(ctx, t, ws, "1", want[room])
-		publish(room, "2")
-		readUntil(ctx, t, ws, "2", false)
+		moved[room] = from != to
+		if !moved[room] {
+			kept++
+		}
+		f.publish(ctx, room, first)
+		told[room] = readUntil(ctx, f.t, ws, first, moved[room])
+		f.publish(ctx, room, second)
+		readUntil(ctx, f.t, ws, second, false)
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("rooms whose followers were told (-moved +told):\n%s", diff)
+	if kept == 0 || kept == len(f.sockets) {
+		f.t.Fatalf("%d of %d rooms stay where they are: nothing is shown", kept, len(f.sockets))
 	}
+	if diff := cmp.Diff(moved, told); diff != "" {
+		f.t.Errorf("rooms whose followers were told (-moved +told):\n%s", diff)
+	}
+	anew := f.sdk.follow(ctx, f.t, second, len(f.sockets))
+	if diff := cmp.Diff(moved, anew); diff != "" {
+		f.t.Errorf("rooms that an SDK subscribed to anew (-moved +subscribed):\n%s", diff)
+	}
+}
+
+// sdkConn speaks the protocol of the SDKs, and does what they do where a subscription ends.
+type sdkConn struct {
+	ws    *websocket.Conn
+	epoch map[string]string
+	// at is the offset of the last message of each room.
+	at map[string]uint64
+}
+
+// sdkFrame is what an SDK is sent, as far as it is needed here.
+type sdkFrame struct {
+	Error     *struct{ Message string }
+	Subscribe *struct {
+		Epoch        string
+		Offset       uint64
+		Recovered    bool
+		Publications []sdkMessage
+	}
+	Push *struct {
+		Channel     string
+		Pub         *sdkMessage
+		Unsubscribe *struct{ Code int }
+	}
+}
+
+type sdkMessage struct {
+	Offset uint64
+	Data   json.RawMessage
+}
+
+func dialSDK(ctx context.Context, t *testing.T, target *conformance.Target) *sdkConn {
+	t.Helper()
+	//nolint:bodyclose // it belongs to the socket
+	ws, _, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(target.URL(), "http")+"/connection/websocket", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &sdkConn{ws: ws, epoch: map[string]string{}, at: map[string]uint64{}}
+	s.send(ctx, t, map[string]any{"id": 1, "connect": map[string]any{"token": target.Token}})
+	s.next(ctx, t)
+	return s
+}
+
+func (s *sdkConn) send(ctx context.Context, t *testing.T, command map[string]any) {
+	t.Helper()
+	text, err := json.Marshal(command)
+	if err == nil {
+		err = s.ws.Write(ctx, websocket.MessageText, text)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// next reads what comes in one frame of the socket, pings aside.
+func (s *sdkConn) next(ctx context.Context, t *testing.T) (frames []sdkFrame) {
+	t.Helper()
+	_, text, err := s.ws.Read(ctx)
+	if err != nil {
+		t.Fatalf("the SDK's connection ended: %v", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		var f sdkFrame
+		if err := json.Unmarshal([]byte(line), &f); err != nil {
+			t.Fatal(err)
+		}
+		if f.Error != nil {
+			t.Fatalf("the SDK is answered %s", line)
+		}
+		frames = append(frames, f)
+	}
+	return frames
+}
+
+// subscribe to a room, from where it was left if it was followed before.
+func (s *sdkConn) subscribe(ctx context.Context, t *testing.T, room, epoch string) {
+	t.Helper()
+	ask := map[string]any{"channel": room}
+	if epoch != "" {
+		ask["recover"], ask["epoch"], ask["offset"] = true, epoch, s.at[room]
+	}
+	s.send(ctx, t, map[string]any{"id": 2, "subscribe": ask})
+	if epoch != "" {
+		return
+	}
+	for _, f := range s.next(ctx, t) {
+		if f.Subscribe != nil {
+			s.epoch[room], s.at[room] = f.Subscribe.Epoch, f.Subscribe.Offset
+		}
+	}
+}
+
+// follow reads until the message last has come in all of n rooms, and returns of each whether it had to be subscribed anew.
+func (s *sdkConn) follow(ctx context.Context, t *testing.T, last string, n int) (anew map[string]bool) {
+	t.Helper()
+	anew = map[string]bool{}
+	var asked []string
+	took := func(room string, m sdkMessage) {
+		if m.Offset != s.at[room]+1 {
+			t.Errorf("%s: the SDK is sent message %d after %d", room, m.Offset, s.at[room])
+		}
+		s.at[room] = m.Offset
+		if string(m.Data) == last {
+			anew[room] = anew[room] || false
+			n--
+		}
+	}
+	for n > 0 || len(asked) > 0 {
+		for _, f := range s.next(ctx, t) {
+			switch {
+			case f.Subscribe != nil:
+				room := asked[0]
+				asked = asked[1:]
+				if !f.Subscribe.Recovered || f.Subscribe.Epoch != s.epoch[room] {
+					t.Errorf("%s: the SDK did not recover: %+v", room, *f.Subscribe)
+				}
+				for _, m := range f.Subscribe.Publications {
+					took(room, m)
+				}
+			case f.Push != nil && f.Push.Pub != nil:
+				took(f.Push.Channel, *f.Push.Pub)
+			case f.Push != nil && f.Push.Unsubscribe != nil:
+				// From 2500 on, SDKs subscribe again by themselves.
+				if f.Push.Unsubscribe.Code < 2500 {
+					t.Errorf("%s: unsubscribed for good, with %d", f.Push.Channel, f.Push.Unsubscribe.Code)
+				}
+				anew[f.Push.Channel] = true
+				asked = append(asked, f.Push.Channel)
+				s.subscribe(ctx, t, f.Push.Channel, s.epoch[f.Push.Channel])
+			}
+		}
+	}
+	return anew
 }
 
 // readTable reads the table in an engine.

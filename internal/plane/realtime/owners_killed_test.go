@@ -54,7 +54,8 @@ func TestOwnersKilled(t *testing.T) {
 	for i := range rooms {
 		checkRoom(t, g, crowd.rooms[i])
 	}
-	t.Logf("%d rooms, %d messages, %d of them sent again", rooms, crowd.acked.Load(), crowd.again.Load())
+	t.Logf("%d rooms, %d messages, %d of them sent again, the slowest acknowledged after %v",
+		rooms, crowd.acked.Load(), crowd.again.Load(), crowd.slowest().Round(time.Millisecond))
 }
 
 // group is a gateway whose replicas are processes.
@@ -217,6 +218,16 @@ func newCrowd(t *testing.T, g *group, rooms int) *crowd {
 		c.rooms = append(c.rooms, r)
 	}
 	return c
+}
+
+// slowest is how long a message took at most until it was acknowledged.
+func (c *crowd) slowest() (most time.Duration) {
+	for _, r := range c.rooms {
+		for _, m := range r.clients {
+			most = max(most, m.slowest)
+		}
+	}
+	return most
 }
 
 // more waits until n more messages are acknowledged.

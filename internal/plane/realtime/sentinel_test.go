@@ -24,13 +24,19 @@ type trio struct {
 func sentinel(t *testing.T, o conformance.Options) *conformance.Target {
 	t.Helper()
 	engine := startTrio(t)
+	return newLocal(t, o, planeconfig.Engine{Type: "Redis", URIFile: engine.writeURI(t), Prefix: "test"}).target(t, o, engine)
+}
+
+// writeURI writes what leads planes to the primary, and returns the file.
+func (g *trio) writeURI(t *testing.T) (file string) {
+	t.Helper()
 	var hosts []string
-	for _, s := range engine.sentinels {
+	for _, s := range g.sentinels {
 		hosts = append(hosts, fmt.Sprintf("127.0.0.1:%d", s.port))
 	}
-	uri := filepath.Join(engine.servers[0].dir, "uri")
-	contracttest.Write(t, uri, fmt.Sprintf("%s://default:%s@%s/%s/1", planeconfig.SentinelScheme, engine.servers[0].password, strings.Join(hosts, ","), masterName))
-	return newLocal(t, o, planeconfig.Engine{Type: "Redis", URIFile: uri, Prefix: "test"}).target(t, o, engine)
+	file = filepath.Join(g.servers[0].dir, "uri")
+	contracttest.Write(t, file, fmt.Sprintf("%s://default:%s@%s/%s/1", planeconfig.SentinelScheme, g.servers[0].password, strings.Join(hosts, ","), masterName))
+	return file
 }
 
 func startTrio(t *testing.T) *trio {

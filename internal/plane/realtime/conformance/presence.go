@@ -155,7 +155,7 @@ func (c *client) rooms(query string) roomList {
 func testRoomsInPages(t *testing.T, start Factory) {
 	target := start(t, Options{})
 	c := target.client(t)
-	if r := c.rooms(""); r.Rooms == nil || len(r.Rooms) != 0 || r.Replicas != 1 {
+	if r := c.rooms(""); r.Rooms == nil || len(r.Rooms) != 0 || r.Replicas != len(target.Replicas) {
 		t.Errorf("without rooms: %+v", r)
 	}
 	ctx, cancel := soon(context.Background())
@@ -221,7 +221,8 @@ func (c *client) stats() stats {
 }
 
 func testStats(t *testing.T, start Factory) {
-	c := start(t, Options{}).client(t)
+	target := start(t, Options{})
+	c := target.client(t)
 	ctx, cancel := soon(context.Background())
 	defer cancel()
 	defer c.join(ctx, sse, "a")()
@@ -230,7 +231,11 @@ func testStats(t *testing.T, start Factory) {
 	c.publishN("a", 1, 10)
 	eventually(t, "what was delivered to be counted", func() bool { return c.stats().Total.Delivered == 20 })
 	s := c.stats()
-	if s.Total.Published != 10 || s.Total.Subscriptions != 3 || s.Replicas != 1 || len(s.ByReplica) != 1 || s.ByReplica[0].Rooms != 2 {
+	rooms := 0
+	for _, r := range s.ByReplica {
+		rooms += r.Rooms
+	}
+	if n := len(target.Replicas); s.Total.Published != 10 || s.Total.Subscriptions != 3 || s.Replicas != n || len(s.ByReplica) != n || rooms != 2 {
 		t.Errorf("counted %+v", s)
 	}
 	if diff := cmp.Diff(map[string]int{"sse": 1, "websocket": 1, "centrifuge": 1}, s.Total.Connections); diff != "" {
@@ -246,7 +251,7 @@ func testStats(t *testing.T, start Factory) {
 // testReplicasTogether asks one replica about the clients of both.
 func testReplicasTogether(t *testing.T, start Factory) {
 	target := start(t, Options{Replicas: 2, Configure: withPresence})
-	one, two := newClient(t, target.Replicas[0].URL, target.Token), newClient(t, target.Replicas[1].URL, target.Token)
+	one, two, all := newClient(t, target.Replicas[0].URL, target.Token), newClient(t, target.Replicas[1].URL, target.Token), len(target.Replicas)
 	ctx, cancel := soon(context.Background())
 	defer cancel()
 	defer one.join(ctx, sse, "both")()
@@ -254,10 +259,10 @@ func testReplicasTogether(t *testing.T, start Factory) {
 	defer two.join(ctx, centrifuge, "second")()
 	for _, c := range []*client{one, two} {
 		// A replica that answers late is missing; then it is asked again.
-		all := map[string]int{"sse": 1, "websocket": 1, "centrifuge": 1}
+		want := map[string]int{"sse": 1, "websocket": 1, "centrifuge": 1}
 		eventually(t, "the replicas to count the connections of both", func() bool {
 			s := c.stats()
-			return s.Replicas == 2 && s.Missing == 0 && cmp.Equal(all, s.Total.Connections)
+			return s.Replicas == all && s.Missing == 0 && cmp.Equal(want, s.Total.Connections)
 		})
 		eventually(t, "the replicas to list the rooms of both", func() bool {
 			got := map[string]int{}
@@ -273,7 +278,7 @@ func testReplicasTogether(t *testing.T, start Factory) {
 	}
 	eventually(t, "the replica that left to be forgotten", func() bool {
 		s := one.stats()
-		return s.Replicas == 1 && s.Missing == 0
+		return s.Replicas == all-1 && s.Missing == 0
 	})
 	eventually(t, "its clients to be gone", func() bool { return cmp.Equal([]string{" over sse"}, one.presence("both").who()) })
 	if r := one.rooms(""); len(r.Rooms) != 1 {

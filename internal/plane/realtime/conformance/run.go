@@ -13,9 +13,9 @@ func Run(t *testing.T, start Factory) {
 	run(t, start, hostileTests, deliveryTests, resumeTests, publishTests, eventTests, presenceTests, authTests, limitTests, reloadTests, drainTests)
 }
 
-// RunSeveral runs what holds for a room whichever of several replicas is asked, and whichever has a part of its own in it.
-func RunSeveral(t *testing.T, start Factory) {
-	run(t, start, deliveryTests, resumeTests, publishTests, eventTests, drainTests)
+// RunRooms runs of that what is about the messages of rooms alone.
+func RunRooms(t *testing.T, start Factory) {
+	run(t, start, deliveryTests, resumeTests, publishTests)
 }
 
 // RunShared runs what holds for an engine that several replicas share, and that

@@ -206,6 +206,10 @@ func TestLeaving(t *testing.T) {
 		t.Fatal(err)
 	}
 	owns(t, second, all)
+	client := second.opts.Client
+	if left, err := client.Do(t.Context(), client.B().Hexists().Key(first.members.membersKey()).Field(first.members.self).Build()).AsBool(); err != nil || left {
+		t.Errorf("who left is a member: %t, %v", left, err)
+	}
 	publish(t, first, "a", "1")
 	if err := second.Leave(t.Context()); err != nil {
 		t.Fatal(err)
