@@ -16,12 +16,33 @@ const CopyBuffer = 32 << 10
 // Buffers through which is copied.
 var Buffers = sync.Pool{New: func() any { return new([CopyBuffer]byte) }}
 
+const (
+	// EventStream is the type of answers that last as long as their client stays.
+	EventStream = "text/event-stream"
+	// slowBuffer is what is copied at once of an answer that comes in small pieces.
+	slowBuffer = 4 << 10
+)
+
+var slowBuffers = sync.Pool{New: func() any { return new([slowBuffer]byte) }}
+
+// bufferOf an answer, and what gives it back.
+func bufferOf(slow bool) (buffer []byte, give func()) {
+	if slow {
+		b := slowBuffers.Get().(*[slowBuffer]byte)
+		return b[:], func() { slowBuffers.Put(b) }
+	}
+	b := Buffers.Get().(*[CopyBuffer]byte)
+	return b[:], func() { Buffers.Put(b) }
+}
+
 // Client is who gets an answer.
 type Client struct {
 	W http.ResponseWriter
 	// Stall is how long it may take to read what was written for it; 0 is for ever.
 	Stall time.Duration
 	HTTP2 bool
+	// Slow is an answer that comes in small pieces over a long time.
+	Slow bool
 
 	rc    *http.ResponseController
 	until time.Time
@@ -55,14 +76,14 @@ func (c *Client) Body(y *Reply, flush bool, limit int, long func()) error {
 			return c.atOnce(body)
 		}
 	}
-	buffer := Buffers.Get().(*[CopyBuffer]byte)
-	defer Buffers.Put(buffer)
+	buffer, give := bufferOf(c.Slow)
+	defer give()
 	if flush && (y.Conn == nil || y.Conn.Reader.Buffered() == 0) {
 		// The client is to know that it begins.
 		c.flush()
 	}
 	for copied := 0; ; {
-		n, err := y.Body.Read(buffer[:])
+		n, err := y.Body.Read(buffer)
 		if copied += n; copied > limit {
 			long()
 		}
@@ -166,5 +187,5 @@ func Endless(h http.Header) bool {
 		return false
 	}
 	kind, _, _ := strings.Cut(values[0], ";")
-	return strings.EqualFold(strings.TrimSpace(kind), "text/event-stream")
+	return strings.EqualFold(strings.TrimSpace(kind), EventStream)
 }

@@ -16,6 +16,9 @@ var (
 	closeToContainer = []byte{0x88, 0x82, 0, 0, 0, 0, 0x03, 0xf4}
 )
 
+// socketChunk is what is read at once of a socket, in bytes: each that is open has one.
+const socketChunk = 4 << 10
+
 var errLeft = errors.New("the partition left this shard")
 
 // upgrade has the connection of an answer that switches protocols end when the partition leaves.
@@ -78,7 +81,7 @@ func newSocket(conn io.ReadWriteCloser, websocket bool, patience time.Duration) 
 func (s *socket) pump() {
 	defer close(s.chunks)
 	for {
-		buf := make([]byte, 16<<10)
+		buf := make([]byte, socketChunk)
 		n, err := s.conn.Read(buf)
 		if n > 0 {
 			select {

@@ -18,10 +18,14 @@ const (
 
 // pass hands an answer on to the client.
 func (j *job) pass(ctx context.Context, y *carry.Reply) {
-	y.Unhurried(ctx)
 	endless := carry.Endless(y.Header)
+	if endless && !j.stays() {
+		j.turnAway(y)
+		return
+	}
+	y.Unhurried(ctx)
 	j.begun(y.StatusCode, endless)
-	to := &carry.Client{W: j.w, Stall: writeStall, HTTP2: j.req.ProtoMajor == 2}
+	to := &carry.Client{W: j.w, Stall: writeStall, HTTP2: j.req.ProtoMajor == 2, Slow: endless}
 	announced := to.Head(y)
 	whole := false
 	if endless {
@@ -35,8 +39,23 @@ func (j *job) pass(ctx context.Context, y *carry.Reply) {
 	j.done(outcome(y, whole))
 }
 
-// long has an answer take no more of the shard's turn: how long it takes is up to its client.
-func (j *job) long() { j.done(overload.Ignored) }
+// long has an answer take no more of the shard's turn: how long it takes is up to its client. Where there is no place for one
+// that is held open it keeps its turn, so that there are only so many of these, too.
+func (j *job) long() {
+	if j.stays() {
+		j.done(overload.Ignored)
+	}
+}
+
+// turnAway answers for a stream that the shard began and for which there is no place.
+func (j *job) turnAway(y *carry.Reply) {
+	y.Finish(false)
+	problem := j.r.crowded()
+	if !carry.Harmless(j.req) {
+		problem = problemUnknown(problem)
+	}
+	j.fail(problem)
+}
 
 // outcome of a request that was answered.
 func outcome(y *carry.Reply, whole bool) overload.Outcome {

@@ -24,8 +24,11 @@ func (j *job) toDomain(d *domain) {
 		}
 		via = before + ", " + via
 	}
-	j.prepare()
-	if problem := j.ready(); problem != nil {
+	problem := j.prepare()
+	if problem == nil {
+		problem = j.ready()
+	}
+	if problem != nil {
 		j.fail(problem)
 		return
 	}

@@ -24,11 +24,14 @@ const (
 	againMost  = 500 * time.Millisecond
 )
 
-// prepare makes the headers those that go on.
-func (j *job) prepare() {
+// prepare makes the headers those that go on. Who is to be held open needs a place before anything is done.
+func (j *job) prepare() *plane.Problem {
 	h := j.req.Header
 	if strings.EqualFold(h.Get("Upgrade"), "websocket") && carry.HasToken(h["Connection"], "upgrade") && j.req.ProtoMajor == 1 && j.req.ContentLength == 0 {
 		j.out.Upgrade = "websocket"
+	}
+	if (j.out.Upgrade != "" || h.Get("Accept") == carry.EventStream) && !j.stays() {
+		return j.r.crowded()
 	}
 	carry.DropForHop(h)
 	for name := range h {
@@ -51,6 +54,7 @@ func (j *job) prepare() {
 	j.r.plane.TraceOut(j.req.Context(), h)
 	j.out.In, j.out.URI, j.out.Added = j.req, carry.URIOf(j.req), j.fields[:0]
 	j.out.Inform = func(y *http.Response) { carry.Inform(j.w, y) }
+	return nil
 }
 
 var forwardedHTTP = []string{"http"}

@@ -79,6 +79,8 @@ type cluster struct {
 type options struct {
 	shards  int
 	change  func(*planeconfig.Config)
+	// open bounds what is held open.
+	open int
 	limiter overload.Limiter
 	// handler of each shard, once a request was found to be its own.
 	handler func(id string) http.Handler
@@ -127,7 +129,7 @@ func start(t testing.TB, o options) *cluster {
 	}
 	local := contracttest.NewLocal(t, dir, cfg, contracttest.Options{Configure: o.change}, func(p *plane.Plane) (plane.Service, error) {
 		var err error
-		c.router, err = New(p, Options{Store: c.store, Members: c.where, Limiter: o.limiter})
+		c.router, err = New(p, Options{Store: c.store, Members: c.where, Limiter: o.limiter, Open: o.open})
 		return c.router, err
 	})
 	c.replica = local.Start(t)

@@ -38,6 +38,8 @@ type job struct {
 	kept   bool
 	// taken is what its body has of the memory for bodies.
 	taken int64
+	// placed is true where it has one of those for connections that are held open.
+	placed bool
 	// heldSince is when it was held first.
 	heldSince time.Time
 
@@ -63,7 +65,10 @@ func (j *job) serve() {
 		j.fail(problem)
 		return
 	}
-	j.prepare()
+	if problem = j.prepare(); problem != nil {
+		j.fail(problem)
+		return
+	}
 	j.forward()
 }
 
@@ -229,6 +234,9 @@ func (j *job) fail(p *plane.Problem) {
 func (j *job) end() {
 	j.done(overload.Ignored)
 	j.r.bodies.Give(j.taken)
+	if j.placed {
+		j.r.places.Give(1)
+	}
 	if j.by != nil {
 		j.by.answered(j.status)
 	}

@@ -3,6 +3,8 @@ package router
 import (
 	"context"
 	"sync"
+
+	"github.com/trellis-dev/trellis/internal/plane"
 )
 
 // opened are the answers that are held open. When the router drains they are told to end.
@@ -73,4 +75,18 @@ func closed(c <-chan struct{}) bool {
 	default:
 		return false
 	}
+}
+
+// stays reports whether the request has a place among those that are held open. It keeps it until it ends.
+func (j *job) stays() bool {
+	if !j.placed {
+		j.placed = j.r.places.Take(1)
+	}
+	return j.placed
+}
+
+// crowded refuses what would be held open where there is no place.
+func (r *Router) crowded() *plane.Problem {
+	r.metrics.Rejected.WithLabelValues("connections").Inc()
+	return problemOpen(r.places.Most)
 }

@@ -105,6 +105,10 @@ func (r *Router) ring(ctx context.Context, in *ringInput) (*ringOutput, error) {
 	}
 	v := r.view.Load()
 	if wait > 0 && v.table.Epoch <= in.Epoch {
+		if !r.places.Take(1) {
+			return nil, r.crowded()
+		}
+		defer r.places.Give(1)
 		v = r.newer(ctx, in.Epoch, wait)
 	}
 	if !v.known() {

@@ -11,6 +11,9 @@ import (
 // retryAfter is what clients are told to wait for what is to be over soon.
 const retryAfter = time.Second
 
+// crowdedAfter is what clients are told to wait for a place: those that have one keep it for long.
+const crowdedAfter = 5 * time.Second
+
 func (e *extractor) problemNone() *plane.Problem {
 	return plane.NewProblem(http.StatusBadRequest, "no-key", "The request has no key",
 		"what it is about decides which shard serves it: send the key in "+e.where())
@@ -124,6 +127,13 @@ func problemBodies() *plane.Problem {
 
 func problemBusy() *plane.Problem {
 	return plane.NewProblem(http.StatusServiceUnavailable, "overloaded", "Too many requests at once", "nothing was done: try again").After(retryAfter)
+}
+
+// problemOpen is of what would be held open and finds no place.
+func problemOpen(most int64) *plane.Problem {
+	return plane.NewProblem(http.StatusServiceUnavailable, "too-many-connections", "This router holds as many connections as it may",
+		fmt.Sprintf("%d WebSockets, streams of events and long answers are open, which is what fits into its memory; nothing was done: try again, or run more routers or give them more memory (spec.router)", most)).
+		After(crowdedAfter)
 }
 
 func problemUpgrade() *plane.Problem {

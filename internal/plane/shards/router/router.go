@@ -39,6 +39,8 @@ type Options struct {
 	Limiter overload.Limiter
 	// Dial reaches a shard; the network's by default.
 	Dial carry.Dial
+	// Open bounds the connections that are held open at once; by default as many as fit into the container's memory.
+	Open int
 }
 
 // Router is a plane.Service: it passes requests on to shards.
@@ -61,6 +63,8 @@ type Router struct {
 	open     *opened
 	budget   budget
 	bodies   carry.Room
+	// places are those of connections that are held open.
+	places carry.Room
 
 	// secrets and domains that a configuration named, by their files and prefixes.
 	mu      sync.Mutex
@@ -85,6 +89,9 @@ func New(p *plane.Plane, opts Options) (*Router, error) {
 	r.metrics = newMetrics(p.Metrics, r.held)
 	r.view.Store(&view{next: make(chan struct{})})
 	r.bodies.Most = p.Config.HTTP.MaxBodyBytesInFlight
+	if r.places.Most = int64(opts.Open); opts.Open == 0 {
+		r.places.Most = mostOpen(memoryFiles)
+	}
 	r.budget.fill()
 	var err error
 	previous := filepath.Join(filepath.Dir(cfg.MemberTokenFile), planeconfig.KeyPreviousMemberToken)

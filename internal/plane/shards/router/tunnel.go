@@ -108,13 +108,14 @@ type direction struct {
 }
 
 func (d *direction) copy() {
-	buffer := carry.Buffers.Get().(*[carry.CopyBuffer]byte)
-	defer carry.Buffers.Put(buffer)
 	for {
-		n, err := d.from.Read(buffer[:])
-		if n > 0 && !d.write(buffer[:n]) {
+		// It is written from where it was read to: a socket on which nothing happens has no buffer but the connection's.
+		_, err := d.from.Peek(1)
+		p, _ := d.from.Peek(d.from.Buffered())
+		if len(p) > 0 && !d.write(p) {
 			return
 		}
+		_, _ = d.from.Discard(len(p))
 		if err != nil {
 			if half, ok := d.to.(interface{ CloseWrite() error }); ok && err == io.EOF {
 				_ = half.CloseWrite()
