@@ -179,7 +179,9 @@ func (y *Reply) Cut() {
 // Streamed is a body that is sent as it is read, to one server. It stays open until the request is over, so that it can
 // be sent to another one where the first did not want it.
 type Streamed struct {
-	Body  io.Reader
+	Body io.Reader
+	// Ended is called once all of it was read, by whom it is for; it may be nil.
+	Ended func()
 	state atomic.Int32
 }
 
@@ -194,7 +196,11 @@ func (s *Streamed) Read(p []byte) (int, error) {
 	if s.state.Load() != bodyBegun && !s.state.CompareAndSwap(bodyFresh, bodyBegun) {
 		return 0, errSealed
 	}
-	return s.Body.Read(p)
+	n, err := s.Body.Read(p)
+	if err == io.EOF && s.Ended != nil {
+		s.Ended()
+	}
+	return n, err
 }
 
 // Seal reports whether nothing of the body was read, and has nothing be read by whom it was for.

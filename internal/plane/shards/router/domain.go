@@ -38,6 +38,7 @@ func (j *job) toDomain(d *domain) {
 		delete(j.req.Header, "Authorization")
 		j.out.Added = append(j.out.Added, carry.Field{Name: "Authorization", Value: "Bearer " + string(d.token.Value())})
 	}
+	j.at = d.to
 	y, err := j.ask(d)
 	if err != nil {
 		j.failDomain(err)

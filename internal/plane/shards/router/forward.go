@@ -209,6 +209,7 @@ func (j *job) attempt(ctx context.Context, m *member, v *view, address string, r
 
 // send it, and judge what comes of it.
 func (j *job) send(ctx context.Context, m *member, address string, retries *int) step {
+	j.at = m
 	var body *carry.Streamed
 	var y *carry.Reply
 	var err error

@@ -77,10 +77,10 @@ type cluster struct {
 
 // options of a cluster.
 type options struct {
-	shards  int
-	change  func(*planeconfig.Config)
+	shards int
+	change func(*planeconfig.Config)
 	// open bounds what is held open.
-	open int
+	open    int
 	limiter overload.Limiter
 	// handler of each shard, once a request was found to be its own.
 	handler func(id string) http.Handler

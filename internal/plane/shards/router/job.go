@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -36,6 +35,8 @@ type job struct {
 	// fields are where those are that the router adds.
 	fields [3]carry.Field
 	kept   bool
+	// at is the shard that it was last sent to.
+	at *member
 	// taken is what its body has of the memory for bodies.
 	taken int64
 	// placed is true where it has one of those for connections that are held open.
@@ -224,7 +225,7 @@ func (j *job) fail(p *plane.Problem) {
 	}
 	j.r.metrics.refused.WithLabelValues(strings.TrimPrefix(p.Type, plane.ProblemBase)).Inc()
 	if p.Status >= http.StatusInternalServerError && p.Status != http.StatusServiceUnavailable {
-		j.r.log.LogAttrs(j.req.Context(), slog.LevelWarn, "a request failed", slog.String("problem", p.Title), slog.Int("partition", j.partition), slog.Any("error", errors.Unwrap(p)))
+		j.complain(p)
 	}
 	_ = http.NewResponseController(j.w).SetWriteDeadline(time.Now().Add(writeStall))
 	plane.WriteProblem(j.w, p)

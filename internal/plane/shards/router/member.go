@@ -21,6 +21,7 @@ type member struct {
 	id      string
 	pool    carry.Pool
 	metrics *memberMetrics
+	trouble complaints
 	// behind is true of a shard that refused the token of now: it gets the one before, until it refuses that.
 	behind atomic.Bool
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 	dto "github.com/prometheus/client_model/go"
@@ -168,5 +169,22 @@ func TestWhatFitsFollowsTheMemory(t *testing.T) {
 	}
 	if got := mostOpen(nil); got != 4096 {
 		t.Errorf("of nothing: %d", got)
+	}
+}
+
+// TestComplaintsAreFew, and say how many they are not.
+func TestComplaintsAreFew(t *testing.T) {
+	var c complaints
+	now := time.Now()
+	said, left := 0, 0
+	for i := range 25 {
+		n, ok := c.due(now.Add(time.Duration(i) * complainEvery / 10))
+		if ok {
+			said++
+			left += n
+		}
+	}
+	if said != 3 || left != 18 {
+		t.Errorf("%d lines told of %d more", said, left)
 	}
 }

@@ -62,6 +62,7 @@ type Router struct {
 	held     *held
 	open     *opened
 	budget   budget
+	trouble  complaints
 	bodies   carry.Room
 	// places are those of connections that are held open.
 	places carry.Room

@@ -25,7 +25,7 @@ func (r *Router) stream(ctx context.Context, address string, o *carry.Request, b
 	url.Scheme, url.Host, url.User, url.Fragment = "http", address, nil, ""
 	out := (&http.Request{
 		Method: o.In.Method, URL: &url, Host: o.In.Host, Header: o.In.Header.Clone(), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Body: body, ContentLength: o.In.ContentLength, Trailer: o.In.Trailer,
+		Body: body, ContentLength: o.In.ContentLength, Trailer: goingTrailers(o.In, body),
 		// To keep the connection, net/http would send a body that nobody wants.
 		Close: !s.cfg.Container.H2C,
 	}).WithContext(ctx)
@@ -45,6 +45,28 @@ func (r *Router) stream(ctx context.Context, address string, o *carry.Request, b
 		return nil, &carry.UnsentError{Err: err, Unreachable: true}
 	}
 	return nil, err
+}
+
+// goingTrailers are those of a request that go on, under the names that it announced: their values are there once body was
+// read, and those that routers and shards alone send are not among them.
+func goingTrailers(in *http.Request, body *carry.Streamed) http.Header {
+	if len(in.Trailer) == 0 {
+		return nil
+	}
+	out := http.Header{}
+	for name := range in.Trailer {
+		if !ownHeader(name) {
+			out[name] = nil
+		}
+	}
+	body.Ended = func() {
+		for name, values := range in.Trailer {
+			if !ownHeader(name) {
+				out[name] = values
+			}
+		}
+	}
+	return out
 }
 
 func newTransport(dial carry.Dial, request time.Duration, h2c bool) *http.Transport {

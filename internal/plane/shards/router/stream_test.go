@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -79,6 +80,33 @@ func TestLongBodiesGoBothWays(t *testing.T) {
 			})
 		}
 		c.noStrays()
+	}
+}
+
+// TestTrailersOfRoutersAndShardsAreTheirOwn: a client's do not go on, announced or not.
+func TestTrailersOfRoutersAndShardsAreTheirOwn(t *testing.T) {
+	c := start(t, options{handler: func(string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			announced := fmt.Sprint(slices.Sorted(maps.Keys(r.Trailer)))
+			_, _ = io.Copy(io.Discard, r.Body)
+			_, _ = fmt.Fprint(w, announced, r.Trailer)
+		})
+	}})
+	conn, err := net.Dial("tcp", strings.TrimPrefix(c.replica.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: a\r\nX-Key: k\r\nTransfer-Encoding: chunked\r\nTrailer: Mine, Trellis-Epoch, Trellis_Epoch\r\n\r\n"+
+		"1\r\nx\r\n0\r\nMine: 1\r\nTrellis-Epoch: 9\r\nTrellis_Epoch: 9\r\nTrellis-Partition: 9\r\n\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	if want := "[Mine]map[Mine:[1]]"; err != nil || string(text) != want {
+		t.Errorf("the shard saw %s, %v, want %s", text, err, want)
 	}
 }
 
