@@ -78,13 +78,14 @@ func (m *Members) OnChange(f func()) {
 }
 
 func (m *Members) refresh() {
+	m.mu.Lock()
+	// Listed with the lock held, so that what is older does not take the place of what another one read later.
 	byID := map[string]table.Member{}
 	for _, obj := range m.slices.GetStore().List() {
 		if slice, ok := obj.(*discoveryv1.EndpointSlice); ok {
 			addMembers(byID, slice)
 		}
 	}
-	m.mu.Lock()
 	m.byID = byID
 	changed := m.changed
 	m.mu.Unlock()
