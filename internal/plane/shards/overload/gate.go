@@ -16,6 +16,13 @@ import (
 // one that stands only makes all of them wait, longer maybe than their clients do.
 const standing = 4
 
+// What is known of a member's pace weighs as much as so many requests, and as what it would do in so long: of a quick one a moment in
+// which nothing ends says little, as it may be the router itself that had no CPU.
+const (
+	knownRequests = 5
+	knownFor      = 125 * time.Millisecond
+)
+
 // gate of one member: those who are under way, and those who wait.
 type gate struct {
 	member string
@@ -201,8 +208,8 @@ func (g *gate) displace(class int) bool {
 // perSecond is how many requests end while there is no room: as the last window had it, and as it is since then, which soon
 // says more where the member became slow.
 func (g *gate) perSecond() float64 {
-	const weight = 5
 	known := g.adaptive.limit / g.adaptive.lately
+	weight := max(knownRequests, known*knownFor.Seconds())
 	seconds := 0.0
 	if !g.full.IsZero() {
 		// None ends sooner than after the time that one takes.

@@ -217,6 +217,30 @@ func TestRefusedAtOnce(t *testing.T) {
 	})
 }
 
+// A quick member with which nothing happens for a moment is as quick as before: it may be that nobody had any CPU.
+func TestAMomentIsNotTheEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, threeClasses)
+		// Two at once, each of which takes 1 ms: two thousand a second.
+		for range 400 {
+			time.Sleep(time.Millisecond)
+			d.ends()
+			d.ends()
+			d.comes(t.Context(), "gold", 0)
+			d.comes(t.Context(), "gold", 0)
+		}
+		d.comes(t.Context(), "first", 0)
+		time.Sleep(300 * time.Millisecond)
+		d.events = nil
+		for range 50 {
+			d.comes(t.Context(), "gold", 0)
+		}
+		d.happened()
+		d.over()
+	})
+}
+
 // A queue is for a burst: one that stands is shorter.
 func TestStandingQueue(t *testing.T) {
 	t.Parallel()
