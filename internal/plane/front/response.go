@@ -61,15 +61,20 @@ func (w *response) WriteHeader(status int) {
 			w.length = n
 		}
 	}
-	for _, names := range w.header["Trailer"] {
-		for name := range strings.SplitSeq(names, ",") {
-			w.trailers = append(w.trailers, http.CanonicalHeaderKey(strings.TrimSpace(name)))
-		}
-	}
+	w.announce()
 	w.last = w.r.Close || w.c.s.closing.Load() || w.asksToClose() || w.body.waits()
 	w.c.head = w.appendHead(w.c.head[:0])
 	if w.bare || w.length >= 0 {
 		w.sendHead()
+	}
+}
+
+// announce the trailers that the header names.
+func (w *response) announce() {
+	for _, names := range w.header["Trailer"] {
+		for name := range strings.SplitSeq(names, ",") {
+			w.trailers = append(w.trailers, http.CanonicalHeaderKey(strings.TrimSpace(name)))
+		}
 	}
 }
 

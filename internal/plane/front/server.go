@@ -64,15 +64,14 @@ func (s *Server) Serve(l net.Listener) error {
 		_ = l.Close()
 		return http.ErrServerClosed
 	}
-	rest := make(chan error, 1)
-	go func() { rest <- s.Rest.Serve(s.rest) }()
+	var rest sync.WaitGroup
+	defer rest.Wait()
+	rest.Go(func() { _ = s.Rest.Serve(s.rest) })
 	err := s.accept(l)
 	if s.closing.Load() {
-		<-rest
 		return http.ErrServerClosed
 	}
 	_ = s.Rest.Close()
-	<-rest
 	return err
 }
 

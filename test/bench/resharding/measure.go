@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/trellis-dev/trellis/pkg/ring"
@@ -36,9 +37,10 @@ func (p Programs) once(ctx context.Context, e *harness.Env, a *api, run int) (ou
 	}
 	w := newWatcher()
 	watching, stop := context.WithCancel(ctx)
-	watched := make(chan error, 1)
-	go func() { watched <- r.store.Watch(watching, w.seen) }()
-	defer func() { stop(); <-watched }()
+	var watched sync.WaitGroup
+	defer watched.Wait()
+	defer stop()
+	watched.Go(func() { _ = r.store.Watch(watching, w.seen) })
 	if err := w.settled(ctx, 3); err != nil {
 		return outcome{}, err
 	}
