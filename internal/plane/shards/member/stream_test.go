@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,6 +33,13 @@ func events(told chan<- struct{}, may <-chan struct{}) http.Handler {
 		case <-may:
 		}
 		<-may
+	})
+}
+
+// untilTold sends an event, and ends when it is told that nobody listens.
+func untilTold(told chan<- struct{}) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		events(told, r.Context().Done()).ServeHTTP(w, r)
 	})
 }
 
@@ -96,7 +104,11 @@ func TestEventsOfAPartitionThatLeavesEnd(t *testing.T) {
 			if rest, err := io.ReadAll(body); err != nil || len(rest) > 0 {
 				t.Errorf("the client's end: %q, %v", rest, err)
 			}
-			<-told
+			select {
+			case <-told:
+			case <-time.After(patience):
+				t.Error("the container was not told")
+			}
 			close(may)
 			if c.long && c.first != http.StatusOK {
 				return
@@ -139,37 +151,49 @@ func TestEventsEndAsTheyDidWhereNothingMoves(t *testing.T) {
 	}
 }
 
+// stuck is a client that reads nothing until it is free.
+type stuck struct {
+	*httptest.ResponseRecorder
+	waits chan<- struct{}
+	free  <-chan struct{}
+}
+
+func (s *stuck) Write(b []byte) (int, error) {
+	s.waits <- struct{}{}
+	<-s.free
+	return s.ResponseRecorder.Write(b)
+}
+
 // TestAListenerThatDoesNotReadHoldsUpNoFence: what was sent for it stays unread.
 func TestAListenerThatDoesNotReadHoldsUpNoFence(t *testing.T) {
-	t.Parallel()
-	began := make(chan struct{})
-	store := &table.Memory{}
-	write(t, store, 5, 1, []int{0, 1})
-	s := startShard(t, "a", store, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/event-stream")
-		data := []byte("data: " + strings.Repeat("x", 1<<20) + "\n\n")
-		for i := 0; r.Context().Err() == nil; i++ {
-			if _, err := w.Write(data); err != nil {
-				return
+	for _, long := range []bool{false, true} {
+		t.Run(fmt.Sprintf("long %t", long), func(t *testing.T) {
+			t.Parallel()
+			told, waits, free := make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{})
+			store := &table.Memory{}
+			write(t, store, 5, 1, []int{0, 1})
+			s := startShard(t, "a", store, untilTold(told), func(o *Options) {
+				if long {
+					o.Config.Shards.Container.DrainTimeout = planeconfig.Duration(time.Millisecond)
+				}
+			})
+			s.learned(5)
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader("x"))
+			if long {
+				r.ContentLength = -1
 			}
-			if i == 1 {
-				close(began)
+			r.Header.Set(planeconfig.HeaderMemberToken, "token")
+			r.Header.Set(planeconfig.HeaderPartition, "0")
+			var served sync.WaitGroup
+			served.Go(func() { s.member.ServeHTTP(&stuck{httptest.NewRecorder(), waits, free}, r) })
+			<-waits
+			write(t, store, 6, 1, []int{0, 1}, ring.Move{Partition: 0, From: "a", To: "b"})
+			if status, text := s.order(0, wire.Fence, wire.Order{Epoch: 6, Term: 1, Milliseconds: patience.Milliseconds()}); status != http.StatusOK {
+				t.Errorf("%d %s", status, text)
 			}
-		}
-	}))
-	s.learned(5)
-	c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = c.Close() }()
-	if _, err := fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: a\r\n%s: token\r\n%s: 0\r\n\r\n", planeconfig.HeaderMemberToken, planeconfig.HeaderPartition); err != nil {
-		t.Fatal(err)
-	}
-	<-began
-	write(t, store, 6, 1, []int{0, 1}, ring.Move{Partition: 0, From: "a", To: "b"})
-	if status, text := s.order(0, wire.Fence, wire.Order{Epoch: 6, Term: 1}); status != http.StatusOK {
-		t.Errorf("%d %s", status, text)
+			close(free)
+			served.Wait()
+		})
 	}
 }
 
@@ -180,9 +204,7 @@ func TestADrainEndsStreams(t *testing.T) {
 	told := make(chan struct{}, 1)
 	store := &table.Memory{}
 	write(t, store, 5, 1, []int{0, 1})
-	s := startShard(t, "a", store, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		events(told, r.Context().Done()).ServeHTTP(w, r)
-	}))
+	s := startShard(t, "a", store, untilTold(told))
 	s.learned(5)
 	body := listen(ctx, t, s, false)
 	s.member.Drain(ctx)
