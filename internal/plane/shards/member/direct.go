@@ -50,7 +50,7 @@ func (m *Member) read(w http.ResponseWriter, r *http.Request) (body []byte, ok b
 
 // direct passes a short request on, which is counted. A client that goes does not end what the container has of it: it
 // counts until the container has answered, or was at it for the time that a request may be in flight.
-func (m *Member) direct(w http.ResponseWriter, r *http.Request, p int, epoch uint64, body []byte) {
+func (m *Member) direct(w http.ResponseWriter, r *http.Request, p int, epoch uint64, body []byte, release func()) {
 	partition, own := strconv.Itoa(p), strconv.FormatUint(epoch, 10)
 	h := r.Header
 	carry.DropForHop(h)
@@ -80,9 +80,13 @@ func (m *Member) direct(w http.ResponseWriter, r *http.Request, p int, epoch uin
 	y.Unhurried(r.Context())
 	to := &carry.Client{W: w}
 	announced := to.Head(y)
+	finish := y.Finish
+	if lasting(y.Response) {
+		finish = m.events(y, p, release)
+	}
 	err = to.Body(y, y.ContentLength < 0 || carry.Endless(y.Header), math.MaxInt, func() {})
 	to.Trailers(y, announced)
-	y.Finish(err == nil)
+	finish(err == nil)
 	if err != nil {
 		// The client has to see that something is missing.
 		panic(http.ErrAbortHandler)

@@ -50,7 +50,7 @@ func (o *ownership) fence(ctx context.Context, p int, order wire.Order) *plane.P
 	case !settled:
 		return problemUnsettled(o.self)
 	}
-	for _, s := range o.sockets(p) {
+	for _, s := range o.open(p) {
 		s.leave()
 	}
 	left := 0

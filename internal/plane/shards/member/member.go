@@ -73,12 +73,15 @@ type Member struct {
 	kept carry.Pool
 	dial carry.Dial
 	room carry.Room
-	// carrying are the imports that are under way; none begins once over is true, which is under mu.
+	// carrying are the imports that are under way, and the streams that end; none begins once over is true, which is under mu.
 	carrying sync.WaitGroup
 	// readFirst is true once what was published first was read.
 	readFirst atomic.Bool
 	mu        sync.Mutex
 	over      bool
+	// life ends with Run, by die.
+	life context.Context
+	die  context.CancelFunc
 	// drainFor is how long a request may be in flight that nobody waits for.
 	drainFor time.Duration
 }
@@ -99,6 +102,7 @@ func New(opts Options) (*Member, error) {
 		drainFor: time.Duration(cfg.Container.DrainTimeout),
 		metrics:  newMetrics(opts.Registerer),
 	}
+	m.life, m.die = context.WithCancel(context.Background())
 	m.setDefaults()
 	m.own = newOwnership(opts.ID, opts.Incarnation, m.metrics)
 	m.hooks = hooks{paths: cfg.Resharding, member: opts.ID, container: m.container, via: m.carrier, patience: m.drainFor}
@@ -187,7 +191,7 @@ func (m *Member) follow(ctx context.Context) error {
 	return nil
 }
 
-// begin an import, which Run waits for. It reports false where Run is over.
+// begin what Run waits for. It reports false where Run is over.
 func (m *Member) begin(f func()) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -201,6 +205,7 @@ func (m *Member) close() {
 	m.mu.Lock()
 	m.over = true
 	m.mu.Unlock()
+	m.die()
 	m.carrying.Wait()
 	m.kept.Close()
 	for _, t := range []http.RoundTripper{m.local, m.carrier, m.others} {

@@ -39,9 +39,12 @@ type ownership struct {
 type flight struct {
 	requests int
 	// hooked is true while something is done to the partition as a whole.
-	hooked  bool
-	sockets map[*socket]struct{}
+	hooked bool
+	// open are the sockets and streams, which last until they are told to leave.
+	open map[leaver]struct{}
 }
+
+type leaver interface{ leave() }
 
 func newOwnership(self, incarnation string, m *metrics) *ownership {
 	return &ownership{self: self, incarnation: incarnation, metrics: m, changed: make(chan struct{}), flights: map[int]*flight{}, imported: map[int]uint64{}}
@@ -53,8 +56,8 @@ func (o *ownership) learn(s table.State) {
 	if !o.adopt(s) {
 		return
 	}
-	for _, socket := range o.sockets(-1) {
-		socket.leave()
+	for _, s := range o.open(-1) {
+		s.leave()
 	}
 }
 
@@ -104,7 +107,7 @@ func (o *ownership) serving() []int {
 func (o *ownership) flight(p int) *flight {
 	f := o.flights[p]
 	if f == nil {
-		f = &flight{sockets: map[*socket]struct{}{}}
+		f = &flight{open: map[leaver]struct{}{}}
 		o.flights[p] = f
 	}
 	return f
@@ -220,9 +223,13 @@ func (o *ownership) count(p int) (func(), uint64) {
 	return sync.OnceFunc(func() {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		o.flights[p].requests--
-		o.tidy(p)
+		o.countOff(p)
 	}), epoch
+}
+
+func (o *ownership) countOff(p int) {
+	o.flights[p].requests--
+	o.tidy(p)
 }
 
 // hold open a socket of p, whose request is counted. It reports false where the partition is served here no longer.
@@ -232,7 +239,27 @@ func (o *ownership) hold(p int, s *socket) bool {
 	if !o.serves(p) {
 		return false
 	}
-	o.flight(p).sockets[s] = struct{}{}
+	o.flight(p).open[s] = struct{}{}
+	return true
+}
+
+// keep a stream of p, whose request is counted: from now on it counts too, until it is over. It reports false where the
+// partition is served here no longer.
+func (o *ownership) keep(p int, s *stream) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	f := o.flight(p)
+	f.requests++
+	s.over = func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		delete(f.open, s)
+		o.countOff(p)
+	}
+	if !o.serves(p) {
+		return false
+	}
+	f.open[s] = struct{}{}
 	return true
 }
 
@@ -240,18 +267,18 @@ func (o *ownership) unhold(p int, s *socket) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if f := o.flights[p]; f != nil {
-		delete(f.sockets, s)
+		delete(f.open, s)
 	}
 }
 
-// sockets of p, or of all partitions where p is negative.
-func (o *ownership) sockets(p int) []*socket {
+// open sockets and streams of p, or of all partitions where p is negative.
+func (o *ownership) open(p int) []leaver {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	var out []*socket
+	var out []leaver
 	for q, f := range o.flights {
 		if p < 0 || p == q {
-			for s := range f.sockets {
+			for s := range f.open {
 				out = append(out, s)
 			}
 		}
@@ -259,9 +286,9 @@ func (o *ownership) sockets(p int) []*socket {
 	return out
 }
 
-// drain closes all sockets and waits until nothing is in flight, or ctx ends.
+// drain ends all sockets and streams, and waits until nothing is in flight, or ctx ends.
 func (o *ownership) drain(ctx context.Context) {
-	for _, s := range o.sockets(-1) {
+	for _, s := range o.open(-1) {
 		s.leave()
 	}
 	o.until(ctx, func() bool {

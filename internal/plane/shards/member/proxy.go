@@ -23,8 +23,11 @@ type passage struct {
 	epoch     uint64
 	// began is called when the container's answer began: from then on the request ends where its client goes.
 	began func()
-	// socket is set where the answer switched protocols.
+	// socket is set where the answer switched protocols, and stream where it is one of events.
 	socket *socket
+	stream *stream
+	// hangUp ends the request at the container, and release counts it off.
+	hangUp, release func()
 }
 
 type passageKey struct{}
@@ -62,20 +65,25 @@ func (m *Member) pass(w http.ResponseWriter, r *http.Request) {
 	m.metrics.inFlight.Inc()
 	defer m.metrics.inFlight.Dec()
 	if short {
-		m.direct(w, r, p, epoch, body)
+		m.direct(w, r, p, epoch, body, release)
 		return
 	}
-	m.long(w, r, p, epoch)
+	m.long(w, r, &passage{partition: p, epoch: epoch, release: release})
 }
 
 // long passes on what may take its time, both ways.
-func (m *Member) long(w http.ResponseWriter, r *http.Request, p int, epoch uint64) {
+func (m *Member) long(w http.ResponseWriter, r *http.Request, pass *passage) {
 	unbound(w)
 	ctx, began, end := m.untilAnswered(r.Context())
 	defer end()
 	// A client that goes does not end what the container has of its request: it counts until the container has answered.
-	pass := &passage{partition: p, epoch: epoch, began: began}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	pass.began, pass.hangUp = began, cancel
 	defer func() {
+		if pass.stream != nil {
+			pass.stream.end(cancel)
+		}
 		if pass.socket != nil {
 			_ = pass.socket.Close()
 		}
@@ -138,6 +146,9 @@ func (m *Member) newProxy() *httputil.ReverseProxy {
 			resp.Header.Set(planeconfig.HeaderPartition, strconv.Itoa(pass.partition))
 			if resp.StatusCode == http.StatusSwitchingProtocols {
 				return m.upgrade(resp, pass)
+			}
+			if lasting(resp) {
+				m.longEvents(resp, pass)
 			}
 			return nil
 		},

@@ -50,7 +50,7 @@ type socket struct {
 	done     func()
 
 	leaving chan struct{}
-	leave   func()
+	left    sync.Once
 	once    sync.Once
 
 	// chunks are what the container sends; failed is why there are no more.
@@ -69,12 +69,15 @@ type socket struct {
 
 func newSocket(conn io.ReadWriteCloser, websocket bool, patience time.Duration) *socket {
 	s := &socket{conn: conn, frames: websocket, patience: patience, leaving: make(chan struct{}), chunks: make(chan []byte), stop: make(chan struct{}), done: func() {}}
-	s.leave = sync.OnceFunc(func() {
+	go s.pump()
+	return s
+}
+
+func (s *socket) leave() {
+	s.left.Do(func() {
 		close(s.leaving)
 		s.tellContainer()
 	})
-	go s.pump()
-	return s
 }
 
 // pump reads from the container until it ends the connection, or the socket is closed.
