@@ -189,6 +189,7 @@ func (c *conn) answer(r *http.Request) bool {
 		c.arm()
 	}
 	whole := c.handle(w, r)
+	w.body.end()
 	c.disarm()
 	if !whole {
 		if w.sent {
@@ -264,32 +265,3 @@ func (c *conn) disarm() {
 	<-done
 	c.readUntil(time.Time{})
 }
-
-// body of a request.
-type body struct {
-	c    *conn
-	left int64
-}
-
-// Read implements io.Reader.
-func (b *body) Read(p []byte) (int, error) {
-	if b.left == 0 {
-		return 0, io.EOF
-	}
-	n, err := b.c.r.Read(p[:min(int64(len(p)), b.left)])
-	b.left -= int64(n)
-	switch {
-	case b.left == 0:
-		b.c.arm()
-		err = io.EOF
-	case err == io.EOF:
-		err = io.ErrUnexpectedEOF
-	}
-	return n, err
-}
-
-// waits reports whether some of it has not arrived.
-func (b *body) waits() bool { return b != nil && b.left > 0 && b.left > int64(b.c.r.Buffered()) }
-
-// Close implements io.Closer.
-func (b *body) Close() error { return nil }
