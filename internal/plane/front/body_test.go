@@ -2,9 +2,11 @@ package front
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"testing"
+	"time"
 )
 
 // TestWhoReadsOnAfterTheAnswerGetsNothing of the requests that follow: a transport may still be at a body when its
@@ -59,5 +61,26 @@ func TestWhoStillReadsWhenTheAnswerIsThroughIsStopped(t *testing.T) {
 	}
 	if _, err := r.ReadByte(); err == nil {
 		t.Error("the connection is open still")
+	}
+}
+
+// TestABodyHasMoreTimeThanAHead: its time is the handler's.
+func TestABodyHasMoreTimeThanAHead(t *testing.T) {
+	t.Parallel()
+	const first = 500 * time.Millisecond
+	began := make(chan struct{})
+	_, address := startWithin(t, first, patience, func(w http.ResponseWriter, r *http.Request) {
+		close(began)
+		body, err := io.ReadAll(r.Body)
+		_, _ = fmt.Fprint(w, string(body), err)
+	})
+	c, r := dial(t, address)
+	send(t, c, "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel")
+	<-began
+	timer := time.NewTimer(2 * first)
+	<-timer.C
+	send(t, c, "lo")
+	if got := see(t, r, http.MethodPost); got.Body != "hello<nil>" || got.Rest {
+		t.Errorf("%+v", got)
 	}
 }

@@ -185,6 +185,10 @@ func (c *conn) answer(r *http.Request) bool {
 	if r.ContentLength > 0 {
 		w.body = &body{c: c, left: r.ContentLength}
 		r.Body = w.body
+		if w.body.waits() {
+			// How long a connection may be idle says nothing of it.
+			c.readUntil(time.Time{})
+		}
 	} else {
 		c.arm()
 	}
