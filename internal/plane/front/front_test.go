@@ -152,6 +152,19 @@ func answers(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "bye")
 	case "/split":
 		h.Set("X", "a\r\nY: b")
+	case "/inform":
+		for _, name := range []string{"Content-Length", "Transfer-Encoding", http.TrailerPrefix + "X"} {
+			h.Set(name, "3")
+		}
+		w.WriteHeader(http.StatusEarlyHints)
+		clear(h)
+		h.Set("Content-Type", "text/plain")
+		_, _ = io.WriteString(w, "a")
+	case "/names":
+		for _, name := range []string{"Content-Length ", "X Y", "Transfer-Encoding\t", "X:Y", "X\r\nY", ""} {
+			h[name] = []string{"3"}
+		}
+		_, _ = io.WriteString(w, "a")
 	case "/abort":
 		h.Set("Content-Length", "10")
 		_, _ = io.WriteString(w, "a")
@@ -174,7 +187,7 @@ func TestAnswersAreThoseOfNetHTTP(t *testing.T) {
 	_, address := start(t, answers)
 	reference := httptest.NewServer(http.HandlerFunc(answers))
 	t.Cleanup(reference.Close)
-	for _, path := range []string{"/nothing", "/short?a=b", "/set", "/long", "/flushed", "/trailers", "/early", "/none", "/unchanged", "/close", "/split", "/less", "/more"} {
+	for _, path := range []string{"/nothing", "/short?a=b", "/set", "/long", "/flushed", "/trailers", "/early", "/none", "/unchanged", "/close", "/split", "/inform", "/names", "/less", "/more"} {
 		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
 			text := method + " " + path + " HTTP/1.1\r\nHost: a\r\n"
 			if method == http.MethodPost {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/trellis-dev/trellis/internal/plane/httphead"
 )
 
 // shortAnswer is what is kept of an answer of unknown length, in bytes: if there is no more of it, its length is known.
@@ -91,7 +93,9 @@ func (w *response) asksToClose() bool {
 func (w *response) inform(status int) {
 	b := appendStatus(w.c.head[:0], status)
 	for name, values := range w.header {
-		b = appendField(b, name, values)
+		if !frames(name) && !strings.HasPrefix(name, http.TrailerPrefix) {
+			b = appendField(b, name, values)
+		}
 	}
 	w.c.head = append(b, "\r\n"...)
 	w.raw(w.c.head)
@@ -103,7 +107,7 @@ func (w *response) appendHead(b []byte) []byte {
 	b = appendStatus(b, w.status)
 	for name, values := range w.header {
 		switch {
-		case name == "Content-Length" || name == "Transfer-Encoding" || name == "Connection" || name == "Trailer":
+		case frames(name):
 		case strings.HasPrefix(name, http.TrailerPrefix) || w.isTrailer(name):
 		case name == "Content-Type" && w.status == http.StatusNotModified:
 		default:
@@ -117,6 +121,11 @@ func (w *response) appendHead(b []byte) []byte {
 		b = append(b, "Connection: close\r\n"...)
 	}
 	return b
+}
+
+// frames reports whether a field says how long an answer is, or its connection lasts.
+func frames(name string) bool {
+	return name == "Content-Length" || name == "Transfer-Encoding" || name == "Connection" || name == "Trailer"
 }
 
 func (w *response) isTrailer(name string) bool {
@@ -295,8 +304,12 @@ func appendStatus(b []byte, status int) []byte {
 	return append(b, "\r\n"...)
 }
 
-// appendField writes a field once for each value, without what would end its line.
+// appendField writes a field once for each value, without what would end its line. One with a name that is none, such as
+// "Content-Length ", is left out: clients differ in what they take it for.
 func appendField(b []byte, name string, values []string) []byte {
+	if !httphead.Token(name) {
+		return b
+	}
 	for _, v := range values {
 		b = append(append(b, name...), ": "...)
 		if strings.ContainsAny(v, "\r\n") {

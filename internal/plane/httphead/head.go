@@ -229,6 +229,16 @@ func canonical(name string) (string, bool) {
 	return textproto.CanonicalMIMEHeaderKey(name), true
 }
 
+// Token reports whether s may be a header's name.
+func Token(s string) bool {
+	for i := range len(s) {
+		if !tokenByte[s[i]] {
+			return false
+		}
+	}
+	return s != ""
+}
+
 // tokenByte are the bytes of a token (RFC 9110, section 5.6.2).
 var tokenByte = func() (is [256]bool) {
 	for _, c := range []byte("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") {
