@@ -140,15 +140,15 @@ func (c *Client) Trailers(y *Reply, announced []string) {
 }
 
 // Inform passes on an answer before the answer.
-func Inform(w http.ResponseWriter, y *http.Response) {
-	if y.StatusCode == http.StatusSwitchingProtocols {
-		return
-	}
-	h := w.Header()
+func (c *Client) Inform(y *http.Response) {
+	DropHop(y.Header)
+	h := c.W.Header()
 	for name, values := range y.Header {
 		h[name] = values
 	}
-	w.WriteHeader(y.StatusCode)
+	c.before()
+	c.W.WriteHeader(y.StatusCode)
+	c.after()
 	clear(h)
 }
 

@@ -111,18 +111,52 @@ func (c *Conn) head(o *Request) (*Reply, error) {
 	if y := c.plainHead(o.In); y != nil {
 		return y, nil
 	}
+	c.source.most = mostHead
+	defer func() { c.source.most = -1 }()
 	for {
 		response, err := http.ReadResponse(c.Reader, o.In)
-		if err != nil {
+		switch {
+		case err != nil && c.source.most == 0:
+			return nil, errLongHead
+		case err != nil:
 			return nil, err
 		}
 		switch code := response.StatusCode; {
+		case code < http.StatusContinue:
+			return nil, errStatus
 		case code >= http.StatusOK || code == http.StatusSwitchingProtocols:
 			return &Reply{Response: response, Conn: c}, nil
 		case code != http.StatusContinue && o.Inform != nil:
 			o.Inform(response)
 		}
 	}
+}
+
+// mostHead is the longest head of an answer, with all answers before it, in bytes.
+const mostHead = 1 << 20
+
+var (
+	errStatus   = errors.New("the server answered with a status below 100")
+	errLongHead = errors.New("the head of the server's answer is longer than 1 MiB")
+)
+
+// source is a connection of which no more than most bytes are read, where that is not negative.
+type source struct {
+	net.Conn
+	most int
+}
+
+// Read implements io.Reader.
+func (s *source) Read(p []byte) (int, error) {
+	switch {
+	case s.most < 0:
+		return s.Conn.Read(p)
+	case s.most == 0:
+		return 0, errLongHead
+	}
+	n, err := s.Conn.Read(p[:min(len(p), s.most)])
+	s.most -= n
+	return n, err
 }
 
 // Finish gives the connection back where the whole answer was read.

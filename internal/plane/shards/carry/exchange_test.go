@@ -7,11 +7,15 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
 
@@ -262,5 +266,55 @@ func TestThePoolIsBounded(t *testing.T) {
 	room.Give(10)
 	if !room.Take(1) {
 		t.Error("what was given back is not there")
+	}
+}
+
+// TestAHeadThatNeverEndsIsGivenUp, whether it is one or one before another, and so is one that is none.
+func TestAHeadThatNeverEndsIsGivenUp(t *testing.T) {
+	t.Parallel()
+	for _, part := range []string{"X: y\r\n", "X: y\r\n\r\nHTTP/1.1 103 Early Hints\r\n"} {
+		address := server(t, func(_ int, _ *http.Request, c net.Conn) bool {
+			_, err := io.WriteString(c, "HTTP/1.1 103 Early Hints\r\n")
+			for range 4 * mostHead / len(part) {
+				if err == nil {
+					_, err = io.WriteString(c, part)
+				}
+			}
+			_, _ = io.WriteString(c, "\r\n"+ok)
+			return false
+		})
+		if _, err := exchange(t, &Pool{}, address, request(t, http.MethodGet)); !errors.Is(err, errLongHead) {
+			t.Errorf("%q: %v", part, err)
+		}
+	}
+	address := server(t, func(_ int, _ *http.Request, c net.Conn) bool {
+		_, _ = io.WriteString(c, "HTTP/1.1 099 Nothing\r\n\r\n"+ok)
+		return true
+	})
+	if _, err := exchange(t, &Pool{}, address, request(t, http.MethodGet)); !errors.Is(err, errStatus) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestABodyIsLongerThanAHeadMayBe: the bound is none for it.
+func TestABodyIsLongerThanAHeadMayBe(t *testing.T) {
+	t.Parallel()
+	address := server(t, func(_ int, _ *http.Request, c net.Conn) bool {
+		_, _ = io.WriteString(c, "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: "+strconv.Itoa(2*mostHead)+"\r\n\r\n"+strings.Repeat("x", 2*mostHead))
+		return true
+	})
+	if got, err := exchange(t, &Pool{}, address, request(t, http.MethodGet)); len(got) != 2*mostHead || err != nil {
+		t.Errorf("%d bytes: %v", len(got), err)
+	}
+}
+
+// TestWhatInformsSaysNothingOfTheConnection that it came on.
+func TestWhatInformsSaysNothingOfTheConnection(t *testing.T) {
+	t.Parallel()
+	w := httptest.NewRecorder()
+	to := &Client{W: w}
+	to.Inform(&http.Response{StatusCode: http.StatusEarlyHints, Header: http.Header{"Connection": {"X"}, "X": {"y"}, "Keep-Alive": {"1"}, "Link": {"</x>"}}})
+	if diff := cmp.Diff(http.Header{"Link": {"</x>"}}, w.Result().Header); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -33,6 +33,7 @@ type Dial = func(ctx context.Context, network, address string) (net.Conn, error)
 type Conn struct {
 	net.Conn
 	Reader  *bufio.Reader
+	source  *source
 	address string
 	out     []byte
 	// reused is true once a request was answered on it.
@@ -46,7 +47,8 @@ type Conn struct {
 
 // NewConn takes over a connection to an address.
 func NewConn(c net.Conn, address string) *Conn {
-	out := &Conn{Conn: c, address: address, Reader: bufio.NewReaderSize(c, connBuffer)}
+	from := &source{c, -1}
+	out := &Conn{Conn: c, address: address, source: from, Reader: bufio.NewReaderSize(from, connBuffer)}
 	if sys, ok := c.(syscall.Conn); ok {
 		out.raw, _ = sys.SyscallConn()
 	}

@@ -64,7 +64,7 @@ func (m *Member) direct(w http.ResponseWriter, r *http.Request, p int, epoch uin
 	y, err := m.ask(r.Context(), &carry.Request{
 		In: r, URI: carry.URIOf(r), Body: body, Patience: m.drainFor,
 		Added:  []carry.Field{{Name: planeconfig.HeaderPartition, Value: partition}, {Name: planeconfig.HeaderEpoch, Value: own}},
-		Inform: func(y *http.Response) { carry.Inform(w, y) },
+		Inform: (&carry.Client{W: w}).Inform,
 	})
 	if err == nil && y.StatusCode == http.StatusSwitchingProtocols {
 		y.Finish(false)

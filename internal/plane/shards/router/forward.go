@@ -53,7 +53,7 @@ func (j *job) prepare() *plane.Problem {
 	}
 	j.r.plane.TraceOut(j.req.Context(), h)
 	j.out.In, j.out.URI, j.out.Added = j.req, carry.URIOf(j.req), j.fields[:0]
-	j.out.Inform = func(y *http.Response) { carry.Inform(j.w, y) }
+	j.out.Inform = (&carry.Client{W: j.w, Stall: writeStall, HTTP2: j.req.ProtoMajor == 2}).Inform
 	return nil
 }
 
