@@ -77,7 +77,16 @@ func (c *Client) Body(y *Reply, flush bool, limit int, long func()) error {
 		}
 	}
 	buffer, give := bufferOf(c.Slow)
-	defer give()
+	// A write of HTTP/2 that failed, as its stream was reset, may read of the buffer still: then it is nobody else's.
+	written, err := c.copy(buffer, y, flush, limit, long)
+	if written {
+		give()
+	}
+	return err
+}
+
+// copy a body through a buffer. written is false where something could not be written.
+func (c *Client) copy(buffer []byte, y *Reply, flush bool, limit int, long func()) (written bool, err error) {
 	if flush && (y.Conn == nil || y.Conn.Reader.Buffered() == 0) {
 		// The client is to know that it begins.
 		c.flush()
@@ -89,14 +98,14 @@ func (c *Client) Body(y *Reply, flush bool, limit int, long func()) error {
 		}
 		if n > 0 {
 			if failed := c.write(buffer[:n], flush); failed != nil {
-				return failed
+				return false, failed
 			}
 		}
 		if err == io.EOF {
-			return nil
+			return true, nil
 		}
 		if err != nil {
-			return err
+			return true, err
 		}
 	}
 }

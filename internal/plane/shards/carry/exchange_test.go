@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -15,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
 
@@ -305,16 +303,5 @@ func TestABodyIsLongerThanAHeadMayBe(t *testing.T) {
 	})
 	if got, err := exchange(t, &Pool{}, address, request(t, http.MethodGet)); len(got) != 2*mostHead || err != nil {
 		t.Errorf("%d bytes: %v", len(got), err)
-	}
-}
-
-// TestWhatInformsSaysNothingOfTheConnection that it came on.
-func TestWhatInformsSaysNothingOfTheConnection(t *testing.T) {
-	t.Parallel()
-	w := httptest.NewRecorder()
-	to := &Client{W: w}
-	to.Inform(&http.Response{StatusCode: http.StatusEarlyHints, Header: http.Header{"Connection": {"X"}, "X": {"y"}, "Keep-Alive": {"1"}, "Link": {"</x>"}}})
-	if diff := cmp.Diff(http.Header{"Link": {"</x>"}}, w.Result().Header); diff != "" {
-		t.Error(diff)
 	}
 }
