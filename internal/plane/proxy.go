@@ -36,6 +36,11 @@ func (p *Plane) Proxy(own string, h http.Handler) {
 		Handler: through, Takes: func(r *http.Request) bool { return !strings.HasPrefix(r.URL.Path, own) }, Rest: p.http, Log: p.Log,
 	})
 	p.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.ContainsAny(r.RequestURI, " #") {
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(within))
+			WriteProblem(w, Invalid("a path and its query have no space and no # in them; send %20 and %23"))
+			return
+		}
 		if !strings.HasPrefix(r.URL.Path, own) {
 			through.ServeHTTP(w, r)
 			return

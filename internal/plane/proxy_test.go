@@ -3,6 +3,7 @@ package plane
 import (
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -128,5 +129,34 @@ func TestObserveTimesWhatIsPassedOn(t *testing.T) {
 	s.Metrics.Observe("GET", "through", http.StatusOK, time.Second)
 	if _, text := s.get(t, s.admin+"/metrics"); !strings.Contains(text, `trellis_plane_request_seconds_count{kind="Test",method="GET",object="name",object_namespace="ns",route="through",status="200"} 1`) {
 		t.Error("what was passed on is not timed")
+	}
+}
+
+// TestATargetThatOthersReadOtherwiseIsRefused: HTTP/2 has spaces in it, which HTTP/1.1 would take for its end, and what
+// follows a # is cut off by some.
+func TestATargetThatOthersReadOtherwiseIsRefused(t *testing.T) {
+	s := startPlane(t, nil, newService(), func(p *Plane) {
+		p.Proxy("/.own/", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("%q is passed on", r.RequestURI) }))
+	})
+	for _, h2 := range []bool{false, true} {
+		for _, target := range []string{"/a HTTP/1.1", "/a?b HTTP/1.1", "/a#b", "/a?b#c"} {
+			if !h2 && strings.Contains(target, " ") {
+				continue
+			}
+			tr := &http.Transport{Protocols: new(http.Protocols)}
+			tr.Protocols.SetHTTP1(!h2)
+			tr.Protocols.SetUnencryptedHTTP2(h2)
+			// As Opaque it is sent as it is.
+			req := &http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "http", Host: strings.TrimPrefix(s.url, "http://"), Opaque: target}, Header: http.Header{}}
+			resp, err := tr.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			tr.CloseIdleConnections()
+			if resp.StatusCode != http.StatusBadRequest {
+				t.Errorf("%q, HTTP/2: %t: %d", target, h2, resp.StatusCode)
+			}
+		}
 	}
 }

@@ -102,7 +102,7 @@ func requestOf(line string) (method, target string, ok bool) {
 		return "", "", false
 	}
 	for _, c := range []byte(target) {
-		if c <= ' ' || c >= 0x7f {
+		if c <= ' ' || c >= 0x7f || c == '#' {
 			return "", "", false
 		}
 	}
