@@ -169,6 +169,7 @@ func (y *Reply) Finish(whole bool) {
 		_ = y.Conn.Close()
 		return
 	}
+	y.Conn.wary = y.Request.Method == http.MethodHead || y.StatusCode == http.StatusNoContent || y.StatusCode == http.StatusNotModified
 	y.pool.Put(y.Conn)
 }
 

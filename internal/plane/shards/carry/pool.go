@@ -39,6 +39,8 @@ type Conn struct {
 	// reused is true once a request was answered on it.
 	reused bool
 	idle   time.Time
+	// wary is true where the last answer had no body: a server that sends one all the same does so when it is not read any more.
+	wary bool
 
 	raw     syscall.RawConn
 	quiet   bool
@@ -97,7 +99,7 @@ func (p *Pool) take(address string, harmless bool, now time.Time) *Conn {
 		p.idle[len(p.idle)-1] = nil
 		p.idle = p.idle[:len(p.idle)-1]
 		p.mu.Unlock()
-		if c.address == address && (harmless && now.Sub(c.idle) < trusted || c.usable()) {
+		if c.address == address && (harmless && !c.wary && now.Sub(c.idle) < trusted || c.usable()) {
 			return c
 		}
 		_ = c.Close()
