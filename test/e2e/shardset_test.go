@@ -110,7 +110,7 @@ func TestShardedCounter(t *testing.T) {
 	set := ready(t, &v1alpha1.ShardSet{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "counters"}})
 	at := gateOf(t, set)
 	said := runWith(t, []string{"TRELLIS_URL=" + at.url, "TRELLIS_TOKEN=" + at.token}, "",
-		"go", "run", "./hack/demo", "count", "kubectl", "scale", "--namespace", ns, "shs/counters", "--replicas=3")
+		"go", "run", "./hack/demo", "count", "2", "kubectl", "scale", "--namespace", ns, "shs/counters", "--replicas=3")
 	t.Log(said)
 	NewWithT(t).Expect(said).To(ContainSubstring("none lost, none counted twice"))
 	ringSettled(t, set, 3)

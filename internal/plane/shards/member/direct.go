@@ -17,6 +17,10 @@ import (
 // shortBody is the longest one that is read before its request is passed on, in bytes.
 const shortBody = 64 << 10
 
+// writeStall is how long the sender may take to read what was written for it: what is not read counts as in flight. A router gives its
+// own client a third of that.
+const writeStall = 3 * time.Minute
+
 var errSwitched = errors.New("the container switched to a protocol that was not asked for")
 
 // short reports whether a request, as nearly all are, needs no more of its container than an answer: it goes the short
@@ -61,10 +65,11 @@ func (m *Member) direct(w http.ResponseWriter, r *http.Request, p int, epoch uin
 	for _, name := range []string{planeconfig.HeaderMemberToken, planeconfig.HeaderPartition, planeconfig.HeaderEpoch} {
 		delete(h, name)
 	}
+	to := &carry.Client{W: w, Stall: writeStall, HTTP2: r.ProtoMajor == 2}
 	y, err := m.ask(r.Context(), &carry.Request{
 		In: r, URI: carry.URIOf(r), Body: body, Patience: m.drainFor,
 		Added:  []carry.Field{{Name: planeconfig.HeaderPartition, Value: partition}, {Name: planeconfig.HeaderEpoch, Value: own}},
-		Inform: (&carry.Client{W: w}).Inform,
+		Inform: to.Inform,
 	})
 	if err == nil && y.StatusCode == http.StatusSwitchingProtocols {
 		y.Finish(false)
@@ -78,7 +83,6 @@ func (m *Member) direct(w http.ResponseWriter, r *http.Request, p int, epoch uin
 	delete(y.Header, planeconfig.HeaderNotProcessed)
 	y.Header[planeconfig.HeaderEpoch], y.Header[planeconfig.HeaderPartition] = []string{own}, []string{partition}
 	y.Unhurried(r.Context())
-	to := &carry.Client{W: w}
 	announced := to.Head(y)
 	finish := y.Finish
 	if lasting(y.Response) {
