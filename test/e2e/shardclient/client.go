@@ -53,7 +53,8 @@ type Trouble struct {
 	Refused map[int]int
 	// Doubtful are those that may have been (502), and Broken those without any answer.
 	Doubtful, Broken int
-	// Again are operations of which an attempt that had no answer turned out to have been carried out.
+	// Again are operations that were carried out before the attempt that was answered. That may be the first one: a router, and
+	// net/http's client where a router is killed, send again by themselves what has an idempotency key.
 	Again int
 	// Slowest operation, with all its attempts.
 	Slowest time.Duration
@@ -136,10 +137,9 @@ func (c *Client) run(ctx context.Context, stopping <-chan struct{}) {
 // do an operation until it is answered. One that is not before ctx ends is recorded as unknown.
 func (c *Client) do(ctx context.Context, o shardhistory.Operation) {
 	o.Sent = c.config.Since()
-	tries, again := 0, false
+	again := false
 	for ctx.Err() == nil {
 		a, wait, err := c.attempt(ctx, o)
-		tries++
 		if err == nil {
 			o.Answered, o.Value, o.Partition, o.Member, o.Epoch = c.config.Since(), a.Value, a.Partition, a.Member, a.Epoch
 			again = a.Again
@@ -156,10 +156,7 @@ func (c *Client) do(ctx context.Context, o shardhistory.Operation) {
 	if o.Answered > 0 {
 		c.trouble.Slowest = max(c.trouble.Slowest, o.Answered-o.Sent)
 	}
-	switch {
-	case again && tries == 1:
-		c.trouble.Faults = append(c.trouble.Faults, fmt.Sprintf("%s was known at its first attempt", o))
-	case again:
+	if again {
 		c.trouble.Again++
 	}
 }

@@ -90,7 +90,7 @@ func TestRepeats(t *testing.T) {
 		"refused, nobody said": {lines: []string{"503"}, faulty: true},
 		"an error":             {lines: []string{"500"}, faulty: true},
 		"by nobody":            {lines: []string{"nobody"}, faulty: true},
-		"known at once":        {lines: []string{"again"}, faulty: true},
+		"known at once":        {lines: []string{"again"}, want: Trouble{Again: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, operations, trouble := follow(t, 2, append(tc.lines, "ok")...)
