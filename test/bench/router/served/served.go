@@ -76,8 +76,13 @@ func ServeMember(ctx context.Context, log io.Writer, o Options, id string) error
 	if err != nil {
 		return err
 	}
+	// A table that stays as it is names nobody.
+	incarnation := id
+	if o.Kubeconfig == "" {
+		incarnation = ""
+	}
 	m, err := member.New(member.Options{
-		Config: p.Config, Store: store, ID: id, Incarnation: id, Log: p.Log, Registerer: p.Metrics.Registerer,
+		Config: p.Config, Store: store, ID: id, Incarnation: incarnation, Log: p.Log, Registerer: p.Metrics.Registerer,
 		Admits: func(r *http.Request) bool { return token.Matches(r.Header.Get(planeconfig.HeaderMemberToken)) },
 		Token:  func() string { return string(token.Value()) },
 		Reachable: func(err error) {
