@@ -30,7 +30,7 @@ type addresses map[string]string
 // Member implements table.Members.
 func (a addresses) Member(id string) (table.Member, bool) {
 	address, ok := a[id]
-	return table.Member{Address: address, Incarnation: id, Ready: true}, ok
+	return table.Member{Address: address, Ready: true}, ok
 }
 
 // Options of what is served.
@@ -76,13 +76,9 @@ func ServeMember(ctx context.Context, log io.Writer, o Options, id string) error
 	if err != nil {
 		return err
 	}
-	// A table that stays as it is names nobody.
-	incarnation := id
-	if o.Kubeconfig == "" {
-		incarnation = ""
-	}
+	// Without an incarnation, which no mover has to name first.
 	m, err := member.New(member.Options{
-		Config: p.Config, Store: store, ID: id, Incarnation: incarnation, Log: p.Log, Registerer: p.Metrics.Registerer,
+		Config: p.Config, Store: store, ID: id, Log: p.Log, Registerer: p.Metrics.Registerer,
 		Admits: func(r *http.Request) bool { return token.Matches(r.Header.Get(planeconfig.HeaderMemberToken)) },
 		Token:  func() string { return string(token.Value()) },
 		Reachable: func(err error) {
