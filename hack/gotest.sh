@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs Go tests and leaves what hack/test.sh counts in dist/test/NAME.json. A
 # test that fails is run once more by itself, and said to be flaky if it passes
-# then: see docs/adr/0035. Not after a data race, a panic or more than three
+# then: see docs/adr/0036. Not after a data race, a panic or more than three
 # failures, and not at all with RERUN=0.
 #   hack/gotest.sh NAME [go test's arguments, packages beginning with ./ or the module's path]
 set -euo pipefail
