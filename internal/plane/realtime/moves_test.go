@@ -8,11 +8,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/trellis-dev/trellis/internal/plane/contracttest"
+	"github.com/trellis-dev/trellis/internal/plane/realtime"
 	"github.com/trellis-dev/trellis/internal/plane/realtime/conformance"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 	"github.com/trellis-dev/trellis/pkg/ring"
@@ -27,9 +29,12 @@ func TestOnlyMovedRoomsAreResumed(t *testing.T) {
 	uri := filepath.Join(engine.dir, "uri")
 	contracttest.Write(t, uri, fmt.Sprintf("redis://default:%s@127.0.0.1:%d", engine.password, engine.port))
 	o := owned(t, conformance.Options{Replicas: 2})
-	target := newLocal(t, o, planeconfig.Engine{Type: "Redis", URIFile: uri, Prefix: "test:"}).target(t, o, engine)
+	l := newLocal(t, o, planeconfig.Engine{Type: "Redis", URIFile: uri, Prefix: "test:"})
+	// A ping is answered by who reads, and these read only when there is something to come.
+	l.prepare = func(gw *realtime.Gateway) { gw.SetHeartbeat(time.Hour) }
+	target := l.target(t, o, engine)
 	awaitOwners(t, target)
-	ctx, cancel := contracttest.Soon(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	defer cancel()
 	f := &followedRooms{t: t, target: target, http: contracttest.NewHTTP(t), sdk: dialSDK(ctx, t, target)}
 	defer f.close()
