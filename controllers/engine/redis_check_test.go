@@ -172,7 +172,11 @@ func TestRedisCheck(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			addr := serve(t, tt.answer)
-			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			patience := long
+			if strings.Contains(tt.wrong, "in time") {
+				patience = 500 * time.Millisecond
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			got, err := redisDriver{}.Check(ctx, map[string][]byte{"uri": []byte("redis://app:" + password + "@" + addr)})
 			wrong := ""

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trellis-dev/trellis/internal/enginetest"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 	"github.com/trellis-dev/trellis/pkg/jobs"
 )
@@ -116,7 +117,7 @@ func TestContainersAndWhatTheyAnswer(t *testing.T) {
 
 func TestContainerThatStartsLateAndStopsMeanwhile(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
+	port := int32(enginetest.Port(t, "127.0.0.1"))
 	r := posting(t, port)
 	id := r.queue.Add(jobs.Submission{Timeout: "5m"})
 	r.becomes(503, "container: ")

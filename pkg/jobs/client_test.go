@@ -122,10 +122,10 @@ func TestClientHonoursRetryAfterAndDeadline(t *testing.T) {
 		t.Errorf("after %s and %d tries: %v", time.Since(began), len(seen.list()), err)
 	}
 	busy, _ := served(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Retry-After", "1")
+		w.Header().Set("Retry-After", "10")
 		w.WriteHeader(503)
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 9*time.Second)
 	defer cancel()
 	if _, err := busy.Get(ctx, "1"); !jobs.IsOverloaded(err) {
 		t.Errorf("the queue's word is lost: %v", err)

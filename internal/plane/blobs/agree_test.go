@@ -24,6 +24,7 @@ import (
 	plane "github.com/trellis-dev/trellis/internal/plane/blobs"
 	"github.com/trellis-dev/trellis/internal/plane/blobs/ledger"
 	"github.com/trellis-dev/trellis/internal/plane/blobs/s3store"
+	"github.com/trellis-dev/trellis/internal/plane/contracttest"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 	"github.com/trellis-dev/trellis/pkg/blobs"
 )
@@ -45,6 +46,10 @@ func newRig(t *testing.T) *rig {
 	var work sync.WaitGroup
 	work.Go(func() { _ = l.Run(ctx) })
 	t.Cleanup(func() { cancel(); work.Wait() })
+	contracttest.Eventually(t, "the ledger to be connected", func() bool {
+		_, err := l.OrphansTold(t.Context())
+		return err == nil
+	})
 	return &rig{t: t, store: store, began: time.Now(), Collector: &plane.Collector{Ledger: l, Objects: objects, Log: slog.New(slog.DiscardHandler)}}
 }
 

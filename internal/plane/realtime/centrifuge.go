@@ -33,6 +33,7 @@ func (g *Gateway) registerCentrifuge() {
 
 func (g *Gateway) centrifugeHandler(node *centrifuge.Node) *centrifuge.WebsocketHandler {
 	return centrifuge.NewWebsocketHandler(node, centrifuge.WebsocketConfig{
+		PingPongConfig: centrifuge.PingPongConfig{PingInterval: g.heartbeat},
 		// The origin was checked before any handler was reached.
 		CheckOrigin:        func(*http.Request) bool { return true },
 		MessageSizeLimit:   int(g.limits().MessageBytes) + frameOverhead,

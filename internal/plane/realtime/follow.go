@@ -48,7 +48,7 @@ func (s *session) follow(f *following, from Since) {
 			return
 		case errors.Is(err, errSessionClosed):
 			return
-		case errors.Is(err, errEngine) && (f.patient || f.announced):
+		case errors.Is(err, errInterrupted), errors.Is(err, errEngine) && (f.patient || f.announced):
 			if !s.pause(wait) {
 				return
 			}
@@ -148,7 +148,7 @@ func (s *session) writePage(f *following, p page) error {
 
 // broken ends a session that can no longer be written to.
 func (s *session) broken(err error) error {
-	s.client.Disconnect(centrifuge.DisconnectWriteError)
+	s.disconnect(centrifuge.DisconnectWriteError)
 	return fmt.Errorf("%w: %w", errSessionClosed, err)
 }
 
@@ -159,17 +159,14 @@ func (s *session) subscribe(f *following, from Since) error {
 	if from.kind == sincePosition {
 		req.Recover, req.Epoch, req.Offset, req.Flag = true, from.at.Epoch, from.at.Offset, rejectUnrecovered
 	}
-	s.mu.Lock()
-	select {
-	case <-s.replies:
-	default:
+	if err := s.relink(); err != nil {
+		return err
 	}
-	s.subscribing = f
-	if from.kind == sincePosition {
-		f.pos = from.at
+	if !s.expect(f, from) {
+		return errInterrupted
 	}
-	s.mu.Unlock()
-	s.client.HandleCommand(&protocol.Command{Id: subscribeCommand, Subscribe: req}, 0)
+	defer s.expectNothing()
+	s.link.Load().client.HandleCommand(&protocol.Command{Id: subscribeCommand, Subscribe: req}, 0)
 	select {
 	case <-s.ctx.Done():
 		return errSessionClosed
@@ -178,8 +175,34 @@ func (s *session) subscribe(f *following, from Since) error {
 	}
 }
 
+// expect says that the next reply is of f, and reports false where the session has no link that could bring one.
+func (s *session) expect(f *following, from Since) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.adrift {
+		return false
+	}
+	select {
+	case <-s.replies:
+	default:
+	}
+	s.subscribing = f
+	if from.kind == sincePosition {
+		f.pos = from.at
+	}
+	return true
+}
+
+func (s *session) expectNothing() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.subscribing = nil
+}
+
 func subscribeError(reply *protocol.Reply) error {
 	switch {
+	case reply == nil:
+		return errInterrupted
 	case reply.Error == nil:
 		return nil
 	case reply.Error.Code == centrifuge.ErrorUnrecoverablePosition.Code:
@@ -198,11 +221,7 @@ func (s *session) lost(room string) {
 		return
 	}
 	f.live = false
-	s.queue = append(s.queue, func() { s.follow(f, s.position(f)) })
-	if !s.driving {
-		s.driving = true
-		s.wg.Go(s.drive)
-	}
+	s.queueUp(func() { s.follow(f, s.position(f)) })
 }
 
 func (s *session) position(f *following) Since {
@@ -213,7 +232,7 @@ func (s *session) position(f *following) Since {
 
 // unfollow ends the library's subscription of a room that was removed.
 func (s *session) unfollow(room string) {
-	s.client.HandleCommand(&protocol.Command{Id: unsubscribeCommand, Unsubscribe: &protocol.UnsubscribeRequest{Channel: room}}, 0)
+	s.link.Load().client.HandleCommand(&protocol.Command{Id: unsubscribeCommand, Unsubscribe: &protocol.UnsubscribeRequest{Channel: room}}, 0)
 }
 
 // problem is what a client is told of err.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/centrifugal/centrifuge"
 	"github.com/centrifugal/protocol"
@@ -49,20 +50,21 @@ type following struct {
 	request uint64
 }
 
-// session is one open stream or socket: a client of the library, the rooms that
+// session is one open stream or socket: its link to the library, the rooms that
 // it follows, and a driver that subscribes them, and does so again when the
 // library finds that it may have missed something.
 type session struct {
 	gw       *Gateway
-	client   *centrifuge.Client
-	leave    centrifuge.ClientCloseFunc
+	link     atomic.Pointer[link]
 	ctx      context.Context
 	cancel   context.CancelFunc
 	protocol string
 	conn     *connection
 	stats    *protocolStats
 
-	// replies hands subscribe replies from the library's writer to the driver.
+	// ending is why the session ends from our side; nil while it does not.
+	ending atomic.Pointer[centrifuge.Disconnect]
+	// replies hands subscribe replies from the library's writer to the driver; nil where there will be none.
 	replies chan *protocol.Reply
 	wg      sync.WaitGroup
 
@@ -71,9 +73,11 @@ type session struct {
 	rooms []*following
 	// subscribing is what the driver awaits a subscribe reply for.
 	subscribing *following
-	closed      bool
-	queue       []func()
-	driving     bool
+	// adrift is true from the end of a link to the next.
+	adrift  bool
+	closed  bool
+	queue   []func()
+	driving bool
 }
 
 type sessionKey struct{}
@@ -84,18 +88,23 @@ func (g *Gateway) newSession(parent context.Context, node *centrifuge.Node, conn
 	s := &session{gw: g, protocol: conn.protocol, conn: conn, stats: g.stats[conn.protocol], sink: out, replies: make(chan *protocol.Reply, 1)}
 	out.bind(s)
 	s.ctx, s.cancel = context.WithCancel(context.WithValue(parent, sessionKey{}, s))
-	var err error
-	if s.client, s.leave, err = centrifuge.NewClient(s.ctx, node, &transport{s}); err != nil {
+	if err := s.connect(node); err != nil {
 		s.cancel()
 		return nil, err
 	}
-	s.client.HandleCommand(&protocol.Command{Id: connectCommand, Connect: &protocol.ConnectRequest{}}, 0)
 	return s, nil
 }
 
 // end closes the session and waits for all that it started.
 func (s *session) end() {
-	_ = s.leave()
+	s.ending.CompareAndSwap(nil, &centrifuge.DisconnectConnectionClosed)
+	s.mu.Lock()
+	if s.adrift {
+		// There is no client whose end would close it.
+		s.closed = true
+	}
+	s.mu.Unlock()
+	_ = s.link.Load().leave()
 	s.cancel()
 	s.wg.Wait()
 }
@@ -111,12 +120,17 @@ func (s *session) do(op func()) bool {
 	if len(s.queue) > 2*s.gw.limits().RoomsPerConnection {
 		return false
 	}
+	s.queueUp(op)
+	return true
+}
+
+// queueUp has the driver run op. It needs s.mu.
+func (s *session) queueUp(op func()) {
 	s.queue = append(s.queue, op)
 	if !s.driving {
 		s.driving = true
 		s.wg.Go(s.drive)
 	}
-	return true
 }
 
 // drive runs what is queued and ends; an idle session has no driver.
@@ -190,6 +204,3 @@ func (s *session) write(f func(sink) error) error {
 	}
 	return s.sink.flush()
 }
-
-// disconnect ends the session from our side with a reason.
-func (s *session) disconnect(d centrifuge.Disconnect) { s.client.Disconnect(d) }

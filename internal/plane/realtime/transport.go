@@ -62,6 +62,14 @@ func (t *transport) Close(d centrifuge.Disconnect) error {
 	if t.s.closed {
 		return nil
 	}
+	if interrupts(d) {
+		ending := t.s.ending.Load()
+		if ending == nil {
+			t.s.drift()
+			return nil
+		}
+		d = *ending
+	}
 	t.s.closed = true
 	if d.Code == centrifuge.DisconnectSlow.Code {
 		t.s.conn.slow(slowQueue)

@@ -297,11 +297,13 @@ func testDelayed(t *testing.T, start Factory) {
 		t.Errorf("accepted as %+v", a)
 	}
 	c.submit(jobs.Submission{Type: "now"})
-	if l := c.leaseOne(); l.Job.Type != "now" {
-		t.Errorf("leased %s first", l.Job.Type)
+	first, second := c.leaseOne(), c.leaseOne()
+	if first.Job.ID == a.ID {
+		// The machine was slow enough for it to be due: that it was is seen below.
+		first, second = second, first
 	}
-	if l := c.leaseOne(); l.Job.ID != a.ID || l.Job.StartedAt.Sub(began) < 400*time.Millisecond {
-		t.Errorf("leased %+v", l)
+	if first.Job.Type != "now" || second.Job.ID != a.ID || second.Job.StartedAt.Sub(began) < 400*time.Millisecond {
+		t.Errorf("leased %+v and %+v", first, second)
 	}
 	far := c.submit(jobs.Submission{Delay: "8000h"})
 	c.must(http.StatusOK, http.MethodPost, path(far.ID, "retry"), nil)

@@ -218,9 +218,12 @@ func testKills(t *testing.T, start Factory) {
 func (l *load) drainRest(c *client) {
 	l.t.Helper()
 	eventually(l.t, "all jobs to end", func() bool {
-		for _, lease := range c.leaseFor(100, "100ms") {
+		for _, lease := range c.leaseFor(20, "100ms") {
 			l.runs[lease.Job.ID]++
-			c.complete(lease, string(lease.Payload))
+			done := encode(jobs.CompleteRequest{Token: lease.Token, Value: lease.Payload})
+			if c.must2(http.StatusOK, http.StatusConflict, path(lease.Job.ID, "complete"), done).status == http.StatusConflict {
+				continue // It took longer than the lease is.
+			}
 			l.ended = append(l.ended, endedJob{lease.Job.ID, lease.Job.OrderingKey, string(lease.Payload)})
 		}
 		s := c.stats()

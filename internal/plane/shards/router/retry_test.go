@@ -184,7 +184,7 @@ func TestAShardThatHangsIsGivenUp(t *testing.T) {
 	hang := make(chan struct{})
 	c := start(t, options{
 		change: func(cfg *planeconfig.Config) {
-			cfg.Shards.Router.RequestTimeout = planeconfig.Duration(50 * time.Millisecond)
+			cfg.Shards.Router.RequestTimeout = planeconfig.Duration(time.Second)
 		},
 		handler: func(string) http.Handler {
 			return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
