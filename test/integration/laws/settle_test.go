@@ -52,7 +52,7 @@ func until(op *operator, ns string, check func() error) error {
 			return fmt.Errorf("%w\n\nafter %s, and %s without a write; %s\n\nthe operator's last calls:\n%s", err,
 				time.Since(begin).Round(time.Millisecond), op.SinceWrite().Round(time.Millisecond), describe(ns), op.LastCalls(25))
 		}
-		<-time.After(25 * time.Millisecond)
+		<-time.After(50 * time.Millisecond)
 	}
 }
 
@@ -78,20 +78,25 @@ var errBusy = errors.New("the operator goes on")
 
 // reach waits until the namespace has settled in a state.
 func reach(op *operator, ns string, want func() error) error {
-	return until(op, ns, func() error { return settledIn(op, ns, want) })
+	err := until(op, ns, func() error { return settledIn(op, ns, want) })
+	if errors.Is(err, errBusy) {
+		err = errors.Join(err, unsettled(ns), want())
+	}
+	return err
 }
 
 func settledIn(op *operator, ns string, want func() error) error {
+	if op.Quiet() < quietFor {
+		// What is there now is not what it ends in: a look would only keep the API server busy.
+		return errBusy
+	}
 	if err := unsettled(ns); err != nil {
 		return err
 	}
-	if err := want(); err != nil {
+	if err := want(); err != nil || op.Quiet() >= quietFor {
 		return err
 	}
-	if op.Quiet() < quietFor {
-		return errBusy
-	}
-	return nil
+	return errBusy
 }
 
 // unsettled says what of a namespace is not settled.
