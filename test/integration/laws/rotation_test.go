@@ -19,7 +19,7 @@ import (
 
 // TestRotationDiesAfterEveryWrite: whenever the operator dies in a rotation, it is carried out once.
 func TestRotationDiesAfterEveryWrite(t *testing.T) {
-	for _, e := range some(t, "engine-redis", "engine-rotation", "realtimegateway-minimal", "realtimegateway-stateful", "jobqueue-minimal", "shardset-counter") {
+	for _, e := range some(t, "engine-rotation", "realtimegateway-minimal", "jobqueue-minimal", "shardset-counter") {
 		t.Run(e.name, func(t *testing.T) {
 			want, writes, err := trellis.rotated(t, e)
 			if err != nil {
