@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,7 +23,8 @@ import (
 // step at a time, and carries nothing over.
 type Mover struct {
 	namespace string
-	resting   atomic.Bool
+	mu        sync.Mutex
+	resting   bool
 }
 
 // moverOwner is its field manager: what it writes is not the operator's.
@@ -52,14 +52,22 @@ func PlayMover(t testing.TB, namespace string) *Mover {
 	return m
 }
 
-// Rest has it take no step more, but for the one that it may be at, until Resume.
-func (m *Mover) Rest() { m.resting.Store(true) }
+// Rest has it take no step more until Resume.
+func (m *Mover) Rest() { m.rest(true) }
 
 // Resume ends a Rest.
-func (m *Mover) Resume() { m.resting.Store(false) }
+func (m *Mover) Resume() { m.rest(false) }
+
+func (m *Mover) rest(resting bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.resting = resting
+}
 
 func (m *Mover) work(ctx context.Context) {
-	if m.resting.Load() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.resting {
 		return
 	}
 	published, configs, err := tables(ctx, m.namespace)

@@ -4,6 +4,7 @@ package framework
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
@@ -24,6 +26,23 @@ import (
 	"github.com/trellis-dev/trellis/controllers"
 	"github.com/trellis-dev/trellis/controllers/pattern"
 )
+
+// seen is what the players go by: a cache of the whole API server, as the controllers of a cluster have one. That a
+// hundred times a second nothing is to be done asks nobody.
+var seen client.Reader
+
+// watchAll fills seen, until the returned function is called.
+func watchAll(scheme *runtime.Scheme) (stop func(), err error) {
+	all, err := cache.New(Config, cache.Options{Scheme: scheme})
+	if err != nil {
+		return nil, fmt.Errorf("watch the API server: %w", err)
+	}
+	seen = all
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = all.Start(ctx) })
+	return func() { cancel(); wg.Wait() }, nil
+}
 
 // playCluster plays the cluster in one namespace: every workload becomes ready at
 // once, StatefulSets get their claims, and what lost its owner is collected.
@@ -51,7 +70,7 @@ func playCluster(t testing.TB, namespace string) {
 
 func playDeployments(ctx context.Context, namespace string) {
 	var list appsv1.DeploymentList
-	if Admin.List(ctx, &list, client.InNamespace(namespace)) != nil {
+	if seen.List(ctx, &list, client.InNamespace(namespace)) != nil {
 		return
 	}
 	for i := range list.Items {
@@ -69,7 +88,7 @@ func playDeployments(ctx context.Context, namespace string) {
 
 func playStatefulSets(ctx context.Context, namespace string) {
 	var list appsv1.StatefulSetList
-	if Admin.List(ctx, &list, client.InNamespace(namespace)) != nil {
+	if seen.List(ctx, &list, client.InNamespace(namespace)) != nil {
 		return
 	}
 	for i := range list.Items {
@@ -77,6 +96,9 @@ func playStatefulSets(ctx context.Context, namespace string) {
 		for _, template := range s.Spec.VolumeClaimTemplates {
 			claim := template.DeepCopy()
 			claim.Namespace, claim.Name = namespace, template.Name+"-"+s.Name+"-0"
+			if mounts(ctx, s, client.ObjectKeyFromObject(claim)) {
+				continue
+			}
 			if Admin.Create(ctx, claim) == nil || Admin.Get(ctx, client.ObjectKeyFromObject(claim), claim) == nil && claim.DeletionTimestamp.IsZero() {
 				mounted.Store(claim.UID, s.UID)
 			}
@@ -95,14 +117,24 @@ func playStatefulSets(ctx context.Context, namespace string) {
 // mounted maps the UID of a claim to the StatefulSet whose pods mount it.
 var mounted sync.Map
 
+// mounts is true when the pods of a StatefulSet have that claim already.
+func mounts(ctx context.Context, s *appsv1.StatefulSet, key client.ObjectKey) bool {
+	var claim corev1.PersistentVolumeClaim
+	if seen.Get(ctx, key, &claim) != nil {
+		return false
+	}
+	user, _ := mounted.Load(claim.UID)
+	return user == s.UID
+}
+
 // releaseClaims lets go of deleted claims once the StatefulSet whose pods mounted them is gone, as the
 // cluster does; pods of a later one of that name wait for a claim that is going.
 func releaseClaims(ctx context.Context, namespace string) {
 	var sets appsv1.StatefulSetList
-	if Admin.List(ctx, &sets, client.InNamespace(namespace)) != nil {
+	if seen.List(ctx, &sets, client.InNamespace(namespace)) != nil {
 		return
 	}
-	for _, claim := range ClaimsOf(ctx, namespace) {
+	for _, claim := range claimsOf(ctx, seen, namespace) {
 		user, used := mounted.Load(claim.UID)
 		used = used && slices.ContainsFunc(sets.Items, func(s appsv1.StatefulSet) bool { return s.UID == user })
 		if claim.DeletionTimestamp.IsZero() || used {
@@ -115,7 +147,7 @@ func releaseClaims(ctx context.Context, namespace string) {
 
 // collectGarbage deletes what has an owner that is gone.
 func collectGarbage(ctx context.Context, namespace string) {
-	patterns, err := Patterns(ctx, namespace)
+	patterns, err := patternsOf(ctx, seen, namespace)
 	if err != nil {
 		return
 	}
@@ -123,7 +155,7 @@ func collectGarbage(ctx context.Context, namespace string) {
 	for _, p := range patterns {
 		live[p.GetUID()] = true
 	}
-	for _, obj := range Children(ctx, namespace) {
+	for _, obj := range childrenOf(ctx, seen, namespace) {
 		owner := metav1.GetControllerOf(obj)
 		if owner == nil || live[owner.UID] || !ownerGone(ctx, namespace, owner) {
 			continue
@@ -141,13 +173,17 @@ func ownerGone(ctx context.Context, namespace string, ref *metav1.OwnerReference
 
 // Patterns lists the objects of every registered kind in a namespace.
 func Patterns(ctx context.Context, namespace string) ([]v1alpha1.Pattern, error) {
+	return patternsOf(ctx, Admin, namespace)
+}
+
+func patternsOf(ctx context.Context, from client.Reader, namespace string) ([]v1alpha1.Pattern, error) {
 	var out []v1alpha1.Pattern
 	for _, kind := range controllers.Kinds().Names() {
 		list, err := Admin.Scheme().New(v1alpha1.GroupVersion.WithKind(kind + "List"))
 		if err != nil {
 			return nil, err
 		}
-		if err := Admin.List(ctx, list.(client.ObjectList), client.InNamespace(namespace)); err != nil {
+		if err := from.List(ctx, list.(client.ObjectList), client.InNamespace(namespace)); err != nil {
 			return nil, err
 		}
 		for _, obj := range Items(list.(client.ObjectList)) {
@@ -159,13 +195,17 @@ func Patterns(ctx context.Context, namespace string) ([]v1alpha1.Pattern, error)
 
 // Children lists all that a pattern may own in a namespace.
 func Children(ctx context.Context, namespace string) []client.Object {
+	return childrenOf(ctx, Admin, namespace)
+}
+
+func childrenOf(ctx context.Context, from client.Reader, namespace string) []client.Object {
 	var out []client.Object
 	lists := pattern.ChildLists()
 	if routes {
 		lists = append(lists, &gatewayv1.HTTPRouteList{})
 	}
 	for _, list := range lists {
-		if Admin.List(ctx, list, client.InNamespace(namespace), client.MatchingLabels{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}) != nil {
+		if from.List(ctx, list, client.InNamespace(namespace), client.MatchingLabels{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}) != nil {
 			return nil
 		}
 		out = append(out, Items(list)...)
@@ -175,8 +215,12 @@ func Children(ctx context.Context, namespace string) []client.Object {
 
 // ClaimsOf lists the claims of a namespace.
 func ClaimsOf(ctx context.Context, namespace string) []corev1.PersistentVolumeClaim {
+	return claimsOf(ctx, Admin, namespace)
+}
+
+func claimsOf(ctx context.Context, from client.Reader, namespace string) []corev1.PersistentVolumeClaim {
 	var list corev1.PersistentVolumeClaimList
-	if Admin.List(ctx, &list, client.InNamespace(namespace)) != nil {
+	if from.List(ctx, &list, client.InNamespace(namespace)) != nil {
 		return nil
 	}
 	return list.Items

@@ -33,6 +33,8 @@ type Operator struct {
 	// Writes and Reads are the calls so far; watches are no reads.
 	Writes, Reads atomic.Int64
 	lastWrite     atomic.Int64
+	lastCall      atomic.Int64
+	pending       atomic.Int64
 	recorder      recorder
 	t             testing.TB
 	stop          context.CancelFunc
@@ -72,6 +74,8 @@ const (
 func StartOperator(t testing.TB, o OperatorOptions) *Operator {
 	t.Helper()
 	op := &Operator{t: t, done: make(chan error, 1)}
+	op.lastWrite.Store(time.Now().UnixNano())
+	op.lastCall.Store(time.Now().UnixNano())
 	mgr, err := op.manager(o)
 	if err != nil {
 		t.Fatal(err)
@@ -152,8 +156,20 @@ func (op *Operator) Stop() {
 	})
 }
 
-// Quiet is how long the operator has written nothing.
+// Quiet is how long the operator has asked for nothing, since it was started; 0 while it waits for an answer. Events and
+// its lease aside.
 func (op *Operator) Quiet() time.Duration {
+	if op.pending.Load() > 0 {
+		return 0
+	}
+	return time.Since(op.LastCall())
+}
+
+// LastCall is when the operator asked for something, or was answered, last; at first it is when it was started.
+func (op *Operator) LastCall() time.Time { return time.Unix(0, op.lastCall.Load()) }
+
+// SinceWrite is how long the operator has written nothing, since it was started.
+func (op *Operator) SinceWrite() time.Duration {
 	return time.Since(time.Unix(0, op.lastWrite.Load()))
 }
 
@@ -166,11 +182,19 @@ type counter struct {
 // RoundTrip implements http.RoundTripper.
 func (c counter) RoundTrip(r *http.Request) (*http.Response, error) {
 	switch {
+	case isEvent(r) || IsLease(r):
 	case IsWrite(r):
 		c.op.Writes.Add(1)
 		c.op.lastWrite.Store(time.Now().UnixNano())
-	case !IsWatch(r) && !isEvent(r) && !IsLease(r):
+	case !IsWatch(r):
 		c.op.Reads.Add(1)
+	}
+	if !isEvent(r) && !IsLease(r) {
+		c.op.pending.Add(1)
+		defer func() {
+			c.op.lastCall.Store(time.Now().UnixNano())
+			c.op.pending.Add(-1)
+		}()
 	}
 	if os.Getenv("TRACE_CALLS") != "" {
 		fmt.Fprintln(os.Stderr, r.Method, r.URL.Path)

@@ -97,6 +97,12 @@ func run(m *testing.M, crds ...string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	stop, err := watchAll(scheme)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer stop()
 	return m.Run()
 }
 

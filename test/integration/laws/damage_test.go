@@ -63,7 +63,7 @@ func (d damage) befall(op *operator, of set) error {
 		err = framework.Admin.Delete(ctx, cm)
 	} else {
 		cm.Data = d.to(cm.Data)
-		err = framework.Admin.Update(ctx, cm)
+		err = framework.Admin.Patch(ctx, cm, client.MergeFrom(before))
 	}
 	if err = errors.Join(err, of.scale(fewShards+1)); err != nil {
 		return err

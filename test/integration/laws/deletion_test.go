@@ -56,7 +56,7 @@ func (s subject) deletion(t testing.TB, e example, policy v1alpha1.DeletionPolic
 		return err
 	}
 	if o == classGone {
-		err = settle(op, ns, quietFirst)
+		err = settle(op, ns)
 	} else {
 		err = reach(op, ns, func() error { return compareAdopted(ns, want.state) })
 	}

@@ -41,7 +41,7 @@ func (s subject) takeover(t testing.TB, e example, n int64, asleep bool) error {
 	if asleep {
 		err = s.wakeLate(leader, other, ns, reached, sleep)
 	} else {
-		err = waitFor(leader, ns, lost)
+		err = waitFor(leader, ns, lost, reached)
 	}
 	if err != nil {
 		return err
@@ -98,16 +98,14 @@ func inOffice(op *operator) error {
 	return nil
 }
 
-// waitFor waits until the operator is lost, or has done all its work before that.
-func waitFor(op *operator, ns string, lost <-chan struct{}) error {
-	settled := make(chan error, 1)
-	go func() { settled <- settle(op, ns, quietFirst) }()
-	select {
-	case <-lost:
-		return nil
-	case err := <-settled:
-		return err
-	}
+// waitFor waits until the operator is lost, or has done all its work before that: then the namespace is as wanted.
+func waitFor(op *operator, ns string, lost <-chan struct{}, want func() error) error {
+	return until(op, ns, func() error {
+		if closed(lost) {
+			return nil
+		}
+		return settledIn(op, ns, want)
+	})
 }
 
 // writesSent are the writes of an operator that reached the API server.

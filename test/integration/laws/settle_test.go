@@ -3,6 +3,7 @@
 package laws
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,59 +19,84 @@ import (
 )
 
 const (
-	// quietFor is how long nothing may be written before a state counts as settled; quietFirst where
+	// quietFor is how long nothing may be asked for before a state counts as settled; quietFirst where
 	// nothing else says what the state ought to be.
 	quietFor   = 300 * time.Millisecond
 	quietFirst = 1500 * time.Millisecond
-	// stuckAfter is how long an operator that writes nothing may be in a wrong state before it is given up.
+	// quietLooks is how often the state must have been looked at meanwhile, too. A machine that is so busy that
+	// an operator pauses for long between two calls is as slow to answer these.
+	quietLooks = 10
+	// stuckAfter is how long an operator that writes nothing may be in a wrong state before it is given up,
+	// and stuckLooks how often that was looked at, for a busy machine.
 	stuckAfter = 20 * time.Second
-	// patience is how long a state may take altogether on a busy machine.
-	patience = 2 * framework.Patience
+	stuckLooks = 100
+	// patience is how long a state may take altogether, and patienceLooks how often it was looked at.
+	patience      = 2 * framework.Patience
+	patienceLooks = 400
 )
 
 // until waits for check to find nothing wrong. The error says what was wrong last.
 func until(op *operator, ns string, check func() error) error {
 	begin := time.Now()
-	for {
+	var writes int64
+	for looks, still := 1, 1; ; looks, still = looks+1, still+1 {
 		err := check()
 		if err == nil {
 			return nil
 		}
-		if time.Since(begin) > patience || min(op.Quiet(), time.Since(begin)) > op.stuckAfter {
-			return fmt.Errorf("%w\n\nafter %s, and %s without a write; %s\n\nthe operator's last calls:\n%s", err,
-				time.Since(begin).Round(time.Millisecond), op.Quiet().Round(time.Millisecond), describe(ns), op.LastCalls(25))
+		if now := op.Writes.Load(); now != writes {
+			writes, still = now, 0
 		}
-		<-time.After(25 * time.Millisecond)
+		stuck := !errors.Is(err, errBusy) && still > stuckLooks && min(op.SinceWrite(), time.Since(begin)) > op.stuckAfter
+		if stuck || looks > patienceLooks && time.Since(begin) > patience {
+			return fmt.Errorf("%w\n\nafter %s, and %s without a write; %s\n\nthe operator's last calls:\n%s", err,
+				time.Since(begin).Round(time.Millisecond), op.SinceWrite().Round(time.Millisecond), describe(ns), op.LastCalls(25))
+		}
+		<-time.After(50 * time.Millisecond)
 	}
 }
 
 // settle waits until every pattern of the namespace has been looked at in its present generation,
 // every workload's state has reached a status, and the operator has been quiet for a while.
-func settle(op *operator, ns string, quiet time.Duration) error {
+func settle(op *operator, ns string) error {
+	var last time.Time
+	var looks int
 	return until(op, ns, func() error {
-		if op.Quiet() < quiet {
-			return errors.New("the operator keeps writing")
+		before := op.LastCall()
+		if err := unsettled(ns); err != nil || before != last {
+			last, looks = before, 0
+			return cmp.Or(err, errBusy)
 		}
-		return unsettled(ns)
+		if looks++; looks < quietLooks || op.Quiet() < quietFirst {
+			return errBusy
+		}
+		return nil
 	})
 }
 
+var errBusy = errors.New("the operator goes on")
+
 // reach waits until the namespace has settled in a state.
 func reach(op *operator, ns string, want func() error) error {
-	return until(op, ns, func() error { return settledIn(op, ns, want) })
+	err := until(op, ns, func() error { return settledIn(op, ns, want) })
+	if errors.Is(err, errBusy) {
+		err = errors.Join(err, unsettled(ns), want())
+	}
+	return err
 }
 
 func settledIn(op *operator, ns string, want func() error) error {
+	if op.Quiet() < quietFor {
+		// What is there now is not what it ends in: a look would only keep the API server busy.
+		return errBusy
+	}
 	if err := unsettled(ns); err != nil {
 		return err
 	}
-	if err := want(); err != nil {
+	if err := want(); err != nil || op.Quiet() >= quietFor {
 		return err
 	}
-	if op.Quiet() < quietFor {
-		return errors.New("the operator keeps writing")
-	}
-	return nil
+	return errBusy
 }
 
 // unsettled says what of a namespace is not settled.

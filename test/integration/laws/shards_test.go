@@ -96,7 +96,7 @@ func (s set) runs(op *operator, want int32) error {
 	case got != want:
 		return fmt.Errorf("%d pods run, not %d", got, want)
 	case op.Quiet() < quietFor:
-		return errors.New("the operator keeps writing")
+		return errBusy
 	}
 	return nil
 }
@@ -216,13 +216,14 @@ func (s subject) emptiedByTwo(t testing.TB, e example, n int64) error {
 	if err := of.scale(fewShards); err != nil {
 		return err
 	}
-	if err := waitFor(op, of.ns, died); err != nil {
+	emptied := func() error { return errors.Join(of.owners(fewShards), of.runs(op, fewShards)) }
+	if err := waitFor(op, of.ns, died, emptied); err != nil {
 		return err
 	}
 	op.Stop()
 	op = s.start(t, of.ns, evicted.wrap)
 	defer op.Stop()
-	err := reach(op, of.ns, func() error { return errors.Join(of.owners(fewShards), of.runs(op, fewShards)) })
+	err := reach(op, of.ns, emptied)
 	return errors.Join(err, evicted.verdict(), op.guard.verdict())
 }
 

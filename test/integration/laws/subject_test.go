@@ -77,7 +77,7 @@ func (s subject) run(t testing.TB, e example, out *end) error {
 	if err := e.apply(ns); err != nil {
 		return err
 	}
-	if err := settle(op, ns, quietFirst); err != nil {
+	if err := settle(op, ns); err != nil {
 		return fmt.Errorf("undisturbed: %w", err)
 	}
 	out.writes, out.calls = op.Writes.Load(), op.Writes.Load()+op.Reads.Load()

@@ -22,7 +22,7 @@ func (s subject) silence(t testing.TB, e example) error {
 	if err := e.apply(ns); err != nil {
 		return err
 	}
-	if err := settle(op, ns, quietFirst); err != nil {
+	if err := settle(op, ns); err != nil {
 		return err
 	}
 	writes, reads := op.Writes.Load(), op.Reads.Load()
@@ -82,7 +82,7 @@ func (s subject) crash(t testing.TB, e example, n int64) error {
 	if err := e.apply(ns); err != nil {
 		return err
 	}
-	if err := waitFor(first, ns, died); err != nil {
+	if err := waitFor(first, ns, died, func() error { return compare(ns, want.state) }); err != nil {
 		return err
 	}
 	first.Stop()
