@@ -25,8 +25,8 @@ const (
 
 // Options of a Broker.
 type Options struct {
-	// Client of the engine, which the Broker closes, and Engine the library's broker on it, which carries messages to followers and is asked for
-	// what is not in memory.
+	// Client of the engine, which the Broker closes, and Engine the library's broker on it, which carries messages to
+	// followers and is asked for what is not in memory.
 	Client rueidis.Client
 	Engine *centrifuge.RedisBroker
 	// Prefix of the rooms' keys.
