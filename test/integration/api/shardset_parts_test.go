@@ -134,7 +134,6 @@ func shardHookRows() []row {
 			[]row{
 				refused(field+" without a partition", set(at+field, "/all"), ruleOf(at+field, "/all", message)),
 				refused(field+" without a slash", set(at+field, "{partition}"), ruleOf(at+field, "{partition}", message)),
-				refused(field+" of another host", set(at+field, "//a/{partition}"), ruleOf(at+field, "//a/{partition}", message)),
 			})
 	}
 	return rows
