@@ -40,7 +40,7 @@ func blobsConfig(b *v1alpha1.BlobBucket, in pattern.Inputs) *planeconfig.Blobs {
 		},
 		Quota:      planes.Bytes(s.Quota),
 		Settings:   settingsConfig(b, in),
-		Playground: playground(b, in.Class),
+		Playground: planes.Playground(b.Spec.Playground, in.Class),
 		Sinks:      planes.Sinks(s.Sinks, in, eventTypes),
 	}
 	if in.Engine.External {
@@ -95,7 +95,7 @@ func settingsConfig(b *v1alpha1.BlobBucket, in pattern.Inputs) planeconfig.BlobS
 	for _, r := range s.CORS {
 		out.CORS = append(out.CORS, corsConfig(r))
 	}
-	if playground(b, in.Class) {
+	if planes.Playground(b.Spec.Playground, in.Class) {
 		out.CORS = append(out.CORS, pageRule)
 	}
 	return out

@@ -63,7 +63,7 @@ func plan(b *v1alpha1.BlobBucket, in pattern.Inputs) (pattern.Plan, error) {
 	host := specs.Host(o.Base, b.Namespace, in.ClusterDomain)
 	out := pattern.Plan{
 		Binding:   pattern.BindingSecretName(o.Base),
-		Endpoints: endpoints(b, in.Class, host),
+		Endpoints: planes.WithPlayground(planes.Endpoints(host, b.Spec.Exposure), planes.Playground(b.Spec.Playground, in.Class)),
 		Address:   planes.Address(host),
 		Impact:    impact(b, in),
 		Children: []pattern.Child{
@@ -103,21 +103,4 @@ func plane(b *v1alpha1.BlobBucket, in pattern.Inputs, fixed string) planes.Plane
 		p.Mounts = append(p.Mounts, mount)
 	}
 	return p
-}
-
-// endpoints of the contract, and last the page to try it where there is one.
-func endpoints(b *v1alpha1.BlobBucket, class *v1alpha1.PatternClass, host string) []v1alpha1.Endpoint {
-	out := planes.Endpoints(host, b.Spec.Exposure)
-	if playground(b, class) {
-		out = append(out, v1alpha1.Endpoint{Name: "playground", URL: out[len(out)-1].URL + "/"})
-	}
-	return out
-}
-
-// playground tells whether the page is served: where the bucket says nothing, the class decides.
-func playground(b *v1alpha1.BlobBucket, class *v1alpha1.PatternClass) bool {
-	if b.Spec.Playground != "" {
-		return b.Spec.Playground == v1alpha1.PlaygroundEnabled
-	}
-	return class != nil && class.Spec.Plane.Playground == v1alpha1.PlaygroundPolicyEnabled
 }

@@ -37,6 +37,22 @@ func Endpoints(host string, e *v1alpha1.Exposure) []v1alpha1.Endpoint {
 	return out
 }
 
+// WithPlayground has the page to try a contract come last of its endpoints, where there is one.
+func WithPlayground(endpoints []v1alpha1.Endpoint, served bool) []v1alpha1.Endpoint {
+	if !served {
+		return endpoints
+	}
+	return append(endpoints, v1alpha1.Endpoint{Name: "playground", URL: endpoints[len(endpoints)-1].URL + "/"})
+}
+
+// Playground tells whether that page is served: where the object says nothing, the class decides. class may be nil.
+func Playground(said v1alpha1.Playground, class *v1alpha1.PatternClass) bool {
+	if said != "" {
+		return said == v1alpha1.PlaygroundEnabled
+	}
+	return class != nil && class.Spec.Plane.Playground == v1alpha1.PlaygroundPolicyEnabled
+}
+
 // Address is where a plane takes CloudEvents.
 func Address(host string) string { return "http://" + host + planeconfig.EventsPath }
 

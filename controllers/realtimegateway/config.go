@@ -60,18 +60,10 @@ func setAuth(out *planeconfig.Auth, auth *v1alpha1.RealtimeAuth) {
 	}
 }
 
-// playground tells whether the page is served: where the gateway says nothing, the class decides.
-func playground(g *v1alpha1.RealtimeGateway, class *v1alpha1.PatternClass) bool {
-	if g.Spec.Playground != "" {
-		return g.Spec.Playground == v1alpha1.PlaygroundEnabled
-	}
-	return class != nil && class.Spec.Plane.Playground == v1alpha1.PlaygroundPolicyEnabled
-}
-
 func realtimeConfig(g *v1alpha1.RealtimeGateway, class *v1alpha1.PatternClass) *planeconfig.Realtime {
 	limits := g.Spec.Limits
 	out := &planeconfig.Realtime{
-		Playground: playground(g, class),
+		Playground: planes.Playground(g.Spec.Playground, class),
 		History:    planeconfig.History{Size: int(g.Spec.History.Size)},
 		Presence:   g.Spec.Presence == v1alpha1.PresenceEnabled,
 		Limits: planeconfig.Limits{

@@ -241,33 +241,3 @@ func TestMemoryIsNeverTwice(t *testing.T) {
 		t.Errorf("on Redis, pods roll by %v", redis)
 	}
 }
-
-// TestPlayground shows who decides whether there is a page, and that its address is told.
-func TestPlayground(t *testing.T) {
-	for _, tt := range []struct {
-		spec  v1alpha1.Playground
-		class v1alpha1.PlaygroundPolicy
-		want  bool
-	}{
-		{"", "", false},
-		{"", v1alpha1.PlaygroundPolicyAllowed, false},
-		{"", v1alpha1.PlaygroundPolicyEnabled, true},
-		{"", v1alpha1.PlaygroundPolicyForbidden, false},
-		{v1alpha1.PlaygroundEnabled, v1alpha1.PlaygroundPolicyAllowed, true},
-		{v1alpha1.PlaygroundDisabled, v1alpha1.PlaygroundPolicyEnabled, false},
-	} {
-		class := &v1alpha1.PatternClass{}
-		class.Spec.Plane.Playground = tt.class
-		gw := makeGateway(func(s *spec) { s.Playground = tt.spec })
-		if got := playground(gw, class); got != tt.want {
-			t.Errorf("the gateway says %q and the class %q: %t, want %t", tt.spec, tt.class, got, tt.want)
-		}
-		want := []v1alpha1.Endpoint{{Name: "http", URL: "http://host"}}
-		if tt.want {
-			want = append(want, v1alpha1.Endpoint{Name: "playground", URL: "http://host/"})
-		}
-		if diff := cmp.Diff(want, endpoints(gw, class, "host")); diff != "" {
-			t.Errorf("endpoints (-want +got):\n%s", diff)
-		}
-	}
-}

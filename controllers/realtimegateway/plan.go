@@ -72,7 +72,7 @@ func plan(g *v1alpha1.RealtimeGateway, in pattern.Inputs) (pattern.Plan, error) 
 	host := specs.Host(o.Base, g.Namespace, in.ClusterDomain)
 	out := pattern.Plan{
 		Binding:   pattern.BindingSecretName(o.Base),
-		Endpoints: endpoints(g, in.Class, host),
+		Endpoints: planes.WithPlayground(planes.Endpoints(host, g.Spec.Exposure), planes.Playground(g.Spec.Playground, in.Class)),
 		Address:   planes.Address(host),
 		Impact:    impact(g, in),
 		Children: []pattern.Child{
@@ -110,15 +110,6 @@ func admitted(g *v1alpha1.RealtimeGateway) []networkingv1.NetworkPolicyIngressRu
 		rules = append(rules, specs.Ingress([]networkingv1.NetworkPolicyPeer{own}, "peers"))
 	}
 	return rules
-}
-
-// endpoints of the contract, and last the page to try it where there is one.
-func endpoints(g *v1alpha1.RealtimeGateway, class *v1alpha1.PatternClass, host string) []v1alpha1.Endpoint {
-	out := planes.Endpoints(host, g.Spec.Exposure)
-	if playground(g, class) {
-		out = append(out, v1alpha1.Endpoint{Name: "playground", URL: out[len(out)-1].URL + "/"})
-	}
-	return out
 }
 
 // impact says what becomes of the rooms.

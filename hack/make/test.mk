@@ -1,7 +1,7 @@
 ##@ Run
 
 .PHONY: demo
-demo: deps-run ## From nothing to a served RealtimeGateway, shown step by step
+demo: deps-run ## From nothing to patterns that serve, shown step by step: rooms, jobs, uploads, shards
 	hack/demo.sh
 
 ##@ Test

@@ -1,7 +1,6 @@
 package plane
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/trellis-dev/trellis/internal/enginetest"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
@@ -27,24 +27,6 @@ func containsAny(s string, parts ...string) bool {
 	return false
 }
 
-// buffer is a log that may be read while it is written.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
 // patience is how long a step may take before a test fails: far longer than any
 // does, so that a machine that stalls fails none.
 const patience = 2 * time.Minute
@@ -53,7 +35,7 @@ const patience = 2 * time.Minute
 type served struct {
 	*Plane
 	url, admin string
-	log        *buffer
+	log        *enginetest.Output
 	client     *http.Client
 	stop       context.CancelFunc
 	ended      chan error
@@ -87,7 +69,7 @@ func startPlane(t *testing.T, change func(*planeconfig.Config), service *testSer
 	if change != nil {
 		change(&cfg)
 	}
-	log := &buffer{}
+	log := &enginetest.Output{}
 	p, err := New(cfg, Options{Title: "Test", Version: "v1", Log: NewLogger(log, slog.LevelDebug, cfg)})
 	if err != nil {
 		t.Fatal(err)

@@ -166,7 +166,7 @@ type ShardDomain struct {
 
 // ShardContainer is the user's container, beside which a member runs in a pod.
 type ShardContainer struct {
-	// Port that it serves HTTP/1.1 (WebSocket too) or, where H2C is true, HTTP/2 at, on the pod's own address.
+	// Port on localhost at which it serves HTTP/1.1 (WebSocket too) or, where H2C is true, HTTP/2.
 	Port int  `json:"port"`
 	H2C  bool `json:"h2c,omitempty"`
 	// ReadyPath answers 2xx once it serves; empty where it is asked whether the port is open.

@@ -139,7 +139,7 @@ func (r *reader) byte() int {
 
 func (r *reader) number(most uint64) uint64 {
 	n, size := binary.Uvarint(r.rest)
-	if size <= 0 || n > most {
+	if r.failed || size <= 0 || n > most {
 		r.failed = true
 		return 0
 	}

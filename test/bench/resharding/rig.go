@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -123,7 +121,7 @@ func (r *rig) start(ctx context.Context, e *harness.Env, run int) error {
 		return err
 	}
 	for i, container := range r.containers {
-		if cfg.Shards.Container.Port, err = portOf(container); err != nil {
+		if cfg.Shards.Container.Port, err = served.PortOf(container); err != nil {
 			return err
 		}
 		address, _, err := r.plane(ctx, served.ID(i), cfg, "-member", served.ID(i))
@@ -213,12 +211,4 @@ func (r *rig) want(shards int) error {
 		return fmt.Errorf("write the configuration: %w", err)
 	}
 	return os.Rename(r.config+".next", r.config)
-}
-
-func portOf(address string) (int, error) {
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return 0, err
-	}
-	return strconv.Atoi(port)
 }

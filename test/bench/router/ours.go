@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/trellis-dev/trellis/internal/planeconfig"
@@ -42,7 +40,7 @@ func (p Programs) startBoth(ctx context.Context, log io.Writer, dir string, shar
 		}
 		cfg, err := served.Config(own, load.KeyHeader, len(shards))
 		if err == nil {
-			cfg.Shards.Container.Port, err = portOf(shard)
+			cfg.Shards.Container.Port, err = served.PortOf(shard)
 		}
 		var s *started
 		if err == nil {
@@ -65,14 +63,6 @@ func (p Programs) startBoth(ctx context.Context, log io.Writer, dir string, shar
 		out.pids, out.children = append(out.pids, s.pids...), append(out.children, s.children...)
 	}
 	return out, nil
-}
-
-func portOf(address string) (int, error) {
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return 0, err
-	}
-	return strconv.Atoi(port)
 }
 
 func (p Programs) startPlane(ctx context.Context, log io.Writer, dir string, cfg planeconfig.Config, args ...string) (*started, error) {

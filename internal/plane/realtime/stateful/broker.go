@@ -2,8 +2,6 @@ package stateful
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -16,17 +14,10 @@ import (
 	"github.com/trellis-dev/trellis/pkg/ring"
 )
 
-const (
-	// patience is how long a message waits for its room to have an owner that answers: longer than a fail-over takes.
-	patience = 10 * time.Second
-	// readPatience is how long an owner has to answer a read before the engine is asked instead.
-	readPatience = time.Second
-)
-
 // Options of a Broker.
 type Options struct {
-	// Client of the engine, which the Broker closes, and Engine the library's broker on it, which carries messages to followers and is asked for
-	// what is not in memory.
+	// Client of the engine, which the Broker closes, and Engine the library's broker on it, which carries messages to
+	// followers and is asked for what is not in memory.
 	Client rueidis.Client
 	Engine *centrifuge.RedisBroker
 	// Prefix of the rooms' keys.
@@ -168,144 +159,3 @@ func (b *Broker) changed(before, after *view) {
 
 // OwnerOf a room: the address for its peers and the name of the replica.
 func (b *Broker) OwnerOf(room string) Peer { return b.members.view().owner(room).peer }
-
-// Publish implements centrifuge.Broker.
-func (b *Broker) Publish(ch string, data []byte, opts centrifuge.PublishOptions) (centrifuge.PublishResult, error) {
-	if opts.IdempotencyKey != "" {
-		return b.publish(ch, data, opts)
-	}
-	if b.members.view().owner(ch).member != b.members.self {
-		// A key of its own, which no client can have, lets it be sent again to another owner.
-		opts.IdempotencyKey, opts.IdempotentResultTTL = "!"+randomText(), 2*b.opts.Patience
-	}
-	res, err := b.publish(ch, data, opts)
-	res.Suppressed, res.SuppressReason = false, ""
-	return res, err
-}
-
-// publish has a room's owner publish, and goes after the room while it moves.
-func (b *Broker) publish(ch string, data []byte, opts centrifuge.PublishOptions) (centrifuge.PublishResult, error) {
-	ctx, cancel := context.WithTimeout(b.ctx, b.opts.Patience)
-	defer cancel()
-	last := ErrNoOwner
-	for {
-		v := b.members.view()
-		res, err := b.publishOnce(ctx, v.owner(ch), ch, data, opts)
-		switch {
-		case err == nil:
-			return res, nil
-		case errors.Is(err, errMoved):
-			err = b.members.refresh(ctx, v)
-		case errors.Is(err, ErrUnknown) && opts.IdempotencyKey == "":
-			return res, err
-		case errors.Is(err, ErrUnknown):
-			// Its key has it published once, wherever it is sent again.
-			last, err = err, nil
-		case errors.Is(err, errUnreached):
-			err = nil
-		}
-		if err != nil && ctx.Err() == nil {
-			return res, err
-		}
-		if !b.pause(ctx, v) {
-			return res, last
-		}
-	}
-}
-
-// pause waits for another table, or a moment where that is not what it needs; false when the time is over.
-func (b *Broker) pause(ctx context.Context, known *view) bool {
-	moment, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
-	defer cancel()
-	b.members.await(moment, known)
-	return ctx.Err() == nil
-}
-
-// whileOwned ends a context when a room gets another owner: the one that is asked may never answer.
-func (b *Broker) whileOwned(ctx context.Context, at ownership, room string) (owned context.Context, stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for v := b.members.view(); ctx.Err() == nil; v = b.members.view() {
-			if v.owner(room).fence != at.fence {
-				cancel()
-				return
-			}
-			b.members.await(ctx, v)
-		}
-	}()
-	return ctx, func() {
-		cancel()
-		<-done
-	}
-}
-
-// publishOnce has the owner publish, be it this replica or another.
-func (b *Broker) publishOnce(ctx context.Context, at ownership, ch string, data []byte, opts centrifuge.PublishOptions) (centrifuge.PublishResult, error) {
-	if at.member == "" {
-		return centrifuge.PublishResult{}, errMoved
-	}
-	if at.member != b.members.self {
-		ctx, stop := b.whileOwned(ctx, at, ch)
-		defer stop()
-		res, err := b.peers.publish(ctx, at.peer.Address, ch, data, opts)
-		b.opts.Metrics.forwarded("publish", err)
-		return res, err
-	}
-	res, err := b.rooms.publish(ch, at, data, opts)
-	if errors.Is(err, errMoved) {
-		b.opts.Metrics.Fenced.Inc()
-	}
-	return res, err
-}
-
-// History implements centrifuge.Broker. The owner answers from its memory where it can; what the engine says is always
-// true, so it is asked where the owner can not be.
-func (b *Broker) History(ch string, opts centrifuge.HistoryOptions) ([]*centrifuge.Publication, centrifuge.StreamPosition, error) {
-	if ch == "" || ch[0] == '!' {
-		return b.RedisBroker.History(ch, opts)
-	}
-	v := b.members.view()
-	at := v.owner(ch)
-	switch at.member {
-	case b.members.self:
-		return b.historyHere(v, at, ch, opts)
-	case "":
-	default:
-		ctx, cancel := context.WithTimeout(b.ctx, min(b.opts.Timeout, readPatience))
-		pubs, top, err := b.peers.history(ctx, at.peer.Address, ch, opts.Filter)
-		cancel()
-		b.opts.Metrics.forwarded("history", err)
-		if err == nil {
-			return pubs, top, nil
-		}
-	}
-	return b.RedisBroker.History(ch, opts)
-}
-
-// historyHere answers as the owner. The engine is asked first whether the table is still the one of the ownership: then
-// nobody else can have appended anything, and all that this replica has is in its memory once the call that is under way
-// has been answered.
-func (b *Broker) historyHere(v *view, at ownership, ch string, opts centrifuge.HistoryOptions) ([]*centrifuge.Publication, centrifuge.StreamPosition, error) {
-	r, err := b.rooms.room(ch, at)
-	if err != nil {
-		return b.RedisBroker.History(ch, opts)
-	}
-	token, err := b.checks.wait(b.ctx)
-	if err != nil {
-		return nil, centrifuge.StreamPosition{}, fmt.Errorf("ask who owns the rooms: %w", err)
-	}
-	if token == v.token {
-		r.await()
-		if pubs, top, ok := r.read(opts.Filter, b.rooms.keeps, b.opts.Now()); ok {
-			b.opts.Metrics.Memory.Inc()
-			return pubs, top, nil
-		}
-	}
-	pubs, top, err := b.RedisBroker.History(ch, opts)
-	if err == nil && token == v.token {
-		r.found(top, b.opts.Now())
-	}
-	return pubs, top, err
-}

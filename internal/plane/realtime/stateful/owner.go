@@ -16,8 +16,10 @@ import (
 )
 
 const (
-	// maxBytes is about how much of the rooms' messages is kept in memory.
+	// maxBytes is about how much of the rooms' messages is kept in memory, and maxRooms how many rooms are known, after a
+	// sweep: whoever may read can ask for any name.
 	maxBytes = 64 << 20
+	maxRooms = 100_000
 	// idleAfter is how long a room is kept that nobody asks for.
 	idleAfter = 10 * time.Minute
 	// maxReloads bounds how often a batch is tried again because the room was not where it was known to be.
@@ -183,8 +185,8 @@ func (o *owner) noted(r *room, batch []*appending, results []string) {
 	}
 }
 
-// sweep forgets rooms that are no longer owned, those that nobody asks for and, where there is too much in memory, those
-// that were asked for the longest ago.
+// sweep forgets rooms that are no longer owned, those that nobody asks for and, where there are too many or too much of
+// them in memory, those that were asked for the longest ago.
 func (o *owner) sweep(v *view) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -195,26 +197,37 @@ func (o *owner) sweep(v *view) {
 		switch {
 		case r.writing:
 		case v.owner(name).fence != r.fence, !r.doubtful && now.Sub(r.used) > idleAfter && now.Sub(r.appended) > idleAfter:
-			delete(o.rooms, name)
-			r.gone, r.known = true, false
-			o.bytes.Add(-r.forget())
-		case r.bytes > 0:
+			o.drop(r)
+		default:
 			idle = append(idle, r)
 		}
 		r.mu.Unlock()
 	}
-	if o.bytes.Load() < maxBytes*3/4 {
+	crowded := len(o.rooms) > maxRooms
+	if !crowded && o.bytes.Load() < maxBytes*3/4 {
 		return
 	}
 	slices.SortFunc(idle, func(a, b *room) int { return lastUse(a).Compare(lastUse(b)) })
 	for _, r := range idle {
-		if o.bytes.Load() < maxBytes/2 {
+		crowded = crowded && len(o.rooms) > maxRooms/2
+		if !crowded && o.bytes.Load() < maxBytes/2 {
 			return
 		}
 		r.mu.Lock()
-		o.bytes.Add(-r.forget())
+		if crowded && !r.writing && !r.doubtful {
+			o.drop(r)
+		} else {
+			o.bytes.Add(-r.forget())
+		}
 		r.mu.Unlock()
 	}
+}
+
+// drop a room. It needs o.mu and r.mu.
+func (o *owner) drop(r *room) {
+	delete(o.rooms, r.name)
+	r.gone, r.known = true, false
+	o.bytes.Add(-r.forget())
 }
 
 func lastUse(r *room) time.Time {

@@ -22,8 +22,12 @@ const (
 	historyPath = planeconfig.ShardPath + "/history"
 )
 
-// maxAnswer bounds what a peer may answer.
-const maxAnswer = 64 << 20
+const (
+	// maxAnswer bounds what a peer may answer, in bytes.
+	maxAnswer = 64 << 20
+	// idlePeer is how long a connection to a peer is kept unused.
+	idlePeer = time.Minute
+)
 
 // errUnreached means that nothing was sent to the owner.
 var errUnreached = errors.New("the room's owner is not reached")
@@ -79,7 +83,7 @@ type peers struct {
 func newPeers(tokens func() []string) *peers {
 	t := &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: time.Second, KeepAlive: 5 * time.Second}).DialContext,
-		MaxIdleConnsPerHost: 64, MaxConnsPerHost: 512, IdleConnTimeout: time.Minute,
+		MaxIdleConnsPerHost: 64, MaxConnsPerHost: 512, IdleConnTimeout: idlePeer,
 	}
 	return &peers{client: &http.Client{Transport: t}, transport: t, tokens: tokens}
 }

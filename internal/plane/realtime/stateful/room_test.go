@@ -1,6 +1,7 @@
 package stateful
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -73,5 +74,28 @@ func TestReadsFromMemory(t *testing.T) {
 				t.Errorf("read (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestSweepForgetsWhatWasAskedForLongestAgo has more rooms be asked for than are to be known.
+func TestSweepForgetsWhatWasAskedForLongestAgo(t *testing.T) {
+	v, err := newView(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Unix(1000, 0)
+	o := &owner{rooms: map[string]*room{}, view: func() *view { return v }, now: func() time.Time { return now }}
+	for n := range maxRooms + 1 {
+		now = now.Add(time.Microsecond)
+		if _, err := o.room(fmt.Sprint(n), ownership{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.rooms["0"].doubtful = true
+	first := o.rooms["1"]
+	o.sweep(v)
+	if o.rooms["0"] == nil || !first.gone || o.rooms[fmt.Sprint(maxRooms)] == nil || len(o.rooms) != maxRooms/2 {
+		t.Errorf("there are %d rooms; known are the one in doubt: %t, the first: %t, the last: %t",
+			len(o.rooms), o.rooms["0"] != nil, !first.gone, o.rooms[fmt.Sprint(maxRooms)] != nil)
 	}
 }

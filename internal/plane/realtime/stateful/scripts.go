@@ -35,9 +35,10 @@ return 1`)
 
 // appendScript appends messages to a room and sends them to its followers, if the fence is that of the room's partition
 // and the room is where its owner knows it to be. So a late owner appends nothing, and neither does a call that its
-// owner has given up. Beside a message stands the fence it was appended under. KEYS: ring, meta, stream, then for each message where its result is remembered. ARGV: partition,
-// fence, epoch, offset, size and seconds of the history, channel, seconds of the meta, then for each message for
-// how many seconds its result is remembered, 0 for not at all, and its payload.
+// owner has given up. Beside a message stands the fence it was appended under. KEYS: ring, meta, stream, then for each
+// message where its result is remembered. ARGV: partition, fence, epoch, offset, size and seconds of the history,
+// channel, seconds of the meta, then for each message for how many seconds its result is remembered, 0 for not at all,
+// and its payload.
 var appendScript = rueidis.NewLuaScript(`
 if redis.call('hget', KEYS[1], ARGV[1]) ~= ARGV[2] then
   return {'moved'}

@@ -11,8 +11,13 @@ import (
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
-// maxCalls bounds what peers have this replica do at once.
-const maxCalls = 2048
+const (
+	// maxCalls bounds what peers have this replica do at once.
+	maxCalls = 2048
+	// keepsPeers is how long a connection of a peer may be idle: longer than a peer keeps one, which closes it first, so
+	// that it sends nothing on one that is closed at that moment.
+	keepsPeers = 2 * idlePeer
+)
 
 // newServer answers the replica's peers.
 func (b *Broker) newServer() *http.Server {
@@ -21,7 +26,7 @@ func (b *Broker) newServer() *http.Server {
 	mux.HandleFunc("POST "+historyPath, b.serveHistory)
 	slots := make(chan struct{}, maxCalls)
 	return &http.Server{
-		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10,
+		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: keepsPeers, MaxHeaderBytes: 16 << 10,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if !b.opts.Accepts(r.Header.Get(planeconfig.HeaderMemberToken)) {
 				w.WriteHeader(http.StatusUnauthorized)

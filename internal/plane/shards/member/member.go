@@ -42,7 +42,8 @@ type Options struct {
 	ID, Incarnation string
 	// Container is where the shard's container serves; http://127.0.0.1 with its port by default.
 	Container *url.URL
-	// Admits reports whether a request comes from a router, a member or a client that holds the binding.
+	// Admits reports whether a request comes from a router, a member or a client that holds the binding. One that shows the
+	// members' token is judged by that alone: it may give orders. All are admitted by default, for tests.
 	Admits func(*http.Request) bool
 	// Token is what this member shows to others.
 	Token func() string

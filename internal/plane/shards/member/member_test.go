@@ -167,6 +167,7 @@ func TestRefuses(t *testing.T) {
 	write(t, store, 5, 3, []int{0, 1, 0, 0}, ring.Move{Partition: 2, From: "a", To: "b"}, ring.Move{Partition: 3, From: "a", To: "b"})
 	s := startShard(t, "a", store, echo)
 	s.learned(5)
+	withBinding := []string{planeconfig.HeaderMemberToken, "", "Authorization", "Bearer binding"}
 	order := func(epoch, term string) string {
 		return `{"epoch":` + epoch + `,"term":` + term + `,"milliseconds":50}`
 	}
@@ -183,6 +184,8 @@ func TestRefuses(t *testing.T) {
 		"a moving partition":                 {path: "/", headers: []string{planeconfig.HeaderPartition, "2", planeconfig.HeaderEpoch, "5"}, status: http.StatusMisdirectedRequest, says: "epoch 5"},
 		"no such partition":                  {path: "/", headers: []string{planeconfig.HeaderPartition, "99"}, status: http.StatusMisdirectedRequest, says: "99"},
 		"no path of its own":                 {path: "/.trellis/v1/x", status: http.StatusNotFound, says: "partitions"},
+		"a client's order":                   {method: http.MethodPost, path: wire.Path(2, wire.Import), body: order("5", "9"), headers: withBinding, status: http.StatusForbidden, says: "ask the routers"},
+		"a client's question":                {path: wire.Partitions, headers: withBinding, status: http.StatusForbidden, says: "ask the routers"},
 		"no partition to drop":               {method: http.MethodPost, path: wire.Path(99, wire.Drop), body: order("5", "3"), status: http.StatusNotFound, says: "partitions"},
 		"a strange verb":                     {method: http.MethodPost, path: wire.Path(1, "sell"), body: order("5", "3"), status: http.StatusNotFound, says: "sell"},
 		"a GET":                              {method: http.MethodGet, path: wire.Path(1, wire.Drop), status: http.StatusMethodNotAllowed, says: "POST"},

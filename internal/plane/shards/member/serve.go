@@ -27,6 +27,12 @@ func (m *Member) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.URL.Path == planeconfig.ShardPath || strings.HasPrefix(r.URL.Path, planeconfig.ShardPath+"/") {
+		if m.opts.Admits != nil && r.Header.Get(planeconfig.HeaderMemberToken) == "" {
+			// An order has its member show the members' token to whom it names, and its term outlives it.
+			plane.WriteProblem(w, plane.NewProblem(http.StatusForbidden, "not-allowed", "The token does not allow this",
+				"what is below "+planeconfig.ShardPath+" of a shard is for the ShardSet's routers and shards: with the binding's token ask the routers"))
+			return
+		}
 		m.serveOwn(w, r)
 		return
 	}

@@ -2,8 +2,10 @@ package served
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 	"github.com/trellis-dev/trellis/pkg/ring"
@@ -37,4 +39,13 @@ func Members(shards int) []planeconfig.ShardMember {
 		out[i] = planeconfig.ShardMember{ID: ID(i)}
 	}
 	return out
+}
+
+// PortOf an address, host:port.
+func PortOf(address string) (int, error) {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(port)
 }
