@@ -29,6 +29,9 @@ type Target struct {
 	Schema string
 	// Settings of every connection, by their names, search_path aside.
 	Settings map[string]string
+	// Mounted is how long a new password is known until the engine is told of it: planeconfig.AccountMounted by default, and
+	// not at all where it is negative.
+	Mounted time.Duration
 
 	// instead is set while the engine refuses the Secret's password and takes another one, and last is what it took last.
 	instead atomic.Pointer[instead]

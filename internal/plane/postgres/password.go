@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -164,7 +165,7 @@ func (t *Target) takeUp(ctx context.Context, r *rotation, now time.Time, log *sl
 	if r.seen != wanted {
 		r.seen, r.since = wanted, now
 	}
-	if now.Sub(r.since) < planeconfig.AccountMounted {
+	if now.Sub(r.since) < cmp.Or(t.Mounted, planeconfig.AccountMounted) {
 		return nil
 	}
 	if err := setOwnPassword(ctx, conn, wanted); err != nil {

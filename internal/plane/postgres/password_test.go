@@ -25,6 +25,7 @@ func TestRotation(t *testing.T) {
 	uri, _ := enginetest.Postgres(t)
 	for role, test := range map[string]func(rotated){
 		"when-every-replica-has-read": whenEveryReplicaHasRead, "two-while-the-engine-was-away": twoWhileTheEngineWasAway, "calls-go-on": callsGoOn,
+		"by-a-database-that-runs": byADatabaseThatRuns,
 	} {
 		t.Run(role, func(t *testing.T) {
 			t.Parallel()
@@ -173,6 +174,38 @@ func twoWhileTheEngineWasAway(r rotated) {
 	r.takes("p2", "p1", "p0")
 }
 
+func (r rotated) database(t *Target) *Database {
+	r.t.Helper()
+	d, err := NewDatabase(t, "test", fstest.MapFS{"migrations/00001_nothing.sql": {Data: []byte("-- +goose Up\nSELECT 1;\n")}}, 3, slog.New(slog.DiscardHandler))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return d
+}
+
+// byADatabaseThatRuns shows that a plane begins to look for a new password without being asked.
+func byADatabaseThatRuns(r rotated) {
+	target := r.replica("p1", "p0")
+	target.Mounted = -1
+	ctx, cancel := context.WithCancel(r.t.Context())
+	var work sync.WaitGroup
+	defer work.Wait()
+	defer cancel()
+	d := r.database(target)
+	work.Go(func() { d.Run(ctx) })
+	for {
+		c, err := pgx.Connect(r.t.Context(), r.as("p1"))
+		if err == nil {
+			_ = c.Close(ctx)
+			break
+		}
+		if !isRefusal(err) {
+			r.t.Fatal(err)
+		}
+	}
+	r.takes("p1", "p0")
+}
+
 func callsGoOn(r rotated) {
 	t := r.t
 	const callers = 2
@@ -183,10 +216,7 @@ func callsGoOn(r rotated) {
 	ended := [2]chan struct{}{make(chan struct{}), make(chan struct{})}
 	targets := [2]*Target{r.replica("p0", ""), r.replica("p0", "")}
 	for i, target := range targets {
-		d, err := NewDatabase(target, "test", fstest.MapFS{"migrations/00001_nothing.sql": {Data: []byte("-- +goose Up\nSELECT 1;\n")}}, 3, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
+		d := r.database(target)
 		work.Go(func() { d.Run(ctx) })
 		for range callers {
 			work.Go(func() {
