@@ -193,14 +193,16 @@ func byADatabaseThatRuns(r rotated) {
 	defer cancel()
 	d := r.database(target)
 	work.Go(func() { d.Run(ctx) })
-	for {
+	lets := func() bool {
 		c, err := pgx.Connect(r.t.Context(), r.as("p1"))
 		if err == nil {
 			_ = c.Close(ctx)
-			break
 		}
-		if !isRefusal(err) {
-			r.t.Fatal(err)
+		return err == nil
+	}
+	for deadline := time.Now().Add(2 * time.Minute); !lets(); {
+		if time.Now().After(deadline) {
+			r.t.Fatal("the new password is not let in")
 		}
 	}
 	r.takes("p1", "p0")
