@@ -99,8 +99,12 @@ func accountOf(o specs.Owner, in Inputs, e *EngineInput, b Bucket) (account, boo
 				"database": database,
 				"uri":      fmt.Sprintf("postgres://%s:${password}@%s:5432/%s?sslmode=disable", o.Base, host, database),
 			},
-			// instance has a pattern that is made anew under the policy Delete not find what the one before left.
-			generate: map[string]Generator{"password": {Bytes: 24}, "instance": {Bytes: 6}},
+			generate: map[string]Generator{
+				// The pods have the engine take a new one while they run.
+				"password": {Bytes: 24, Previous: planeconfig.KeyPreviousPassword, Settle: planeconfig.AccountSettles},
+				// A pattern that is made anew under the policy Delete does not find what the one before left.
+				"instance": {Bytes: 6},
+			},
 		}, true
 	case v1alpha1.EngineS3:
 		return s3Account(o, in, e, b), true

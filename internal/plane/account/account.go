@@ -78,11 +78,11 @@ func Ensure(ctx context.Context, r Request) error {
 func attempt(ctx context.Context, r Request, ensure maker) error {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	admin, err := readFiles(r.Admin, append(planeconfig.S3Keys(), "previousPassword", planeconfig.KeyOperatorSeed, planeconfig.KeySystemSeed)...)
+	admin, err := readFiles(r.Admin, append(planeconfig.S3Keys(), planeconfig.KeyPreviousPassword, planeconfig.KeyOperatorSeed, planeconfig.KeySystemSeed)...)
 	if err != nil {
 		return fmt.Errorf("read the engine's binding: %w", err)
 	}
-	account, err := readFiles(r.Account, append(planeconfig.S3Keys(), "username", "password", "database", planeconfig.KeySeed,
+	account, err := readFiles(r.Account, append(planeconfig.S3Keys(), "username", "password", planeconfig.KeyPreviousPassword, "database", planeconfig.KeySeed,
 		planeconfig.KeyObjectLock, planeconfig.KeyAdopt)...)
 	if err != nil {
 		return fmt.Errorf("read the account: %w", err)

@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,7 +29,8 @@ var postgresNames = regexp.MustCompile(`^[a-z0-9][A-Za-z0-9._-]{0,62}$`)
 var ourOwn = map[string]bool{"postgres": true, "replicator": true}
 
 // postgresAccount makes a role and a database that is its own, with nobody else let in. The password is set each
-// time, as there is no telling what it is.
+// time, as there is no telling what it is; but one that was just rotated is left to the pods that run, of which some
+// may know only the one before.
 func postgresAccount(ctx context.Context, log *slog.Logger, admin, account files) error {
 	if err := account.need("username", "password", "database"); err != nil {
 		return err
@@ -45,7 +47,12 @@ func postgresAccount(ctx context.Context, log *slog.Logger, admin, account files
 	if _, err := c.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(postgresLock)); err != nil {
 		return fmt.Errorf("wait for other pods: %w", told(err))
 	}
-	if err := ensureRole(ctx, c, role, account["password"]); err != nil {
+	password := account["password"]
+	if takesPrevious(ctx, admin, account) {
+		log.Info("the password before the rotation is in use: the pods that run end it")
+		password = ""
+	}
+	if err := ensureRole(ctx, c, role, password); err != nil {
 		return err
 	}
 	if err := ensureDatabase(ctx, c, role, database); err != nil {
@@ -64,7 +71,7 @@ func connectPostgres(ctx context.Context, admin files) (*pgx.Conn, error) {
 	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
 	c, err := pgx.ConnectConfig(ctx, config)
 	var answer *pgconn.PgError
-	if previous := admin["previousPassword"]; previous != "" && errors.As(err, &answer) && answer.Code == wrongPassword {
+	if previous := admin[planeconfig.KeyPreviousPassword]; previous != "" && errors.As(err, &answer) && answer.Code == wrongPassword {
 		config.Password = previous
 		c, err = pgx.ConnectConfig(ctx, config)
 	}
@@ -74,7 +81,26 @@ func connectPostgres(ctx context.Context, admin files) (*pgx.Conn, error) {
 	return c, nil
 }
 
-// ensureRole leaves a quarter of the server's connections to others.
+// takesPrevious is true where the account is let in by the password before its last rotation.
+func takesPrevious(ctx context.Context, admin, account files) bool {
+	previous := account[planeconfig.KeyPreviousPassword]
+	if previous == "" || previous == account["password"] {
+		return false
+	}
+	config, err := planeconfig.ParsePostgres(admin["uri"], []byte(admin["ca.crt"]))
+	if err != nil {
+		return false
+	}
+	config.User, config.Password, config.Database = account["username"], previous, account["database"]
+	c, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return false
+	}
+	_ = c.Close(ctx)
+	return true
+}
+
+// ensureRole leaves a quarter of the server's connections to others. An empty password is left as it is.
 func ensureRole(ctx context.Context, c *pgx.Conn, role, password string) error {
 	var exists bool
 	var limit int
@@ -86,8 +112,19 @@ func ensureRole(ctx context.Context, c *pgx.Conn, role, password string) error {
 	if exists {
 		verb = "ALTER"
 	}
-	sql := fmt.Sprintf("%s ROLE %s LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT %d PASSWORD %s",
-		verb, quoted(role), limit, literal(password))
+	sql := fmt.Sprintf("%s ROLE %s LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT %d",
+		verb, quoted(role), limit)
+	if password != "" {
+		salt := make([]byte, 16)
+		if _, err := rand.Read(salt); err != nil {
+			return fmt.Errorf("salt the password: %w", err)
+		}
+		verifier, err := planeconfig.PostgresVerifier(password, salt)
+		if err != nil {
+			return err
+		}
+		sql += " PASSWORD " + literal(verifier)
+	}
 	if _, err := c.Exec(ctx, sql); err != nil {
 		return fmt.Errorf("make the role: %w", told(err))
 	}

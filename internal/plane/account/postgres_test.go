@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/url"
 	"os"
@@ -129,25 +130,36 @@ func TestPostgresAccountByThePasswordBefore(t *testing.T) {
 	}
 }
 
+// cancelling ends what writes the first line, which is that an attempt has failed.
+type cancelling struct {
+	log    io.Writer
+	cancel context.CancelFunc
+}
+
+func (c cancelling) Write(line []byte) (int, error) {
+	c.cancel()
+	return c.log.Write(line)
+}
+
 func TestPostgresAccountRefused(t *testing.T) {
 	t.Parallel()
 	uri, _ := enginetest.Postgres(t)
 	for name, c := range map[string]struct {
 		admin, account map[string]string
-		timeout        time.Duration
 		says           string
 	}{
-		"a name that is none": {map[string]string{"uri": uri}, map[string]string{"username": `a"b`, "password": "s3cret", "database": "d"}, time.Minute, "can not be the names"},
-		"the superuser":       {map[string]string{"uri": uri}, map[string]string{"username": "postgres", "password": "s3cret", "database": "d"}, time.Minute, "can not be the names"},
-		"no password":         {map[string]string{"uri": uri}, map[string]string{"username": "a", "database": "d"}, time.Millisecond, "no key password"},
-		"no binding":          {nil, map[string]string{"username": "a", "password": "s3cret", "database": "d"}, time.Millisecond, "the URI must be"},
+		"a name that is none": {map[string]string{"uri": uri}, map[string]string{"username": `a"b`, "password": "s3cret", "database": "d"}, "can not be the names"},
+		"the superuser":       {map[string]string{"uri": uri}, map[string]string{"username": "postgres", "password": "s3cret", "database": "d"}, "can not be the names"},
+		"no password":         {map[string]string{"uri": uri}, map[string]string{"username": "a", "database": "d"}, "no key password"},
+		"no binding":          {nil, map[string]string{"username": "a", "password": "s3cret", "database": "d"}, "the URI must be"},
 		"a wrong password": {map[string]string{"uri": as(t, uri, "postgres", "s3cret", "postgres")},
-			map[string]string{"username": "a", "password": "s3cret", "database": "d"}, time.Second, "28P01"},
+			map[string]string{"username": "a", "password": "s3cret", "database": "d"}, "28P01"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, log := request(t, folder(t, c.admin), folder(t, c.account))
-			r.Timeout = c.timeout
-			err := Ensure(t.Context(), r)
+			ctx, cancel := context.WithCancel(t.Context())
+			r.Log = slog.New(slog.NewTextHandler(cancelling{log, cancel}, nil))
+			err := Ensure(ctx, r)
 			if err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("error is %v, not %q", err, c.says)
 			}
@@ -163,5 +175,32 @@ func TestUnknownEngine(t *testing.T) {
 	r.Engine = "Abacus"
 	if err := Ensure(t.Context(), r); err == nil {
 		t.Error("an account of an unknown engine is made")
+	}
+}
+
+// TestPostgresAccountInTheMiddleOfARotation shows that a pod which starts does not lock out those that have not read the new password.
+func TestPostgresAccountInTheMiddleOfARotation(t *testing.T) {
+	t.Parallel()
+	uri, _ := enginetest.Postgres(t)
+	admin := folder(t, map[string]string{"uri": uri})
+	for _, step := range []struct{ password, previous, taken string }{
+		{"first", "", "first"},
+		{"second", "first", "first"},
+		// Of the one before nobody can make use: it is two rotations behind.
+		{"third", "second", "third"},
+		{"third", "second", "third"},
+	} {
+		account := folder(t, map[string]string{
+			"username": "q-jq", "password": step.password, "previousPassword": step.previous, "database": "q-jq.1",
+		})
+		r, log := request(t, admin, account)
+		if err := Ensure(t.Context(), r); err != nil {
+			t.Fatalf("%v\n%s", err, log)
+		}
+		for _, password := range []string{"first", "second", "third"} {
+			if err := try(t, as(t, uri, "q-jq", password, "q-jq.1"), "SELECT 1"); (err == nil) != (password == step.taken) {
+				t.Errorf("with the Secret %+v, the password %q: %v", step, password, err)
+			}
+		}
 	}
 }

@@ -8,24 +8,19 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/trellis-dev/trellis/internal/planeconfig"
 )
 
-const (
-	// ConnectTimeout bounds one attempt.
-	ConnectTimeout = 5 * time.Second
-	// invalidPassword is what PostgreSQL answers where a password is wrong (SQLSTATE).
-	invalidPassword = "28P01"
-)
+// ConnectTimeout bounds one attempt.
+const ConnectTimeout = 5 * time.Second
 
 // Target is a schema in an engine. The engine's files are read for each connection, so that a new password counts from
 // the next one on.
@@ -34,13 +29,31 @@ type Target struct {
 	Schema string
 	// Settings of every connection, by their names, search_path aside.
 	Settings map[string]string
+	// Mounted is how long a new password is known until the engine is told of it: planeconfig.AccountMounted by default, and
+	// not at all where it is negative.
+	Mounted time.Duration
 
-	// previous is true while the password before is tried, as the one of the URI was refused.
-	previous atomic.Bool
+	// instead is set while the engine refuses the Secret's password and takes another one, and last is what it took last.
+	instead atomic.Pointer[instead]
+	last    atomic.Pointer[login]
+	// looking is held by the one that tries passwords.
+	looking sync.Mutex
 }
 
-// Config reads the files.
+// Config reads the files, with the password that the engine takes as far as that is known.
 func (t *Target) Config() (*pgx.ConnConfig, error) {
+	c, err := t.read()
+	if err != nil {
+		return nil, err
+	}
+	if i := t.instead.Load(); i != nil && i.of == (login{c.User, c.Password}) {
+		c.Password = i.password
+	}
+	return c, nil
+}
+
+// read the files.
+func (t *Target) read() (*pgx.ConnConfig, error) {
 	uri, err := os.ReadFile(t.Engine.URIFile)
 	if err != nil {
 		return nil, fmt.Errorf("read the engine's URI: %w", err)
@@ -52,12 +65,6 @@ func (t *Target) Config() (*pgx.ConnConfig, error) {
 	}
 	if err := t.authorities(c); err != nil {
 		return nil, err
-	}
-	if t.previous.Load() {
-		before, err := os.ReadFile(filepath.Join(filepath.Dir(t.Engine.URIFile), planeconfig.KeyPreviousPassword))
-		if err == nil {
-			c.Password = strings.TrimSpace(string(before))
-		}
 	}
 	c.ConnectTimeout = ConnectTimeout
 	if c.RuntimeParams["application_name"] == "" {
@@ -94,17 +101,8 @@ func (t *Target) authorities(c *pgx.ConnConfig) error {
 	return nil
 }
 
-// Refused turns to the other password where the one that was tried is wrong, and reports whether it did.
-func (t *Target) Refused(err error) bool {
-	var pg *pgconn.PgError
-	if !errors.As(err, &pg) || pg.Code != invalidPassword {
-		return false
-	}
-	t.previous.Store(!t.previous.Load())
-	return true
-}
-
 func (t *Target) prepare(ctx context.Context, c *pgx.Conn) error {
+	t.last.Store(&login{c.Config().User, c.Config().Password})
 	b := &pgx.Batch{}
 	b.Queue("SELECT set_config('search_path', $1, false)", pgx.Identifier{t.Schema}.Sanitize())
 	for name, value := range t.Settings {
@@ -127,7 +125,7 @@ func (t *Target) Dial(ctx context.Context) (*pgx.Conn, error) {
 		if err == nil {
 			return conn, t.prepare(ctx, conn)
 		}
-		if !t.Refused(err) || !again {
+		if !again || !t.Refused(ctx, err) {
 			return nil, fmt.Errorf("connect to the engine: %w", err)
 		}
 	}
@@ -156,8 +154,11 @@ func (t *Target) Connect(ctx context.Context, connections int32) (*pgxpool.Pool,
 	if err != nil {
 		return nil, fmt.Errorf("connect to the engine: %w", err)
 	}
-	if err := pool.Ping(ctx); err != nil {
-		t.Refused(err)
+	err = pool.Ping(ctx)
+	if t.Refused(ctx, err) {
+		err = pool.Ping(ctx)
+	}
+	if err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("connect to the engine: %w", err)
 	}

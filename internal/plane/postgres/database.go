@@ -63,8 +63,8 @@ func (d *Database) Run(ctx context.Context) {
 		}
 	}
 	close(d.ready)
-	<-ctx.Done()
-	d.pool.Close()
+	defer d.pool.Close()
+	d.target.TakeUp(ctx, d.log)
 }
 
 func (d *Database) prepare(ctx context.Context) error {
@@ -110,7 +110,7 @@ func (d *Database) Call(ctx context.Context, doing string, do func(ctx context.C
 		if err == nil {
 			return nil
 		}
-		if attempt == callAttempts || !d.again(err) || !wait(ctx, time.Duration(rand.IntN(attempt*5)+1)*time.Millisecond) {
+		if attempt == callAttempts || !d.again(ctx, err) || !wait(ctx, time.Duration(rand.IntN(attempt*5)+1)*time.Millisecond) {
 			return fmt.Errorf("%s: %w", doing, err)
 		}
 	}
@@ -124,14 +124,14 @@ func (d *Database) Transact(ctx context.Context, doing string, do func(ctx conte
 }
 
 // again reports whether the engine did nothing of what was asked, and may do it now.
-func (d *Database) again(err error) bool {
+func (d *Database) again(ctx context.Context, err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		switch pg.Code {
 		case "40001", "40P01": // serialization_failure, deadlock_detected
 			return true
 		}
-		return d.target.Refused(err)
+		return d.target.Refused(ctx, err)
 	}
 	return pgconn.SafeToRetry(err)
 }

@@ -5,7 +5,6 @@ package laws
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,7 +12,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/trellis-dev/trellis/api/v1alpha1"
-	"github.com/trellis-dev/trellis/controllers/pattern"
 	"github.com/trellis-dev/trellis/test/integration/framework"
 )
 
@@ -111,10 +109,6 @@ func rotate(e example, ns string) error {
 	return nil
 }
 
-// accountSuffix ends the name of the Secret with a pattern's account in its engine, which stays: pods tell the engine
-// of its password when they start, and not while they run.
-var accountSuffix = pattern.AccountSecretName("", "")
-
 // rotating are the keys that a rotation makes anew, and where it keeps what they were.
 var rotating = map[string]string{"password": "previousPassword", "token": "previousToken", "signing-key": "previousSigningKey",
 	"worker-token": "previousWorkerToken", "member-token": "previousMemberToken", "peer-token": "previousPeerToken"}
@@ -157,7 +151,7 @@ func rotatedOnce(e example, ns string, before map[string]string) error {
 		for key, previous := range rotating {
 			was := before[name+"/"+key]
 			switch now, kept := string(secret.Data[key]), string(secret.Data[previous]); {
-			case was == "", strings.HasSuffix(name, accountSuffix):
+			case was == "":
 			case !mine[whose] && (now != was || kept != ""):
 				open = append(open, fmt.Errorf("%s of Secret %s, of %s, is rotated and is not to be", key, name, whose))
 			case mine[whose] && (now == was || kept != was):

@@ -31,14 +31,14 @@ func (s *Store) call(ctx context.Context, doing string, do func(ctx context.Cont
 		if err == nil {
 			return nil
 		}
-		if attempt == callAttempts || !s.again(err) || !wait(ctx, time.Duration(rand.IntN(attempt*5)+1)*time.Millisecond) {
+		if attempt == callAttempts || !s.again(ctx, err) || !wait(ctx, time.Duration(rand.IntN(attempt*5)+1)*time.Millisecond) {
 			return fmt.Errorf("%s: %w", doing, err)
 		}
 	}
 }
 
 // again reports whether the engine did nothing of what was asked, and may do it now.
-func (s *Store) again(err error) bool {
+func (s *Store) again(ctx context.Context, err error) bool {
 	if errors.Is(err, errAgain) {
 		return true
 	}
@@ -48,7 +48,7 @@ func (s *Store) again(err error) bool {
 		case "40001", "40P01": // serialization_failure, deadlock_detected
 			return true
 		}
-		return s.target.Refused(err)
+		return s.target.Refused(ctx, err)
 	}
 	return pgconn.SafeToRetry(err)
 }

@@ -120,6 +120,7 @@ func (s *Store) Run(ctx context.Context) error {
 	work.Go(func() { s.listen(ctx) })
 	work.Go(func() { s.tell(ctx) })
 	work.Go(func() { s.rearrange(ctx) })
+	work.Go(func() { s.target.TakeUp(ctx, s.config.Log) })
 	work.Go(func() { s.alarm.run(ctx, func() { s.hub.publish(jobs.Change{Due: true}) }) })
 	work.Wait()
 	return nil
