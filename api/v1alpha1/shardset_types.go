@@ -156,7 +156,13 @@ type ShardRingStatus struct {
 	// +kubebuilder:validation:MaxLength=512
 	Failure string `json:"failure,omitempty"`
 
-	// history of memberships, the oldest first, at most 64: the table can be made anew from it.
+	// table is who owns which partition, in the binary form of docs/ring.md as base64, at most 65536 characters: where the published
+	// one is lost, it is made anew from this. It is there while no partition is to move.
+	// +optional
+	// +kubebuilder:validation:MaxLength=65536
+	Table string `json:"table,omitempty"`
+
+	// history of memberships, the oldest first, at most 64: what table came from.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64

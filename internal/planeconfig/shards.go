@@ -41,7 +41,12 @@ type Shards struct {
 	// MemberTokenFile holds the token that members want from routers, MemberTokenFile's neighbour
 	// KeyPreviousMemberToken the one before.
 	MemberTokenFile string `json:"memberTokenFile"`
-	// History of memberships that the table is made anew from where the published one is lost; empty while there is one.
+	// Published is true where there was a table at any time: one that is not there is lost, and none is made as for a new set.
+	Published bool `json:"published,omitempty"`
+	// Table is what is known of a lost one, in pkg/ring's binary form as base64: as it was when it was seen last; empty where
+	// partitions were on their way then, and while there is one. History are its memberships, of which the first ones may be
+	// missing.
+	Table   string            `json:"table,omitempty"`
 	History []ShardMembership `json:"history,omitempty"`
 
 	Key        ShardKey        `json:"key"`
