@@ -114,7 +114,7 @@ type ShardRouter struct {
 	// ConnectTimeout of a member; 1 s by default. RequestTimeout until its answer begins; 30 s by default.
 	ConnectTimeout Duration `json:"connectTimeout,omitempty"`
 	RequestTimeout Duration `json:"requestTimeout,omitempty"`
-	// Retries of what may be sent again; 2 by default. RetryBudget is the share of requests that may be retries, in
+	// Retries of what may be sent again; none by default. RetryBudget is the share of requests that may be retries, in
 	// percent; 20 by default.
 	Retries     int           `json:"retries"`
 	RetryBudget int           `json:"retryBudget,omitempty"`
