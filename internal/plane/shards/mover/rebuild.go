@@ -55,8 +55,13 @@ func (w *Wanted) lost() bool { return w.Published || len(w.History) > 0 }
 
 // unchanged refuses a table that was seen before something was asked for that has partitions move: they may have.
 func unchanged(w Wanted) error {
+	members := w.Lost.Members
+	if n := len(w.History); n > 0 {
+		// The table has those too that have yet to forget what they had.
+		members = w.History[n-1].Members
+	}
 	pinned := ring.Pin(w.Lost, w.Pins)
-	if slices.Equal(sorted(w.Lost.Members), sorted(w.Members)) && slices.Equal(pinned.Owners, w.Lost.Owners) {
+	if slices.Equal(sorted(members), sorted(w.Members)) && slices.Equal(pinned.Owners, w.Lost.Owners) {
 		return nil
 	}
 	return errors.New("the table is lost, no shard knows it, and spec.shards, spec.weights or spec.pins are others than when it was seen last: put a copy of the ConfigMap's data back or, where they were changed after the table was lost, set them as they were (status.ring.history has shards and weights)")
