@@ -39,7 +39,7 @@ type ShardKey struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="self.matches('^/[^ ?#]*$') && size(self.split('{key}')) == 2 && self.matches('/[{]key[}](/.*)?$')",message="key.path begins with / and has {key} once, as a segment of its own: use one such as /counters/{key}"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(/[^/ ?#{}]*)*/[{]key[}](/[^/ ?#{}]*)*(/[{]([A-Za-z_][A-Za-z0-9_]*[.][.][.]|[$])[}])?$')",message="key.path begins with / and has {key} once, as a segment of its own, and no wildcard besides but {rest...} at its end: use one such as /counters/{key}"
 	Path string `json:"path,omitempty"`
 
 	// cookie that has the key, 128 characters at most.
@@ -59,7 +59,7 @@ type ShardKey struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="self.startsWith('/')",message="key.jsonBody is a JSON pointer, which begins with /: use one such as /customer/id"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(/([^/~]|~[01])*)+$')",message="key.jsonBody is a JSON pointer, which begins with / and has ~0 for ~ in a name, and ~1 for /: use one such as /customer/id"
 	JSONBody string `json:"jsonBody,omitempty"`
 
 	// maxBytes of a key, 1 to 8192; a request with a longer one is refused. Default: 1024.

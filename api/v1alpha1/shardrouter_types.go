@@ -217,13 +217,13 @@ type ShardHook struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="self.startsWith('/') && self.contains('{partition}')",message="exportPath begins with / and has {partition} in it: use one such as /partitions/{partition}"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^/([^/ #][^ #]*)?$') && self.contains('{partition}')",message="exportPath begins with one / and has {partition} in it, and no blank or #: use one such as /partitions/{partition}"
 	ExportPath string `json:"exportPath,omitempty"`
 
 	// importPath takes, by PUT, what exportPath of another shard answered, in the place of what there was, 1024 characters at most.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="self.startsWith('/') && self.contains('{partition}')",message="importPath begins with / and has {partition} in it: use one such as /partitions/{partition}"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^/([^/ #][^ #]*)?$') && self.contains('{partition}')",message="importPath begins with one / and has {partition} in it, and no blank or #: use one such as /partitions/{partition}"
 	ImportPath string `json:"importPath,omitempty"`
 }

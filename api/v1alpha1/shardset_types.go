@@ -30,6 +30,7 @@ type ShardSetSpec struct {
 	// +default=1
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100
+	// +kubebuilder:validation:XValidation:rule="self > 0",message="there is one shard at least: to stop all of them set suspend to true, which changes nothing of who owns what"
 	Shards int32 `json:"shards,omitempty"`
 
 	// partitions that keys are divided into, a power of two, 16 to 16384. It can not be changed: have ten times as many as there will
@@ -52,9 +53,9 @@ type ShardSetSpec struct {
 	// +kubebuilder:validation:XValidation:rule="has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",message="storageClassName can not be changed after creation: create another ShardSet, and move the data"
 	Storage *ShardStorage `json:"storage,omitempty"`
 
-	// key is where a request has its key. It can not be changed.
+	// key is where a request has its key, which can not be changed. How long it may be can.
 	// +required
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="key can not be changed, as requests would reach other shards than their data: create another ShardSet, and move the data"
+	// +kubebuilder:validation:XValidation:rule="has(self.header) && has(oldSelf.header) && self.header == oldSelf.header || has(self.query) && has(oldSelf.query) && self.query == oldSelf.query || has(self.path) && has(oldSelf.path) && self.path == oldSelf.path || has(self.cookie) && has(oldSelf.cookie) && self.cookie == oldSelf.cookie || has(self.jwtClaim) && has(oldSelf.jwtClaim) && self.jwtClaim == oldSelf.jwtClaim || has(self.jsonBody) && has(oldSelf.jsonBody) && self.jsonBody == oldSelf.jsonBody",message="where the key is can not be changed, as requests would reach other shards than their data: create another ShardSet, and move the data"
 	Key ShardKey `json:"key,omitzero"`
 
 	// strategy by which a key is of a partition: Hash of the key, Range of keys in their order, or a Directory that names them.
@@ -156,7 +157,13 @@ type ShardRingStatus struct {
 	// +kubebuilder:validation:MaxLength=512
 	Failure string `json:"failure,omitempty"`
 
-	// history of memberships, the oldest first, at most 64: the table can be made anew from it.
+	// table is who owns which partition, in the binary form of docs/ring.md as base64, at most 65536 characters: where the published
+	// one is lost, it is made anew from this. It is there while no partition is to move.
+	// +optional
+	// +kubebuilder:validation:MaxLength=65536
+	Table string `json:"table,omitempty"`
+
+	// history of memberships, the oldest first, at most 64: what table came from.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64

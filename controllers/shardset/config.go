@@ -20,9 +20,7 @@ func planeConfig(s *v1alpha1.ShardSet, in pattern.Inputs, seen ringSeen) planeco
 	config := planes.Config(routerOwner(s.Namespace, s.Name))
 	config.Engine = planes.Engine(nil, "")
 	config.Shards = shardsConfig(s, in)
-	if seen.lost(s) {
-		config.Shards.History = history(s)
-	}
+	seen.tell(s, config.Shards)
 	return config
 }
 

@@ -23,15 +23,20 @@ func observe(s *v1alpha1.ShardSet, seen pattern.Observed) pattern.Health {
 	shards, routers := split(seen.Children)
 	s.Status.ScaleStatus = pattern.ScaleStatus(shards, before)
 	// What can not be read was refused before.
+	lost := false
 	if r, err := readRing(s, seen.Read); err == nil {
-		s.Status.Ring = ringStatus(r, s.Status.Ring)
+		s.Status.Ring, lost = ringStatus(r, s.Status.Ring), r.lost(s)
 	}
 	if isSuspended(s) {
 		return pattern.Health{Plane: &pattern.Verdict{
 			Reason: v1alpha1.ReasonSuspended, Message: "spec.suspend is true: set it to false to serve again",
 		}}
 	}
-	return pattern.Health{Plane: verdict(s, shards, routers, before)}
+	v := verdict(s, shards, routers, before)
+	if lost && !v.OK {
+		v.Message += "; the table that says who owns which partition was lost, and the routers that make it anew log what they wait for"
+	}
+	return pattern.Health{Plane: v}
 }
 
 // split tells the shards from all else.

@@ -1,6 +1,7 @@
 package shardset
 
 import (
+	"encoding/base64"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -79,6 +80,7 @@ func TestRingStatus(t *testing.T) {
 		}
 	})
 	later := tableOf(3, func(t *ring.Table) { t.Epoch = 9 })
+	under := tableOf(3, func(t *ring.Table) { t.Moves = []ring.Move{{Partition: 1, From: "counter-shs-0", To: "counter-shs-1"}} })
 	before := &v1alpha1.ShardRingStatus{Epoch: 1, Members: 3, PartitionsMoving: 4, Imbalance: "1.1", HottestPartitions: []int32{7}, History: history}
 	for name, c := range map[string]struct {
 		seen   ringSeen
@@ -87,10 +89,11 @@ func TestRingStatus(t *testing.T) {
 	}{
 		"nothing is published":        {ringSeen{}, nil, nil},
 		"nothing is published now":    {ringSeen{}, before, before},
-		"published":                   {state(tableOf(3), tableOf(3)), nil, &v1alpha1.ShardRingStatus{Epoch: 1, Members: 3, Imbalance: "1.1", History: history}},
+		"published":                   {state(tableOf(3), tableOf(3)), nil, &v1alpha1.ShardRingStatus{Epoch: 1, Members: 3, Imbalance: "1.1", Table: packed(tableOf(3)), History: history}},
 		"some move":                   {state(later, tableOf(4)), nil, &v1alpha1.ShardRingStatus{Epoch: 9, Members: 3, PartitionsMoving: moved(tableOf(3), tableOf(4)), Imbalance: "1.1", History: history}},
-		"all is where it is to be":    {state(later, tableOf(3)), before, &v1alpha1.ShardRingStatus{Epoch: 9, Members: 3, Imbalance: "1.1", HottestPartitions: []int32{7}, History: history}},
-		"one has more than the other": {state(uneven, uneven), nil, &v1alpha1.ShardRingStatus{Epoch: 1, Members: 4, Imbalance: "2.5", History: history}},
+		"one is under way":            {state(under, tableOf(3)), nil, &v1alpha1.ShardRingStatus{Epoch: 1, Members: 3, Imbalance: "1.1", History: history}},
+		"all is where it is to be":    {state(later, tableOf(3)), before, &v1alpha1.ShardRingStatus{Epoch: 9, Members: 3, Imbalance: "1.1", HottestPartitions: []int32{7}, Table: packed(later), History: history}},
+		"one has more than the other": {state(uneven, uneven), nil, &v1alpha1.ShardRingStatus{Epoch: 1, Members: 4, Imbalance: "2.5", Table: packed(uneven), History: history}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := ringStatus(c.seen, c.before)
@@ -117,6 +120,29 @@ func TestRingStatus(t *testing.T) {
 	if diff := cmp.Diff(first, ringStatus(still, first)); diff != "" {
 		t.Errorf("another epoch alone changes the status (-want +got):\n%s", diff)
 	}
+}
+
+// TestALostTableIsTold to who wonders why nothing is ready.
+func TestALostTableIsTold(t *testing.T) {
+	s := makeSet()
+	s.Status.Ring = &v1alpha1.ShardRingStatus{History: []v1alpha1.ShardMembershipStatus{{Epoch: 1, Shards: 3}}}
+	for message, routers := range map[string]int32{
+		"all pods are ready": 2,
+		"routers: 0 of 2 pods are ready; the table that says who owns which partition was lost, and the routers that make it anew log what they wait for": 0,
+	} {
+		if got := observe(s, pattern.Observed{Children: livingSet(3, 3, routers)}).Plane.Message; got != message {
+			t.Errorf("with %d routers it says %q", routers, got)
+		}
+	}
+}
+
+// packed is a table as the status has it.
+func packed(t ring.Table) string {
+	data, err := t.MarshalBinary()
+	if err != nil {
+		panic(err)
+	}
+	return base64.StdEncoding.EncodeToString(data)
 }
 
 func moved(a, b ring.Table) int32 { return int32(pattern.Rounded(float64(len(ring.Diff(a, b))))) }

@@ -98,7 +98,7 @@ func plan(s *v1alpha1.ShardSet, in pattern.Inputs) (pattern.Plan, error) {
 		Binding:        pattern.BindingSecretName(o.Base),
 		Endpoints:      planes.Endpoints(host, s.Spec.Exposure),
 		Impact:         impact(s, in),
-		Follows:        follows(config.Shards.History),
+		Follows:        follows(config.Shards),
 		Recommendation: recommendation(s),
 		Children: []pattern.Child{
 			planes.BindingSecret(o, host),

@@ -2,6 +2,7 @@ package shardset
 
 import (
 	"cmp"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -17,7 +18,7 @@ import (
 	"github.com/trellis-dev/trellis/pkg/ring"
 )
 
-// mostHistory is how many memberships the status keeps. What was before them is asked of the members where it is needed.
+// mostHistory is how many memberships the status keeps.
 const mostHistory = 64
 
 // ringSeen is the published state as it was read, which may be old.
@@ -47,9 +48,17 @@ func readRing(s *v1alpha1.ShardSet, read map[string]map[string]string) (ringSeen
 	return ringSeen{state, b}, nil
 }
 
-// lost is true where there was a table and is none: the routers are told its history.
+// lost is true where there was a table and is none: the routers are told what is known of it.
 func (r ringSeen) lost(s *v1alpha1.ShardSet) bool {
 	return !r.Published() && s.Status.Ring != nil && len(s.Status.Ring.History) > 0
+}
+
+// tell the routers what was published.
+func (r ringSeen) tell(s *v1alpha1.ShardSet, c *planeconfig.Shards) {
+	c.Published = r.Published() || s.Status.Ring != nil
+	if r.lost(s) {
+		c.History, c.Table = history(s), s.Status.Ring.Table
+	}
 }
 
 // replicas of the StatefulSet: as many as are asked for, and all that still hold a partition, are to get one or have yet to forget
@@ -100,12 +109,12 @@ func history(s *v1alpha1.ShardSet) []planeconfig.ShardMembership {
 	return out
 }
 
-// follows is the history as text, empty without one.
-func follows(h []planeconfig.ShardMembership) string {
-	if len(h) == 0 {
+// follows is what the routers are told as text, empty before there was a table.
+func follows(c *planeconfig.Shards) string {
+	if !c.Published {
 		return ""
 	}
-	text, err := json.Marshal(h)
+	text, err := json.Marshal(planeconfig.Shards{Published: true, History: c.History, Table: c.Table})
 	if err != nil {
 		// Numbers and strings alone.
 		panic(err)
@@ -125,6 +134,7 @@ func ringStatus(r ringSeen, before *v1alpha1.ShardRingStatus) *v1alpha1.ShardRin
 		PartitionsMoving: int32(pattern.Rounded(float64(r.Pending()))),
 		Imbalance:        imbalance(r.Table),
 		Failure:          failure(r),
+		Table:            resting(r),
 		History:          historyStatus(r),
 	}
 	if before == nil {
@@ -135,6 +145,19 @@ func ringStatus(r ringSeen, before *v1alpha1.ShardRingStatus) *v1alpha1.ShardRin
 		out.Epoch, out.Members, out.Imbalance = before.Epoch, before.Members, before.Imbalance
 	}
 	return out
+}
+
+// resting is the table while no partition is to move, empty while one is: where that one is may be another member a moment later.
+func resting(r ringSeen) string {
+	if r.Pending() > 0 || len(r.Table.Moves) > 0 || r.Target.Partitions != r.Table.Partitions {
+		return ""
+	}
+	data, err := r.Table.MarshalBinary()
+	if err != nil {
+		// It was checked as it was read.
+		return ""
+	}
+	return base64.StdEncoding.EncodeToString(data)
 }
 
 // mostFailure is how much of a failure is told, in bytes: the status takes no more.

@@ -179,7 +179,7 @@ func TestALostTableIsMadeAnew(t *testing.T) {
 	}}
 	s := makeSet()
 	observe(s, pattern.Observed{Read: read(t, tableOf(3), state)})
-	told := func(read map[string]map[string]string) (pattern.Plan, []planeconfig.ShardMembership) {
+	told := func(read map[string]map[string]string) (pattern.Plan, planeconfig.Shards) {
 		t.Helper()
 		p, err := plan(s, inputs(read))
 		if err != nil {
@@ -189,18 +189,25 @@ func TestALostTableIsMadeAnew(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return p, c.Shards.History
+		return p, planeconfig.Shards{Published: c.Shards.Published, Table: c.Shards.Table, History: c.Shards.History}
 	}
-	if p, h := told(read(t, tableOf(3), state)); h != nil || p.Follows != "" {
-		t.Errorf("while there is a table, the routers are told %v, %q", h, p.Follows)
+	nothing := map[string]map[string]string{"counter-shs-ring": {}}
+	before := s.Status.Ring
+	s.Status.Ring = nil
+	if p, got := told(nothing); !cmp.Equal(got, planeconfig.Shards{}) || p.Follows != "" {
+		t.Errorf("before there ever was a table, the routers are told %+v, %q", got, p.Follows)
 	}
-	p, h := told(map[string]map[string]string{"counter-shs-ring": {}})
-	want := []planeconfig.ShardMembership{
+	s.Status.Ring = before
+	if _, got := told(read(t, tableOf(3), state)); !cmp.Equal(got, planeconfig.Shards{Published: true}) {
+		t.Errorf("while there is a table, the routers are told %+v", got)
+	}
+	p, got := told(nothing)
+	want := planeconfig.Shards{Published: true, Table: packed(tableOf(3)), History: []planeconfig.ShardMembership{
 		{Epoch: 1, Members: []planeconfig.ShardMember{{ID: "counter-shs-0"}, {ID: "counter-shs-1"}}},
 		{Epoch: 5, Members: []planeconfig.ShardMember{{ID: "counter-shs-0", Weight: 2}, {ID: "counter-shs-1"}, {ID: "counter-shs-2"}}},
-	}
-	if diff := cmp.Diff(want, h); diff != "" {
-		t.Errorf("history (-want +got):\n%s", diff)
+	}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the routers are told (-want +got):\n%s", diff)
 	}
 	if p.Follows == "" {
 		t.Error("the plan follows nothing: it would wait for an approval")

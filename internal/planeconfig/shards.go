@@ -41,7 +41,12 @@ type Shards struct {
 	// MemberTokenFile holds the token that members want from routers, MemberTokenFile's neighbour
 	// KeyPreviousMemberToken the one before.
 	MemberTokenFile string `json:"memberTokenFile"`
-	// History of memberships that the table is made anew from where the published one is lost; empty while there is one.
+	// Published is true where there was a table at any time: one that is not there is lost, and none is made as for a new set.
+	Published bool `json:"published,omitempty"`
+	// Table is what is known of a lost one, in pkg/ring's binary form as base64: as it was when it was seen last; empty where
+	// partitions were on their way then, and while there is one. History are its memberships, of which the first ones may be
+	// missing.
+	Table   string            `json:"table,omitempty"`
 	History []ShardMembership `json:"history,omitempty"`
 
 	Key        ShardKey        `json:"key"`
@@ -109,7 +114,7 @@ type ShardRouter struct {
 	// ConnectTimeout of a member; 1 s by default. RequestTimeout until its answer begins; 30 s by default.
 	ConnectTimeout Duration `json:"connectTimeout,omitempty"`
 	RequestTimeout Duration `json:"requestTimeout,omitempty"`
-	// Retries of what may be sent again; 2 by default. RetryBudget is the share of requests that may be retries, in
+	// Retries of what may be sent again; none by default. RetryBudget is the share of requests that may be retries, in
 	// percent; 20 by default.
 	Retries     int           `json:"retries"`
 	RetryBudget int           `json:"retryBudget,omitempty"`

@@ -18,6 +18,12 @@ func Replay(partitions int, history []Membership) (Table, error) {
 	if err != nil {
 		return Table{}, err
 	}
+	return ReplayFrom(t, history)
+}
+
+// ReplayFrom is Replay for a history whose beginning is left out: t is the table that led to, with the epoch of its last
+// membership.
+func ReplayFrom(t Table, history []Membership) (Table, error) {
 	for i, m := range history {
 		if m.Epoch <= t.Epoch {
 			return Table{}, fmt.Errorf("membership %d has the epoch %d, after %d: put the history in the order of its epochs", i, m.Epoch, t.Epoch)

@@ -14,9 +14,9 @@ func shardKeyRows() []row {
 		body   = "maxBody is of key.jsonBody: remove it"
 		sized  = "maxBody must be above 0 and at most 64Mi"
 		header = "key.header is letters, digits and '-', begins not with Trellis-, and is none of HTTP's own: use one such as X-Account"
-		path   = "key.path begins with / and has {key} once, as a segment of its own: use one such as /counters/{key}"
+		path   = "key.path begins with / and has {key} once, as a segment of its own, and no wildcard besides but {rest...} at its end: use one such as /counters/{key}"
 		cookie = "key.cookie is letters, digits, '_', '.' and '-'"
-		json   = "key.jsonBody is a JSON pointer, which begins with /: use one such as /customer/id"
+		json   = "key.jsonBody is a JSON pointer, which begins with / and has ~0 for ~ in a name, and ~1 for /: use one such as /customer/id"
 	)
 	rows := slices.Concat(
 		text(at+".header", 1, 128, letters, ruleOf(at+".header", "", header)),
@@ -40,17 +40,20 @@ func shardKeyRows() []row {
 		})
 	for field, values := range map[string][]string{
 		"header":   {"Trellis-Epoch", "Host", "authorization", "X Key"},
-		"path":     {"/counters", "/c-{key}", "/{key}/{key}", "counters/{key}", "/a?b={key}"},
+		"path":     {"/counters", "/c-{key}", "/{key}/{key}", "counters/{key}", "/a?b={key}", "/{a}/{key}", "/{key}/{a}", "/{key}/{rest", "/{key}/{rest...}/a"},
 		"cookie":   {"a=b", "a;b"},
-		"jsonBody": {"id"},
+		"jsonBody": {"id", "/a~2"},
 	} {
 		message := map[string]string{"header": header, "path": path, "cookie": cookie, "jsonBody": json}[field]
 		for _, value := range values {
 			rows = append(rows, refused(field+" "+value, keyed(field, value, ""), ruleOf(at+"."+field, value, message)))
 		}
 	}
-	for _, value := range []string{"/{key}", "/{key}/", "/carts/{key}/{rest...}", "/a/{key}/b/c"} {
+	for _, value := range []string{"/{key}", "/{key}/", "/carts/{key}/{rest...}", "/a/{key}/b/c", "/a/{key}/{$}"} {
 		rows = append(rows, allowed("path "+value, keyed("path", value, "")))
+	}
+	for _, value := range []string{"/", "/a~0b/~1", "/a//b"} {
+		rows = append(rows, allowed("jsonBody "+value, keyed("jsonBody", value, "")))
 	}
 	return rows
 }

@@ -127,12 +127,14 @@ func shardHookRows() []row {
 		refused("another mode", set("spec.resharding.mode", "Other"), `spec.resharding.mode: Unsupported value: "Other": supported values: "Hook", "None"`),
 	}
 	for _, field := range []string{"exportPath", "importPath"} {
-		message := field + " begins with / and has {partition} in it: use one such as /partitions/{partition}"
+		message := field + " begins with one / and has {partition} in it, and no blank or #: use one such as /partitions/{partition}"
 		rows = slices.Concat(rows,
 			text(at+field, 1, 1024, after("/{partition}"), ruleOf(at+field, "", message)),
 			required(at+field),
 			[]row{
 				refused(field+" without a partition", set(at+field, "/all"), ruleOf(at+field, "/all", message)),
+				refused(field+" of another host", set(at+field, "//a/{partition}"), ruleOf(at+field, "//a/{partition}", message)),
+				refused(field+" with a blank", set(at+field, "/a {partition}"), ruleOf(at+field, "/a {partition}", message)),
 				refused(field+" without a slash", set(at+field, "{partition}"), ruleOf(at+field, "{partition}", message)),
 			})
 	}

@@ -25,11 +25,12 @@ const (
 	partitionsStay    = "partitions can not be changed, as keys would be in other partitions than their data: create another ShardSet, and move the data"
 	storageShrinks    = "storage can grow and not shrink: set size as it was, or larger"
 	storageClassStays = "storageClassName can not be changed after creation: create another ShardSet, and move the data"
-	keyStays          = "key can not be changed, as requests would reach other shards than their data: create another ShardSet, and move the data"
+	keyStays          = "where the key is can not be changed, as requests would reach other shards than their data: create another ShardSet, and move the data"
 	strategyStays     = "strategy can not be changed, as keys would be in other partitions than their data: create another ShardSet with the strategy that you need, and move the data"
 	entriesStay       = "an entry of the directory can not be changed or removed, as the data of its key would stay behind: pin its partition to the shard where it is to be, or create another ShardSet and move the data"
 	hashedAlready     = "with fallback Hash every key is in a partition already, and the data of a new entry's key would stay behind: pin the key's partition, or create another ShardSet and move the data"
 	keysTooLong       = "a key of the directory is longer than 256 characters, or empty: shorten it"
+	oneShard          = "there is one shard at least: to stop all of them set suspend to true, which changes nothing of who owns what"
 	shardsOwnDomain   = "a domain names this ShardSet itself, and requests would go round: remove it, or name another"
 )
 
@@ -76,7 +77,7 @@ func shardTables() []table {
 }
 
 func shardRows() []row {
-	replicas := number("spec.shards", 1, 100)
+	replicas := besides(number("spec.shards", 1, 100), 2, rule("spec.shards", "0: "+oneShard))
 	return slices.Concat(
 		required("spec", "spec.key", "spec.template", "spec.resharding", "spec.resharding.mode"),
 		replicas,
@@ -101,6 +102,7 @@ func shardUpdates() []row {
 		updated("more shards", none, set("spec.shards", int64(9))),
 		updated("other partitions", none, set("spec.partitions", int64(64)), rule("spec.partitions", "64: "+partitionsStay)),
 		updated("another key", none, set("spec.key.header", "X-Other"), rule("spec.key", keyStays)),
+		updated("longer keys", none, set("spec.key.maxBytes", int64(2048))),
 		updated("another place of the key", none, patch(`spec: {key: {header: null, query: a}}`), rule("spec.key", keyStays)),
 		updated("another strategy", none, patch(`spec: {strategy: Range, range: {splits: [m]}}`),
 			ruleOf("spec.strategy", "Range", strategyStays), rule("spec", splitsStay)),

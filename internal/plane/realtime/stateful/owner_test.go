@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/trellis-dev/trellis/internal/plane/contracttest"
+	"github.com/trellis-dev/trellis/pkg/ring"
 )
 
 // TestReadsAllThatTheEngineHas reads a room at its owner and elsewhere while much is published: what the engine had before
@@ -69,6 +70,38 @@ func TestPeerThatIsNotTheOwner(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string(nil), logOf(t, here, room)); diff != "" {
 		t.Errorf("the room (-want +got):\n%s", diff)
+	}
+}
+
+// TestARoomUnderAnotherFence is not the one that it was: what is known of it under an older fence may have changed since, and
+// under one that is not the table's now there is none.
+func TestARoomUnderAnotherFence(t *testing.T) {
+	t.Parallel()
+	v, err := newView(8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.ID, v.token, v.Table = "table", "token", ring.Rebalance(v.Table, []ring.Member{{ID: "alone"}})
+	o := &owner{view: func() *view { return v }, now: time.Now, rooms: map[string]*room{}}
+	before := v.owner("a")
+	old, err := o.room("a", before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := o.room("a", before); again != old || err != nil {
+		t.Errorf("under the same fence it is another one, %v", err)
+	}
+	v.Fences[before.partition]++
+	if r, err := o.room("a", before); r != nil || !errors.Is(err, errMoved) {
+		t.Errorf("under the older fence: %v, %v", r, err)
+	}
+	at := v.owner("a")
+	r, err := o.room("a", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r == old || r.fence != at.fence || !old.gone {
+		t.Errorf("under the new fence it is the one with %q, and that before is gone: %t", r.fence, old.gone)
 	}
 }
 

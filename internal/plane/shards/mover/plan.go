@@ -10,9 +10,6 @@ import (
 	"github.com/trellis-dev/trellis/pkg/ring"
 )
 
-// maxHistory is how many memberships are published; the oldest ones go first.
-const maxHistory = 500
-
 // maxDropping is how many partitions are being forgotten at once.
 const maxDropping = 8
 
@@ -23,7 +20,11 @@ type Wanted struct {
 	Members []ring.Member
 	// Pins are the IDs of members that are to own a partition whatever the balance.
 	Pins map[int]string
-	// History that a lost table is made anew from; it may be empty.
+	// Published is true where there was a table at any time. One that is not there is lost then.
+	Published bool
+	// Lost is what is known of it besides: as it was when it was seen last, without partitions where some were on their way then.
+	Lost ring.Table
+	// History of its memberships, of which the first ones may be missing; it may be empty.
 	History []table.Membership
 	// MaxMoving partitions at once, 1 at least.
 	MaxMoving int
@@ -162,7 +163,7 @@ func (d *decision) join() {
 		target := ring.Rebalance(d.base(), members)
 		target.Epoch = epoch
 		d.state.History = append(d.state.History, table.Membership{Epoch: epoch, Members: members})
-		d.state.History = d.state.History[max(0, len(d.state.History)-maxHistory):]
+		d.state.Base, d.state.History = shortened(d.state)
 		d.state.Target = ring.Pin(target, d.wanted.Pins)
 		d.addMembers(members)
 		d.note("the members are to be %d", len(members))
@@ -173,33 +174,6 @@ func (d *decision) join() {
 		d.state.Target = pinned
 		d.note("other partitions are pinned")
 	}
-}
-
-// base is the target without pins, as the history of memberships leads to it. Where its beginning is not known any more,
-// it is the target as it is.
-func (d *decision) base() ring.Table {
-	return d.bases.of(d.state)
-}
-
-// bases remembers the last one.
-type bases struct {
-	history []table.Membership
-	table   ring.Table
-}
-
-func (b *bases) of(s table.State) ring.Table {
-	if len(s.History) == 0 || s.History[0].Epoch != 1 {
-		return s.Target
-	}
-	if n := len(s.History); len(b.history) == n && b.history[n-1].Epoch == s.History[n-1].Epoch {
-		return b.table
-	}
-	t, err := ring.Replay(s.Target.Partitions, s.History)
-	if err != nil {
-		return s.Target
-	}
-	b.history, b.table = s.History, t
-	return t
 }
 
 // adopt gives away what nobody ever owned.

@@ -101,6 +101,12 @@ func TestRebuild(t *testing.T) {
 		t.Epoch = epoch
 		return t
 	}
+	three := replayed(t, grown(1, 64), 700)
+	// One is pinned to where no history has it.
+	three.Owners[2] = (three.Owners[2] + 1) % len(three.Members)
+	left := three.Clone()
+	left.Members = append(left.Members, ring.Member{ID: "d"})
+	pinned := map[int]string{2: three.Members[three.Owners[2]].ID}
 	other, err := ring.New(2 * partitions)
 	if err != nil {
 		t.Fatal(err)
@@ -108,27 +114,40 @@ func TestRebuild(t *testing.T) {
 	other = ring.Rebalance(other, members("a"))
 	for name, c := range map[string]struct {
 		wanted  []string
+		pins    map[int]string
+		lost    ring.Table
 		history []table.Membership
 		words   words
 		want    ring.Table
 		term    uint64
 		says    string
+		// published and not yet said by whom.
+		published bool
 	}{
-		"a new set":                              {wanted: []string{"a", "b"}, words: words{"a": {}}, want: replayed(t, grown(1, 1), 1), term: 1},
-		"nobody knows, and the history is whole": {wanted: []string{"a", "b", "c"}, history: grown(1, 64), words: words{"a": {Term: 6}, "b": {Term: 9}}, want: replayed(t, grown(1, 64), 64), term: 10},
-		"two know":                               {wanted: []string{"a", "b", "c"}, history: grown(1, 64), words: words{"a": {Table: known, Term: 4}, "b": {Table: older, Term: 5}, "c": {}}, want: of(known, 401), term: 6},
-		"one knows, and the history has lost its head":    {wanted: []string{"a", "b", "c"}, history: grown(37, 64), words: words{"a": {Table: older}, "c": {Table: known}}, want: of(known, 401), term: 1},
-		"nobody knows, and the history has lost its head": {wanted: []string{"a", "b", "c"}, history: grown(37, 64), words: words{"a": {}}, says: "does not reach back to the first"},
-		"one that may know does not answer":               {wanted: []string{"a", "b", "c"}, history: grown(1, 64), words: words{"a": {}, "b": nil}, says: "a pod that may know one does not answer"},
-		"one of the past may know":                        {wanted: []string{"a", "b"}, history: grown(1, 64), words: words{"a": {}, "b": {}, "c": nil}, says: "a pod that may know one does not answer"},
-		"another number of partitions":                    {wanted: []string{"a"}, words: words{"a": {Table: other}}, says: "their number can not change"},
+		"a new set": {wanted: []string{"a", "b"}, words: words{"a": {}}, want: replayed(t, grown(1, 1), 1), term: 1},
+		"nobody knows, and it was at rest": {wanted: []string{"a", "b", "c"}, pins: pinned, lost: three, history: grown(1, 64), words: words{"a": {Term: 6}, "b": {Term: 9}},
+			want: of(three, 701), term: 10},
+		"nobody knows, and it was at rest, after more memberships than are kept": {wanted: []string{"a", "b", "c"}, pins: pinned, lost: three, history: grown(37, 64), words: words{"a": {}},
+			want: of(three, 701), term: 1},
+		"nobody knows, and one that went has yet to forget": {wanted: []string{"a", "b", "c"}, pins: pinned, lost: left, history: grown(1, 64), words: words{"a": {}}, want: of(three, 701), term: 1},
+		"nobody knows, and partitions were on their way":    {wanted: []string{"a", "b", "c"}, history: grown(1, 64), words: words{"a": {}}, says: "partitions were on their way when it was seen last"},
+		"nobody knows, and nothing is told yet":             {wanted: []string{"a", "b", "c"}, published: true, words: words{"a": {}}, says: "the table is lost, no shard knows it"},
+		"nobody knows, and others are to be members":        {wanted: []string{"a", "b"}, pins: pinned, lost: three, history: grown(1, 64), words: words{"a": {}}, says: "are others than when it was seen last"},
+		"nobody knows, and other partitions are pinned":     {wanted: []string{"a", "b", "c"}, pins: map[int]string{2: known.Members[known.Owners[2]].ID}, lost: three, history: grown(1, 64), words: words{"a": {}}, says: "are others than when it was seen last"},
+		"what was seen last is older than what one knows":   {wanted: []string{"a", "b", "c"}, lost: of(three, 399), history: grown(1, 64), words: words{"c": {Table: known}}, want: of(known, 401), term: 1},
+		"what was seen last is newer than what one knows":   {wanted: []string{"a", "b", "c"}, lost: of(three, 401), history: grown(1, 64), words: words{"c": {Table: known}}, want: of(three, 402), term: 1},
+		"two know": {wanted: []string{"a", "b", "c"}, history: grown(1, 64), words: words{"a": {Table: known, Term: 4}, "b": {Table: older, Term: 5}, "c": {}}, want: of(known, 401), term: 6},
+		"one knows, and the history has lost its head": {wanted: []string{"a", "b", "c"}, history: grown(37, 64), words: words{"a": {Table: older}, "c": {Table: known}}, want: of(known, 401), term: 1},
+		"one that may know does not answer":            {wanted: []string{"a", "b", "c"}, history: grown(1, 64), words: words{"a": {}, "b": nil}, says: "a pod that may know one does not answer"},
+		"one of the past may know":                     {wanted: []string{"a", "b"}, history: grown(1, 64), words: words{"a": {}, "b": {}, "c": nil}, says: "a pod that may know one does not answer"},
+		"another number of partitions":                 {wanted: []string{"a"}, words: words{"a": {Table: other}}, says: "their number can not change"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			store, log := &table.Memory{}, &lines{}
 			m := mover.New(mover.Options{
 				Wanted: func() mover.Wanted {
-					return mover.Wanted{Partitions: partitions, Members: members(c.wanted...), History: c.history, Paused: true}
+					return mover.Wanted{Partitions: partitions, Members: members(c.wanted...), Pins: c.pins, Published: c.published || len(c.history) > 0, Lost: c.lost, History: c.history, Paused: true}
 				},
 				Store: store, Members: c.words, Client: &http.Client{Transport: c.words}, Token: func() string { return testToken },
 				Backoff: mover.Backoff{First: time.Millisecond, Most: time.Second}, Log: slog.New(slog.NewTextHandler(log, nil)),

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -29,6 +30,11 @@ func Wanted(cfg *planeconfig.Shards) mover.Wanted {
 	w := mover.Wanted{
 		Partitions: cfg.Partitions, Members: membersOf(cfg.Members), Pins: cfg.Placement.Pins,
 		MaxMoving: cfg.Resharding.MaxMoving, PauseLimit: time.Duration(cfg.Resharding.PauseLimit), Paused: cfg.Resharding.Paused,
+		Published: cfg.Published,
+	}
+	// One that can not be read is none, and the mover makes nothing of that.
+	if lost, err := base64.StdEncoding.DecodeString(cfg.Table); err == nil && len(lost) > 0 {
+		_ = w.Lost.UnmarshalBinary(lost)
 	}
 	for _, h := range cfg.History {
 		w.History = append(w.History, table.Membership{Epoch: h.Epoch, Members: membersOf(h.Members)})

@@ -62,7 +62,7 @@ func (m *Memory) name() Version { return Version(fmt.Sprint(m.version)) }
 
 // Clone shares nothing with s that is ever changed.
 func (s State) Clone() State {
-	s.Table, s.Target = s.Table.Clone(), s.Target.Clone()
+	s.Table, s.Target, s.Base = s.Table.Clone(), s.Target.Clone(), s.Base.Clone()
 	s.History, s.Dropping, s.Failures = slices.Clone(s.History), slices.Clone(s.Dropping), slices.Clone(s.Failures)
 	// A list in it is replaced, never changed.
 	s.Incarnations = maps.Clone(s.Incarnations)

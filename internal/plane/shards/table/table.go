@@ -18,7 +18,10 @@ type State struct {
 	Table ring.Table
 	// Target owns what it is to, once all moves are over.
 	Target ring.Table
-	// History of memberships, the oldest first: Target is what they lead to.
+	// Base is the table that the memberships led to which are no longer in History; without partitions where all are there, or
+	// where it is not known.
+	Base ring.Table
+	// History of memberships, the oldest first, MaxHistory at most: with Base before them, they lead to Target without its pins.
 	History []Membership
 	// Dropping are partitions whose former owner has yet to forget them.
 	Dropping []ring.Move
@@ -30,6 +33,10 @@ type State struct {
 	// Term grows by each mover that takes over; a member refuses one of an older term.
 	Term uint64
 }
+
+// MaxHistory is how many memberships are published. Those of the largest ShardSet and three tables take two thirds of what a
+// ConfigMap holds.
+const MaxHistory = 64
 
 // MaxIncarnations is how many pods of each name are remembered: those that may run still.
 const MaxIncarnations = 4

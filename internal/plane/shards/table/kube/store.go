@@ -89,6 +89,7 @@ func (s *Store) Watch(ctx context.Context, seen func(table.State)) error {
 // rest is what is published besides the table.
 type rest struct {
 	Target       ring.Table          `json:"target"`
+	Base         ring.Table          `json:"base,omitzero"`
 	History      []table.Membership  `json:"history"`
 	Dropping     []ring.Move         `json:"dropping,omitempty"`
 	Failures     []table.Failure     `json:"failures,omitempty"`
@@ -101,7 +102,7 @@ func encode(s table.State) (map[string]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode the table: %w", err)
 	}
-	other, err := json.Marshal(rest{Target: s.Target, History: s.History, Dropping: s.Dropping, Failures: s.Failures, Incarnations: s.Incarnations, Term: s.Term})
+	other, err := json.Marshal(rest{Target: s.Target, Base: s.Base, History: s.History, Dropping: s.Dropping, Failures: s.Failures, Incarnations: s.Incarnations, Term: s.Term})
 	if err != nil {
 		return nil, fmt.Errorf("encode the table's state: %w", err)
 	}
@@ -128,6 +129,6 @@ func decode(cm *corev1.ConfigMap) (table.State, error) {
 	if err != nil {
 		return table.State{}, fmt.Errorf("the ConfigMap %s has no table that this version can read: %w", cm.Name, err)
 	}
-	s.Target, s.History, s.Dropping, s.Failures, s.Incarnations, s.Term = r.Target, r.History, r.Dropping, r.Failures, r.Incarnations, r.Term
+	s.Target, s.Base, s.History, s.Dropping, s.Failures, s.Incarnations, s.Term = r.Target, r.Base, r.History, r.Dropping, r.Failures, r.Incarnations, r.Term
 	return s, nil
 }
