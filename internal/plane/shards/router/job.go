@@ -219,7 +219,8 @@ func (j *job) done(o overload.Outcome) {
 // fail answers with a problem of the router's own.
 func (j *job) fail(p *plane.Problem) {
 	j.by, j.status = j.r.metrics.nobody, p.Status
-	if p.Status == statusGone || j.req.Context().Err() != nil {
+	// To net/http, a client whose body does not come in time is gone; it is there to be told so.
+	if p.Status == statusGone || j.req.Context().Err() != nil && p.Status != http.StatusRequestTimeout {
 		j.status = statusGone
 		return
 	}
