@@ -57,6 +57,19 @@ func (l *taken) Admit(context.Context, string, int, int) (func(overload.Outcome)
 	return func(overload.Outcome) { l.n.Add(-1) }, nil
 }
 
+// TestAPreflightNeedsNoKey, as browsers can not send one with it; any other request does.
+func TestAPreflightNeedsNoKey(t *testing.T) {
+	c := start(t, options{})
+	for want, headers := range map[int][]string{
+		http.StatusOK:         {"Origin: http://example.com", "Access-Control-Request-Method: PUT"},
+		http.StatusBadRequest: {"Origin: http://example.com"},
+	} {
+		if resp, text := c.ask(http.MethodOptions, "/x", "", nil, headers...); resp.StatusCode != want {
+			t.Errorf("%d %s, want %d", resp.StatusCode, text, want)
+		}
+	}
+}
+
 // part of a body comes after a while; the shard takes its own time before the next.
 type part struct {
 	after, then time.Duration
