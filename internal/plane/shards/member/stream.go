@@ -1,6 +1,7 @@
 package member
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -40,7 +41,7 @@ func (s *stream) Read(b []byte) (int, error) {
 		return 0, s.end()
 	}
 	n, err := s.body.Read(b)
-	if err != nil && err != io.EOF && s.left.Load() {
+	if err != nil && !errors.Is(err, io.EOF) && s.left.Load() {
 		err = s.end()
 	}
 	return n, err
