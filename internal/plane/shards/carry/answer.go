@@ -59,6 +59,11 @@ func (c *Client) Head(y *Reply) (announced []string) {
 		// Nobody guesses at what the server did not say.
 		h["Content-Type"] = nil
 	}
+	for name := range y.Trailer {
+		if ownTrailer(name) {
+			delete(y.Trailer, name)
+		}
+	}
 	if len(y.Trailer) > 0 {
 		announced = slices.Collect(maps.Keys(y.Trailer))
 		h["Trailer"] = announced
@@ -137,10 +142,18 @@ func (c *Client) write(b []byte, flush bool) error {
 	return nil
 }
 
+// ownTrailer reports whether a trailer is one that routers and shards alone send, or that is for the next party only.
+func ownTrailer(name string) bool {
+	return strings.HasPrefix(name, "Trellis-") || strings.HasPrefix(name, "Trellis_") || slices.Contains(hopHeaders, name)
+}
+
 // Trailers passes on what followed the body.
 func (c *Client) Trailers(y *Reply, announced []string) {
 	h := c.W.Header()
 	for name, values := range y.Trailer {
+		if ownTrailer(name) {
+			continue
+		}
 		if !slices.Contains(announced, name) {
 			name = http.TrailerPrefix + name
 		}

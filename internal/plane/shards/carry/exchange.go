@@ -56,6 +56,12 @@ func (p *Pool) Exchange(ctx context.Context, dial Dial, address string, o *Reque
 		}
 		c, now = NewConn(conn, address), time.Now()
 	}
+	if o.Holder != nil {
+		if err := o.Holder.Hold(c.Conn); err != nil {
+			_ = c.Close()
+			return nil, &UnsentError{err, false}
+		}
+	}
 	var deadline time.Time
 	if o.Within > 0 {
 		deadline = now.Add(o.Within)
@@ -181,6 +187,11 @@ func (y *Reply) Discard() {
 		short = err == nil
 	}
 	y.Finish(short)
+}
+
+// Here reports whether all of an answer has arrived.
+func (y *Reply) Here() bool {
+	return y.ContentLength >= 0 && (y.Body == http.NoBody || y.Conn != nil && y.here())
 }
 
 // here reports whether the rest of an answer whose length is known has arrived.

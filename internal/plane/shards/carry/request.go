@@ -1,6 +1,7 @@
 package carry
 
 import (
+	"net"
 	"net/http"
 	"net/textproto"
 	"strconv"
@@ -24,8 +25,16 @@ type Request struct {
 	Inform func(*http.Response)
 	// Within is how long the head of the answer may take; 0 is for ever.
 	Within time.Duration
+	// Holder is shown the connection before anything is sent on it; it may be nil.
+	Holder Holder
 	// Patience is for how long the answer is waited for when the client went away, as the server may be at work still.
 	Patience time.Duration
+}
+
+// Holder of the connection of a request.
+type Holder interface {
+	// Hold is called with the connection that the request goes on next; where it fails, nothing is sent.
+	Hold(net.Conn) error
 }
 
 // appendHead writes the request line and the headers. What the server took apart was found valid by it.

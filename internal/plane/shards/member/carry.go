@@ -22,7 +22,7 @@ import (
 // export answers with what the container has of p, which this member has been fenced off from. What the container did
 // wrong on the way is said in a trailer, so that the other end knows more than that the stream ended.
 func (m *Member) export(ctx context.Context, w http.ResponseWriter, p int, order wire.Order) *plane.Problem {
-	if problem := m.own.fence(ctx, p, order); problem != nil {
+	if _, problem := m.own.fence(ctx, p, order); problem != nil {
 		return problem
 	}
 	release, problem := m.own.take(ctx, p, func() *plane.Problem {
@@ -231,6 +231,12 @@ func (a *agreed) Read(b []byte) (int, error) {
 		return n, fmt.Errorf("the export from %s has the SHA-256 %s here and %q there", a.from, got, trailer.Get(wire.TrailerSHA256))
 	}
 	return n, io.EOF
+}
+
+// InVain reports whether a member's answer, as ProblemOf has it, was that something did not come about in time.
+func InVain(err error) bool {
+	var p *plane.Problem
+	return errors.As(err, &p) && p.Status == http.StatusGatewayTimeout
 }
 
 // ProblemOf an answer that is none of success.

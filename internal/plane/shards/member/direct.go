@@ -17,8 +17,7 @@ import (
 // shortBody is the longest one that is read before its request is passed on, in bytes.
 const shortBody = 64 << 10
 
-// writeStall is how long the sender may take to read what was written for it: what is not read counts as in flight. A router gives its
-// own client a third of that.
+// writeStall is how long the sender may take to read what was written for it. A router gives its own client a third of that.
 const writeStall = 3 * time.Minute
 
 var errSwitched = errors.New("the container switched to a protocol that was not asked for")
@@ -54,8 +53,8 @@ func (m *Member) read(w http.ResponseWriter, r *http.Request) (body []byte, ok b
 
 // direct passes a short request on, which is counted. A client that goes does not end what the container has of it: it
 // counts until the container has answered, or was at it for the time that a request may be in flight.
-func (m *Member) direct(w http.ResponseWriter, r *http.Request, p int, epoch uint64, body []byte, release func()) {
-	partition, own := strconv.Itoa(p), strconv.FormatUint(epoch, 10)
+func (m *Member) direct(w http.ResponseWriter, r *http.Request, epoch uint64, body []byte, t *turn) {
+	partition, own := strconv.Itoa(t.partition), strconv.FormatUint(epoch, 10)
 	h := r.Header
 	carry.DropForHop(h)
 	if h.Get(planeconfig.HeaderMemberToken) == "" {
@@ -66,17 +65,17 @@ func (m *Member) direct(w http.ResponseWriter, r *http.Request, p int, epoch uin
 		delete(h, name)
 	}
 	to := &carry.Client{W: w, Stall: writeStall, HTTP2: r.ProtoMajor == 2}
-	y, err := m.ask(r.Context(), &carry.Request{
+	y, err := m.ask(r.Context(), t, &carry.Request{
 		In: r, URI: carry.URIOf(r), Body: body, Patience: m.drainFor,
 		Added:  []carry.Field{{Name: planeconfig.HeaderPartition, Value: partition}, {Name: planeconfig.HeaderEpoch, Value: own}},
-		Inform: to.Inform,
+		Inform: to.Inform, Holder: t,
 	})
 	if err == nil && y.StatusCode == http.StatusSwitchingProtocols {
 		y.Finish(false)
 		err = errSwitched
 	}
 	if err != nil {
-		m.failed(w, r, err)
+		m.broken(w, t, err)
 		return
 	}
 	m.metrics.passed.Inc()
@@ -84,10 +83,7 @@ func (m *Member) direct(w http.ResponseWriter, r *http.Request, p int, epoch uin
 	y.Header[planeconfig.HeaderEpoch], y.Header[planeconfig.HeaderPartition] = []string{own}, []string{partition}
 	y.Unhurried(r.Context())
 	announced := to.Head(y)
-	finish := y.Finish
-	if lasting(y.Response) {
-		finish = m.events(y, p, release)
-	}
+	finish := m.answering(y, t)
 	err = to.Body(y, y.ContentLength < 0 || carry.Endless(y.Header), math.MaxInt, func() {})
 	to.Trailers(y, announced)
 	finish(err == nil)
@@ -99,10 +95,13 @@ func (m *Member) direct(w http.ResponseWriter, r *http.Request, p int, epoch uin
 
 // ask the container, once more where a connection that was kept turned out to be closed: then the others are so too, as
 // after a restart. What may have been done is sent twice only if that is harmless.
-func (m *Member) ask(ctx context.Context, o *carry.Request) (*carry.Reply, error) {
+func (m *Member) ask(ctx context.Context, t *turn, o *carry.Request) (*carry.Reply, error) {
 	y, err := m.kept.Exchange(ctx, m.dial, m.container.Host, o)
 	var unsent *carry.UnsentError
 	var closed *carry.ClosedError
+	if err == nil || t.wasCut() {
+		return y, err
+	}
 	if errors.As(err, &unsent) && !unsent.Unreachable || errors.As(err, &closed) && carry.Harmless(o.In) {
 		m.kept.Drop(m.container.Host)
 		return m.kept.Exchange(ctx, m.dial, m.container.Host, o)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/trellis-dev/trellis/internal/plane"
 	"github.com/trellis-dev/trellis/internal/plane/shards/wire"
@@ -33,38 +34,63 @@ func (o *ownership) reach(ctx context.Context, order wire.Order) *plane.Problem 
 }
 
 // fence gives the member's word: its table is at least as new as the order's, by that table it does not serve p, and
-// nothing of p is under way any more. It serves p again only by a still newer table.
-func (o *ownership) fence(ctx context.Context, p int, order wire.Order) *plane.Problem {
+// nothing of p is under way any more. It serves p again only by a still newer table. cut is how much it ended for that.
+func (o *ownership) fence(ctx context.Context, p int, order wire.Order) (cut int, problem *plane.Problem) {
 	if problem := o.hear(order); problem != nil {
-		return problem
+		return 0, problem
 	}
 	if problem := o.reach(ctx, order); problem != nil {
-		return problem
+		return 0, problem
 	}
 	o.mu.Lock()
 	serves, settled := o.serves(p), o.settled
 	o.mu.Unlock()
 	switch {
 	case serves:
-		return problemNotMoving(o.self, p, "it serves the partition by a newer table")
+		return 0, problemNotMoving(o.self, p, "it serves the partition by a newer table")
 	case !settled:
-		return problemUnsettled(o.self)
+		return 0, problemUnsettled(o.self)
 	}
 	for _, s := range o.open(p) {
 		s.leave()
 	}
-	left := 0
-	idle := o.until(ctx, func() bool {
+	if order.Insist {
+		half, cancel := halfOf(ctx)
+		left := o.ended(half, p)
+		cancel()
+		if left > 0 && ctx.Err() == nil {
+			cut = o.cut(p)
+		}
+	}
+	switch left := o.ended(ctx, p); {
+	case left > 0 && order.Insist:
+		return cut, problemTimeout(fmt.Sprintf("the container of %s had not ended %d requests of partition %d, though nobody listens to them any more: "+
+			"have it notice that its client went, or make drainTimeout shorter than half of resharding.pauseLimit", o.self, left, p))
+	case left > 0:
+		return cut, problemTimeout(fmt.Sprintf("the container of %s had not ended %d requests of partition %d in time; what lasts longer than half of resharding.pauseLimit is ended at the next try", o.self, left, p))
+	}
+	return cut, nil
+}
+
+// ended waits until nothing is under way of p, or it is served here again. Otherwise it returns how much there is.
+func (o *ownership) ended(ctx context.Context, p int) (left int) {
+	o.until(ctx, func() bool {
 		left = 0
-		if f := o.flights[p]; f != nil {
+		if f := o.flights[p]; f != nil && !o.serves(p) {
 			left = f.requests
 		}
-		return left == 0 || o.serves(p)
+		return left == 0
 	})
-	if !idle {
-		return problemTimeout(fmt.Sprintf("the container of %s had not ended %d requests of partition %d in time", o.self, left, p))
+	return left
+}
+
+// halfOf the time that is left of a context.
+func halfOf(ctx context.Context) (context.Context, context.CancelFunc) {
+	until, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
 	}
-	return nil
+	return context.WithTimeout(ctx, time.Until(until)/2)
 }
 
 // take p for what is done to it as a whole: one such thing after the other. check says, under the lock, whether it may

@@ -130,8 +130,10 @@ func (m *Member) setDefaults() {
 	if m.opts.Reachable == nil {
 		m.opts.Reachable = func(error) {}
 	}
-	m.dial, m.room.Most = carry.Dialer(connectTimeout), max(m.opts.Config.HTTP.MaxBodyBytesInFlight, leastRoom)
-	m.local = localTransport(m.opts.Config.Shards.Container.H2C)
+	m.dial, m.room.Most = onLines(carry.Dialer(connectTimeout)), max(m.opts.Config.HTTP.MaxBodyBytesInFlight, leastRoom)
+	local := localTransport(m.opts.Config.Shards.Container.H2C)
+	local.DialContext = onLines(local.DialContext)
+	m.local = local
 	carrier := localTransport(m.opts.Config.Shards.Container.H2C)
 	carrier.MaxIdleConnsPerHost, carrier.ReadBufferSize, carrier.WriteBufferSize = 4, carryConnBuffer, carryConnBuffer
 	m.carrier = carrier

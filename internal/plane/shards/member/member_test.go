@@ -39,7 +39,11 @@ type shard struct {
 // startShard with a container; the partitions of the table are 2, both a's at first.
 func startShard(t *testing.T, id string, store table.Store, container http.Handler, change ...func(*Options)) *shard {
 	t.Helper()
-	behind := httptest.NewServer(container)
+	behind := httptest.NewUnstartedServer(container)
+	behind.Config.Protocols = new(http.Protocols)
+	behind.Config.Protocols.SetHTTP1(true)
+	behind.Config.Protocols.SetUnencryptedHTTP2(true)
+	behind.Start()
 	at, err := url.Parse(behind.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -348,7 +352,7 @@ func TestServesAPartitionOnceWhatIsDoneToItIsOver(t *testing.T) {
 	<-entered
 	write(t, store, 6, 1, []int{0, 1})
 	s.learned(6)
-	if release, _, sure := s.member.own.tryAdmit(0, 6); sure || release != nil {
+	if admitted, _, sure := s.member.own.tryAdmit(&turn{m: s.member}, 6); sure || admitted {
 		t.Error("a request is let in while the partition is being forgotten")
 	}
 	go func() {

@@ -14,6 +14,7 @@ type metrics struct {
 	moved   *prometheus.CounterVec
 	failed  *prometheus.CounterVec
 	bytes   prometheus.Counter
+	cut     prometheus.Counter
 }
 
 // newMetrics registers them where there is a registry.
@@ -27,10 +28,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		moved:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "trellis_shards_member_hooks_total", Help: "Partitions that were exported, imported and dropped here."}, []string{"hook"}),
 		failed:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "trellis_shards_member_refused_total", Help: "What a mover asked of this member and did not get, by the order."}, []string{"order"}),
 		bytes:    prometheus.NewCounter(prometheus.CounterOpts{Name: "trellis_shards_member_imported_bytes_total", Help: "Bytes of the partitions that were imported here."}),
+		cut:      prometheus.NewCounter(prometheus.CounterOpts{Name: "trellis_shards_member_cut_total", Help: "Requests that were ended before their time, as their partition was to move and had waited for them in vain before."}),
 	}
 	m.passed = m.requests.WithLabelValues("passed")
 	if r != nil {
-		r.MustRegister(m.requests, m.inFlight, m.sockets, m.epoch, m.serving, m.moved, m.failed, m.bytes)
+		r.MustRegister(m.requests, m.inFlight, m.sockets, m.epoch, m.serving, m.moved, m.failed, m.bytes, m.cut)
 	}
 	return m
 }

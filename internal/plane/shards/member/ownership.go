@@ -42,6 +42,8 @@ type flight struct {
 	hooked bool
 	// open are the sockets and streams, which last until they are told to leave.
 	open map[leaver]struct{}
+	// turns are those of the requests that can be cut.
+	turns []*turn
 }
 
 type leaver interface{ leave() }
@@ -162,41 +164,42 @@ func (o *ownership) until(ctx context.Context, ok func() bool) bool {
 	}
 }
 
-// admit a request of partition p, whose sender had a table of the epoch. Where the member serves p it returns how to
-// count it off; otherwise release is nil. The epoch is that of the member's table.
+// admit a request, whose sender had a table of the epoch. Where the member serves its partition it counts from then on. The
+// epoch is that of the member's table.
 //
 // What it serves by its own table it serves at once, however new the sender's is: nobody else may, before this member has
 // given its word. What it does not serve yet it waits for, where the sender knows more.
-func (o *ownership) admit(ctx context.Context, p int, epoch uint64) (release func(), own uint64) {
-	if release, own, sure := o.tryAdmit(p, epoch); sure {
-		return release, own
+func (o *ownership) admit(ctx context.Context, t *turn, epoch uint64) (admitted bool, own uint64) {
+	p := t.partition
+	if admitted, own, sure := o.tryAdmit(t, epoch); sure {
+		return admitted, own
 	}
 	ctx, cancel := context.WithTimeout(ctx, tableWait)
 	defer cancel()
 	o.until(ctx, func() bool {
 		sure := o.sure(p, epoch)
 		if sure {
-			release, own = o.count(p)
+			admitted, own = o.count(t)
 		}
 		return sure
 	})
-	if release == nil {
+	if !admitted {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		own = o.state.Table.Epoch
 	}
-	return release, own
+	return admitted, own
 }
 
 // tryAdmit is admit without waiting; it is sure where there was nothing to wait for.
-func (o *ownership) tryAdmit(p int, epoch uint64) (release func(), own uint64, sure bool) {
+func (o *ownership) tryAdmit(t *turn, epoch uint64) (admitted bool, own uint64, sure bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.sure(p, epoch) {
-		return nil, 0, false
+	if !o.sure(t.partition, epoch) {
+		return false, 0, false
 	}
-	release, own = o.count(p)
-	return release, own, true
+	admitted, own = o.count(t)
+	return admitted, own, true
 }
 
 func (o *ownership) sure(p int, epoch uint64) bool {
@@ -214,26 +217,51 @@ func (o *ownership) sure(p int, epoch uint64) bool {
 
 func (o *ownership) hooked(p int) bool { return o.flights[p] != nil && o.flights[p].hooked }
 
-func (o *ownership) count(p int) (func(), uint64) {
+func (o *ownership) count(t *turn) (bool, uint64) {
 	epoch := o.state.Table.Epoch
-	if !o.serves(p) {
-		return nil, epoch
+	if !o.serves(t.partition) {
+		return false, epoch
 	}
-	o.flight(p).requests++
-	return sync.OnceFunc(func() {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		o.countOff(p)
-	}), epoch
+	f := o.flight(t.partition)
+	f.requests++
+	t.at = len(f.turns)
+	f.turns = append(f.turns, t)
+	return true, epoch
 }
 
-func (o *ownership) countOff(p int) {
-	o.flights[p].requests--
-	o.tidy(p)
+// countOff takes o.mu itself.
+func (o *ownership) countOff(t *turn) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	f := o.flights[t.partition]
+	last := f.turns[len(f.turns)-1]
+	f.turns[t.at], last.at = last, t.at
+	f.turns[len(f.turns)-1] = nil
+	f.turns = f.turns[:len(f.turns)-1]
+	f.requests--
+	o.tidy(t.partition)
 }
 
-// hold open a socket of p, whose request is counted. It reports false where the partition is served here no longer.
-func (o *ownership) hold(p int, s *socket) bool {
+// cut all that is under way of p, and say how much that is.
+func (o *ownership) cut(p int) int {
+	o.mu.Lock()
+	var turns []*turn
+	if f := o.flights[p]; f != nil {
+		turns = append(turns, f.turns...)
+	}
+	o.mu.Unlock()
+	n := 0
+	for _, t := range turns {
+		if t.leave() {
+			n++
+		}
+	}
+	o.metrics.cut.Add(float64(n))
+	return n
+}
+
+// hold open a socket or stream of p, whose request is counted. It reports false where the partition is served here no longer.
+func (o *ownership) hold(p int, s leaver) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.serves(p) {
@@ -243,27 +271,7 @@ func (o *ownership) hold(p int, s *socket) bool {
 	return true
 }
 
-// keep a stream of p, whose request is counted: from now on it counts too, until it is over. It reports false where the
-// partition is served here no longer.
-func (o *ownership) keep(p int, s *stream) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	f := o.flight(p)
-	f.requests++
-	s.over = func() {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		delete(f.open, s)
-		o.countOff(p)
-	}
-	if !o.serves(p) {
-		return false
-	}
-	f.open[s] = struct{}{}
-	return true
-}
-
-func (o *ownership) unhold(p int, s *socket) {
+func (o *ownership) unhold(p int, s leaver) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if f := o.flights[p]; f != nil {

@@ -19,15 +19,13 @@ import (
 
 // passage is what a request on its way to the container carries.
 type passage struct {
-	partition int
-	epoch     uint64
+	turn  *turn
+	epoch uint64
 	// began is called when the container's answer began: from then on the request ends where its client goes.
 	began func()
 	// socket is set where the answer switched protocols, and stream where it is one of events.
 	socket *socket
 	stream *stream
-	// hangUp ends the request at the container, and release counts it off.
-	hangUp, release func()
 }
 
 type passageKey struct{}
@@ -55,20 +53,21 @@ func (m *Member) pass(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	release, epoch := m.own.admit(r.Context(), p, sent)
-	if release == nil {
+	t := &turn{m: m, partition: p}
+	admitted, epoch := m.own.admit(r.Context(), t, sent)
+	if !admitted {
 		m.metrics.requests.WithLabelValues("misdirected").Inc()
 		plane.WriteProblem(w, problemMisdirected(m.own.self, p, epoch))
 		return
 	}
-	defer release()
+	defer t.release()
 	m.metrics.inFlight.Inc()
 	defer m.metrics.inFlight.Dec()
 	if short {
-		m.direct(w, r, p, epoch, body, release)
+		m.direct(w, r, epoch, body, t)
 		return
 	}
-	m.long(w, r, &passage{partition: p, epoch: epoch, release: release})
+	m.long(w, r, &passage{turn: t, epoch: epoch})
 }
 
 // long passes on what may take its time, both ways.
@@ -79,10 +78,18 @@ func (m *Member) long(w http.ResponseWriter, r *http.Request, pass *passage) {
 	// A client that goes does not end what the container has of its request: it counts until the container has answered.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	pass.began, pass.hangUp = began, cancel
+	pass.began = began
+	pass.turn.ending(func() {
+		cancel()
+		// Nobody waits for what the client sends still.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
+	})
+	if !m.opts.Config.Shards.Container.H2C {
+		ctx = pass.turn.traced(ctx)
+	}
 	defer func() {
 		if pass.stream != nil {
-			pass.stream.end(cancel)
+			pass.stream.finish(cancel)
 		}
 		if pass.socket != nil {
 			_ = pass.socket.Close()
@@ -143,16 +150,17 @@ func (m *Member) newProxy() *httputil.ReverseProxy {
 			m.metrics.passed.Inc()
 			resp.Header.Del(planeconfig.HeaderNotProcessed)
 			resp.Header.Set(planeconfig.HeaderEpoch, strconv.FormatUint(pass.epoch, 10))
-			resp.Header.Set(planeconfig.HeaderPartition, strconv.Itoa(pass.partition))
+			resp.Header.Set(planeconfig.HeaderPartition, strconv.Itoa(pass.turn.partition))
 			if resp.StatusCode == http.StatusSwitchingProtocols {
 				return m.upgrade(resp, pass)
 			}
-			if lasting(resp) {
-				m.longEvents(resp, pass)
-			}
+			pass.stream = m.carryOn(resp.Body, lasting(resp), pass.turn)
+			resp.Body = pass.stream
 			return nil
 		},
-		ErrorHandler: m.failed,
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			m.broken(w, r.Context().Value(passageKey{}).(*passage).turn, err)
+		},
 	}
 }
 
@@ -188,13 +196,17 @@ func (m *Member) rewrite(r *httputil.ProxyRequest) {
 		r.Out.Header.Del("Authorization")
 	}
 	r.Out.Header.Del(planeconfig.HeaderMemberToken)
-	r.Out.Header.Set(planeconfig.HeaderPartition, strconv.Itoa(pass.partition))
+	r.Out.Header.Set(planeconfig.HeaderPartition, strconv.Itoa(pass.turn.partition))
 	r.Out.Header.Set(planeconfig.HeaderEpoch, strconv.FormatUint(pass.epoch, 10))
 }
 
-// failed answers where the container did not. It says whether the request may have been processed.
-func (m *Member) failed(w http.ResponseWriter, _ *http.Request, err error) {
+// broken answers where the container did not. It says whether the request may have been processed.
+func (m *Member) broken(w http.ResponseWriter, t *turn, err error) {
 	m.metrics.requests.WithLabelValues("failed").Inc()
+	if t.wasCut() {
+		plane.WriteProblem(w, m.problemCut(t).Because(err))
+		return
+	}
 	var dial *net.OpError
 	var unsent *carry.UnsentError
 	if errors.As(err, &unsent) || errors.As(err, &dial) && dial.Op == "dial" {

@@ -86,7 +86,11 @@ func (m *Member) obey(ctx context.Context, w http.ResponseWriter, verb string, p
 	}
 	switch verb {
 	case wire.Fence:
-		if problem := m.own.fence(ctx, p, order); problem != nil {
+		cut, problem := m.own.fence(ctx, p, order)
+		if cut > 0 {
+			m.log.Warn("requests were ended before their time, as a partition that leaves had waited for them in vain before", "partition", p, "requests", cut)
+		}
+		if problem != nil {
 			return problem
 		}
 		word := m.own.word()

@@ -19,11 +19,9 @@ var (
 // socketChunk is what is read at once of a socket, in bytes: each that is open has one.
 const socketChunk = 4 << 10
 
-var errLeft = errors.New("the partition left this shard")
-
 // upgrade has the connection of an answer that switches protocols end when the partition leaves.
 func (m *Member) upgrade(resp *http.Response, pass *passage) error {
-	p := pass.partition
+	p := pass.turn.partition
 	conn, ok := resp.Body.(io.ReadWriteCloser)
 	if !ok {
 		return errors.New("the container's connection can not be written to")

@@ -1,12 +1,11 @@
 package member
 
 import (
-	"context"
+	"errors"
 	"io"
 	"net/http"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/trellis-dev/trellis/internal/plane/shards/carry"
 )
@@ -14,11 +13,13 @@ import (
 // lasting tells an answer that has no end of its own.
 func lasting(y *http.Response) bool { return y.ContentLength < 0 && carry.Endless(y.Header) }
 
-// stream is the body of an answer that lasts as long as its client stays: events. It counts in the place of its request. When
-// its partition leaves, it ends for the client as if it was over: an EventSource opens it anew, and is taken to the new owner.
-// For the partition it ends once it has ended in the container, too.
+// stream is the body of an answer that is under way still. One that lasts as long as its client stays, which are events,
+// ends when its partition leaves as if it was over: an EventSource opens it anew, and is taken to the new owner. Any other
+// one breaks off where it is cut. For the partition it ends once it has ended in the container, too.
 type stream struct {
 	body io.ReadCloser
+	// lasting is true of events.
+	lasting bool
 	// hangUp tells the container that nobody listens any more, and ends a Read that waits. ebb waits for the container's
 	// end. begin has somebody wait for that.
 	hangUp, ebb func()
@@ -37,13 +38,21 @@ func (s *stream) Read(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.left.Load() {
-		return 0, io.EOF
+		return 0, s.end()
 	}
 	n, err := s.body.Read(b)
-	if err != nil && s.left.Load() {
-		err = io.EOF
+	if err != nil && !errors.Is(err, io.EOF) && s.left.Load() {
+		err = s.end()
 	}
 	return n, err
+}
+
+// end of one that was left, as its client sees it.
+func (s *stream) end() error {
+	if s.lasting {
+		return io.EOF
+	}
+	return errLeft
 }
 
 // Close implements io.Closer.
@@ -68,57 +77,40 @@ func (s *stream) fade() {
 	s.ebb()
 }
 
-// end of a stream that was not left; what is done then is not done to one that was.
-func (s *stream) end(finish func()) {
+// finish a stream that was not left; what is done then is not done to one that was.
+func (s *stream) finish(finish func()) {
 	s.once.Do(func() {
 		finish()
 		s.over()
 	})
 }
 
-// keep the stream of p, whose request is counted until release.
-func (m *Member) keep(p int, s *stream, release func()) {
-	s.begin = m.begin
-	serves := m.own.keep(p, s)
-	release()
-	if !serves {
+// carryOn what is to come of an answer; its request counts as long as that.
+func (m *Member) carryOn(body io.ReadCloser, lasting bool, t *turn) *stream {
+	s := &stream{body: body, lasting: lasting, hangUp: t.hang, ebb: t.ebb, begin: m.begin, over: t.done}
+	if lasting {
+		s.over = func() {
+			m.own.unhold(t.partition, s)
+			t.done()
+		}
+	}
+	stays := t.answering(s)
+	if lasting {
+		stays = m.own.hold(t.partition, s) && stays
+	}
+	if !stays {
 		s.leave()
 	}
+	return s
 }
 
-// events go the short way. The container's end is seen: it closes a connection on which no request comes any more.
-func (m *Member) events(y *carry.Reply, p int, release func()) (finish func(whole bool)) {
-	s := &stream{body: y.Body}
-	s.hangUp = func() {
-		if c, ok := y.Conn.Conn.(interface{ CloseWrite() error }); ok {
-			_ = c.CloseWrite()
-		}
-		y.Cut()
+// answering goes the short way. Where all of the answer is here its container is done with it, however long the client takes.
+func (m *Member) answering(y *carry.Reply, t *turn) (finish func(whole bool)) {
+	if y.Here() {
+		t.done()
+		return y.Finish
 	}
-	s.ebb = func() {
-		until := time.Now().Add(m.drainFor)
-		stop := context.AfterFunc(m.life, func() { _ = y.Conn.Close() })
-		defer func() {
-			stop()
-			_ = y.Conn.Close()
-		}()
-		y.Detach()
-		for {
-			_ = y.Conn.SetDeadline(until)
-			// A client that went at that moment may have ended it: it is waited on.
-			if _, err := io.Copy(io.Discard, y.Conn.Conn); !carry.TimedOut(err) || !time.Now().Before(until) {
-				return
-			}
-		}
-	}
+	s := m.carryOn(y.Body, lasting(y.Response), t)
 	y.Body = s
-	m.keep(p, s, release)
-	return func(whole bool) { s.end(func() { y.Finish(whole) }) }
-}
-
-// longEvents go the long way. The container's end is not seen: it has the time that it may be at work for nobody.
-func (m *Member) longEvents(y *http.Response, pass *passage) {
-	s := &stream{body: y.Body, hangUp: pass.hangUp, ebb: func() { pause(m.life, m.drainFor) }}
-	y.Body, pass.stream = s, s
-	m.keep(pass.partition, s, pass.release)
+	return func(whole bool) { s.finish(func() { y.Finish(whole) }) }
 }

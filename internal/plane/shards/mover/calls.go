@@ -37,23 +37,37 @@ func (c *caller) word(ctx context.Context, id string) (wire.Word, error) {
 }
 
 // carry a partition over: the old owner gives its word that it serves it no longer, then the new one brings it in.
-func (c *caller) carry(ctx context.Context, m ring.Move, epoch, term uint64, limit time.Duration) (wire.Copied, error) {
-	order := wire.Order{Epoch: epoch, Term: term, Milliseconds: inTime(limit)}
+// Where insist is true it ends for that what is under way there for long.
+func (c *caller) carry(ctx context.Context, m ring.Move, epoch, term uint64, limit time.Duration, insist bool) (wire.Copied, error) {
+	order := wire.Order{Epoch: epoch, Term: term, Milliseconds: inTime(limit), Insist: insist}
 	began := c.clock.Now()
 	var word wire.Word
 	if err := c.order(ctx, m.From, m.Partition, wire.Fence, order, &word); err != nil {
-		return wire.Copied{}, fmt.Errorf("the fence: %w", err)
+		return wire.Copied{}, fmt.Errorf("the fence: %w", unfenced(err))
 	}
 	from, err := c.fenced(m, word)
 	if err != nil {
 		return wire.Copied{}, fmt.Errorf("the fence: %w", err)
 	}
-	order.From, order.Milliseconds = from.Address, inTime(min(limit, limit-c.clock.Since(began)))
+	order.From, order.Insist, order.Milliseconds = from.Address, false, inTime(min(limit, limit-c.clock.Since(began)))
 	var out wire.Copied
 	if err := c.order(ctx, m.To, m.Partition, wire.Import, order, &out); err != nil {
 		return wire.Copied{}, fmt.Errorf("the import: %w", err)
 	}
 	return out, nil
+}
+
+// waitedError is of a fence that waited in vain for what was under way.
+type waitedError struct{ error }
+
+// Unwrap is what the member said.
+func (e waitedError) Unwrap() error { return e.error }
+
+func unfenced(err error) error {
+	if member.InVain(err) {
+		return waitedError{err}
+	}
+	return err
 }
 
 // fenced checks that it was the member itself whose word it is.

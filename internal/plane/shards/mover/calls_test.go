@@ -2,6 +2,7 @@ package mover
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,8 +24,10 @@ import (
 type orders struct {
 	asked []string
 	word  wire.Word
-	// fails is the verb that is answered by no success.
-	fails string
+	// fails is the verb that is answered by no success, and late one that is answered by 504.
+	fails, late string
+	// insisted says of each fence whether it insisted.
+	insisted []bool
 }
 
 // Member implements table.Members.
@@ -43,8 +46,13 @@ func (o *orders) RoundTrip(r *http.Request) (*http.Response, error) {
 	if order.Milliseconds <= 0 || order.Milliseconds > 8000 {
 		return nil, fmt.Errorf("%s is to be done in %d ms", verb, order.Milliseconds)
 	}
+	if verb == wire.Fence {
+		o.insisted = append(o.insisted, order.Insist)
+	}
 	var out any = wire.Copied{Bytes: 5}
 	switch verb {
+	case o.late:
+		return &http.Response{StatusCode: http.StatusGatewayTimeout, Request: r, Body: io.NopCloser(strings.NewReader(`{"detail":"not in time"}`))}, nil
 	case o.fails:
 		return nil, errors.New("no route to host")
 	case wire.Fence:
@@ -73,7 +81,7 @@ func TestCarries(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := &orders{word: c.word, fails: c.fails}
 			call := caller{client: &http.Client{Transport: o}, members: o, token: func() string { return "token" }, clock: clock.RealClock{}}
-			_, err := call.carry(t.Context(), ring.Move{Partition: 4, From: "a", To: "b"}, 7, 3, 8*time.Second)
+			_, err := call.carry(t.Context(), ring.Move{Partition: 4, From: "a", To: "b"}, 7, 3, 8*time.Second, false)
 			if diff := cmp.Diff(c.asked, o.asked); diff != "" {
 				t.Errorf("asked (-want +got):\n%s", diff)
 			}
@@ -81,5 +89,33 @@ func TestCarries(t *testing.T) {
 				t.Errorf("the error is %v, want one that says %q", err, c.says)
 			}
 		})
+	}
+}
+
+// TestInsists only once a fence waited in vain, and no longer once the partition has moved.
+func TestInsists(t *testing.T) {
+	o := &orders{word: wire.Word{Member: "a", Incarnation: "a-2"}, fails: wire.Fence}
+	m := New(Options{Members: o, Client: &http.Client{Transport: o}, Token: func() string { return "token" }, Backoff: Backoff{First: time.Hour, Most: time.Hour}})
+	r := &run{Mover: m, results: make(chan result), cancels: map[int]context.CancelFunc{}}
+	r.reset()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer r.work.Wait()
+	defer cancel()
+	try := func(fails, late string) {
+		o.fails, o.late = fails, late
+		r.view.wanted.PauseLimit = 8 * time.Second
+		r.begin(ctx, step{move: []ring.Move{{Partition: 4, From: "a", To: "b"}}})
+		if err := r.take(ctx, <-r.results); err != nil {
+			t.Fatal(err)
+		}
+	}
+	try(wire.Fence, "")
+	try("", wire.Import)
+	try("", wire.Fence)
+	try(wire.Fence, "")
+	try("", "")
+	try("", "")
+	if diff := cmp.Diff([]bool{false, false, false, true, true, false}, o.insisted); diff != "" {
+		t.Errorf("insisted (-want +got):\n%s", diff)
 	}
 }

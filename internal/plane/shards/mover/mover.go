@@ -144,6 +144,8 @@ type run struct {
 	results chan result
 	cancels map[int]context.CancelFunc
 	tries   map[any]int
+	// waited has the partitions whose fence waited in vain for what was under way, since they moved last.
+	waited map[int]bool
 	// due counts the backoffs of each key: the end of one that was followed by another one is of no account.
 	due  map[any]int
 	work sync.WaitGroup
@@ -156,7 +158,7 @@ func (r *run) reset() {
 		held: map[int]ring.Move{}, heldDrops: map[ring.Move]bool{}, members: map[string]answer{},
 		pods: map[string]table.Member{}, met: map[string]string{}, bases: &bases{},
 	}
-	r.tries, r.due = map[any]int{}, map[any]int{}
+	r.tries, r.due, r.waited = map[any]int{}, map[any]int{}, map[int]bool{}
 }
 
 // act until there is nothing to write, then begin what follows from what is written.

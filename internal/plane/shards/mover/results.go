@@ -58,9 +58,11 @@ func (r *run) begin(ctx context.Context, s step) {
 		}
 		callCtx, cancel := within(ctx, r.opts.Clock, limit)
 		r.view.moving[m.Partition], r.cancels[m.Partition] = m, cancel
+		// What lasts long is ended only where the partition has waited for it once.
+		insist := r.waited[m.Partition]
 		r.work.Go(func() {
 			began := r.opts.Clock.Now()
-			copied, err := r.call.carry(callCtx, m, epoch, r.term, limit)
+			copied, err := r.call.carry(callCtx, m, epoch, r.term, limit, insist)
 			if err == nil {
 				r.metrics.moved(copied, r.opts.Clock.Since(began))
 			}
@@ -165,12 +167,16 @@ func (r *run) takeMove(ctx context.Context, res result) {
 	if res.err == nil {
 		r.metrics.moves.WithLabelValues("done").Inc()
 		delete(r.tries, p)
+		delete(r.waited, p)
 		r.view.ended[p] = res.move
 		return
 	}
 	r.metrics.moves.WithLabelValues("given up").Inc()
 	r.view.failed[p] = table.Failure{Move: res.move, Reason: reason(res.err)}
 	r.view.held[p] = res.move
+	if errors.As(res.err, new(waitedError)) {
+		r.waited[p] = true
+	}
 	r.later(ctx, p)
 	// Whichever it was, it is asked before anything else is begun with it.
 	for _, id := range []string{res.move.From, res.move.To} {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/trellis-dev/trellis/internal/plane"
 	"github.com/trellis-dev/trellis/internal/plane/shards/carry"
 	"github.com/trellis-dev/trellis/internal/plane/shards/overload"
 )
@@ -56,7 +57,12 @@ func (j *job) toDomain(d *domain) {
 func (j *job) ask(d *domain) (*carry.Reply, error) {
 	ctx := j.req.Context()
 	if !j.kept {
-		return j.r.stream(ctx, d.address, &j.out, &carry.Streamed{Body: j.req.Body})
+		up := j.upload()
+		y, err := j.r.stream(ctx, d.address, &j.out, &carry.Streamed{Body: up})
+		if stalled := up.ease(); stalled && err != nil {
+			err = problemSlow().Because(err)
+		}
+		return y, err
 	}
 	y, err := j.r.exchange(ctx, d.to, d.address, &j.out)
 	var unsent *carry.UnsentError
@@ -69,8 +75,11 @@ func (j *job) ask(d *domain) (*carry.Reply, error) {
 func (j *job) failDomain(err error) {
 	ctx := j.req.Context()
 	var unsent *carry.UnsentError
+	var slow *plane.Problem
 	j.done(overload.Ignored)
 	switch {
+	case errors.As(err, &slow):
+		j.fail(slow)
 	case ctx.Err() != nil:
 		j.fail(problemGone(ctx))
 	case errors.As(err, &unsent):

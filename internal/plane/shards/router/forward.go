@@ -216,8 +216,14 @@ func (j *job) send(ctx context.Context, m *member, address string, retries *int)
 	if j.kept {
 		y, err = j.r.exchange(ctx, m, address, &j.out)
 	} else {
-		body = &carry.Streamed{Body: j.req.Body}
+		up := j.upload()
+		body = &carry.Streamed{Body: up}
 		y, err = j.r.stream(ctx, address, &j.out, body)
+		if stalled := up.ease(); stalled && err != nil {
+			j.done(overload.Ignored)
+			j.fail(problemSlow().Because(err))
+			return over
+		}
 	}
 	if err != nil {
 		return j.broken(ctx, m, address, err, body, retries)

@@ -114,20 +114,30 @@ func (j *job) place() *plane.Problem {
 	} else {
 		key, problem = j.s.key.ofRequest(j.req, j.token)
 	}
-	if problem != nil {
+	switch {
+	case problem == nil:
+		p, err := j.s.placement.Partition(key)
+		if err != nil {
+			return problemUnplaced()
+		}
+		j.partition = p
+	case problem.Type != plane.ProblemBase+noKey || !preflight(j.req):
 		return problem
+	default:
+		// Browsers send nothing of the request that they ask about: any shard can tell.
+		j.partition = 0
 	}
-	p, err := j.s.placement.Partition(key)
-	if err != nil {
-		return problemUnplaced()
-	}
-	j.partition = p
 	var claims map[string]any
 	if j.token != "" && j.s.cfg.Router.Overload.PriorityExpression != "" {
 		claims = claimsOf(j.token)
 	}
 	j.class = j.s.classes.Class(j.req, claims)
 	return nil
+}
+
+// preflight reports whether a browser asks whether it may send a request from another origin.
+func preflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && r.Header["Origin"] != nil && r.Header["Access-Control-Request-Method"] != nil
 }
 
 // claimsOf a token that was verified; nil where it is none of a client.
@@ -219,7 +229,8 @@ func (j *job) done(o overload.Outcome) {
 // fail answers with a problem of the router's own.
 func (j *job) fail(p *plane.Problem) {
 	j.by, j.status = j.r.metrics.nobody, p.Status
-	if p.Status == statusGone || j.req.Context().Err() != nil {
+	// To net/http, a client whose body does not come in time is gone; it is there to be told so.
+	if p.Status == statusGone || j.req.Context().Err() != nil && p.Status != http.StatusRequestTimeout {
 		j.status = statusGone
 		return
 	}

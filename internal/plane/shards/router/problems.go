@@ -14,8 +14,11 @@ const retryAfter = time.Second
 // crowdedAfter is what clients are told to wait for a place: those that have one keep it for long.
 const crowdedAfter = 5 * time.Second
 
+// noKey is the kind of problem of a request that has none.
+const noKey = "no-key"
+
 func (e *extractor) problemNone() *plane.Problem {
-	return plane.NewProblem(http.StatusBadRequest, "no-key", "The request has no key",
+	return plane.NewProblem(http.StatusBadRequest, noKey, "The request has no key",
 		"what it is about decides which shard serves it: send the key in "+e.where())
 }
 

@@ -64,6 +64,8 @@ type Router struct {
 	budget   budget
 	trouble  complaints
 	bodies   carry.Room
+	// pace is how long bodies that are sent on as they come may take for uploadLeast bytes.
+	pace time.Duration
 	// places are those of connections that are held open.
 	places carry.Room
 
@@ -84,7 +86,7 @@ func New(p *plane.Plane, opts Options) (*Router, error) {
 	}
 	r := &Router{
 		plane: p, log: p.Log, health: p.Health, store: opts.Store, members: opts.Members, limiter: opts.Limiter, dialer: opts.Dial,
-		open: newOpened(), secrets: map[string]*plane.Secret{}, domains: map[string]*member{},
+		open: newOpened(), pace: plane.BodyTimeout, secrets: map[string]*plane.Secret{}, domains: map[string]*member{},
 	}
 	r.held = newHeld(defaultHeld, r.view.Load)
 	r.metrics = newMetrics(p.Metrics, r.held)

@@ -69,7 +69,11 @@ func (r *Router) newSettings(cfg planeconfig.Shards) (*settings, error) {
 		return nil, fmt.Errorf("shards.placement: %w", err)
 	}
 	s.dial = carry.DialWithin(r.dialer, s.connect)
-	s.streams = newTransport(s.dial, s.request, cfg.Container.H2C)
+	streams := s.dial
+	if r.dialer == nil {
+		streams = carry.StreamDialer(s.connect)
+	}
+	s.streams = newTransport(streams, s.request, cfg.Container.H2C)
 	var err error
 	if s.key, err = newExtractor(cfg.Key); err != nil {
 		return nil, fmt.Errorf("shards.key: %w", err)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/trellis-dev/trellis/internal/plane/contracttest"
 	"github.com/trellis-dev/trellis/internal/planeconfig"
@@ -83,13 +84,16 @@ func TestLongBodiesGoBothWays(t *testing.T) {
 	}
 }
 
-// TestTrailersOfRoutersAndShardsAreTheirOwn: a client's do not go on, announced or not.
+// TestTrailersOfRoutersAndShardsAreTheirOwn: neither a client's go on nor a container's, announced or not.
 func TestTrailersOfRoutersAndShardsAreTheirOwn(t *testing.T) {
 	c := start(t, options{handler: func(string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			announced := fmt.Sprint(slices.Sorted(maps.Keys(r.Trailer)))
 			_, _ = io.Copy(io.Discard, r.Body)
 			_, _ = fmt.Fprint(w, announced, r.Trailer)
+			_ = http.NewResponseController(w).Flush()
+			w.Header().Set(http.TrailerPrefix+"Sum", "1")
+			w.Header().Set(http.TrailerPrefix+"Trellis-Epoch", "9")
 		})
 	}})
 	conn, err := net.Dial("tcp", strings.TrimPrefix(c.replica.URL, "http://"))
@@ -105,6 +109,9 @@ func TestTrailersOfRoutersAndShardsAreTheirOwn(t *testing.T) {
 	}
 	text, err := io.ReadAll(resp.Body)
 	_ = resp.Body.Close()
+	if diff := cmp.Diff(http.Header{"Sum": {"1"}}, resp.Trailer); diff != "" {
+		t.Errorf("trailers of the answer (-want +got):\n%s", diff)
+	}
 	if want := "[Mine]map[Mine:[1]]"; err != nil || string(text) != want {
 		t.Errorf("the shard saw %s, %v, want %s", text, err, want)
 	}

@@ -37,6 +37,9 @@ type Order struct {
 	Term uint64 `json:"term"`
 	// From is the address of the member to import from; of an import only.
 	From string `json:"from,omitempty"`
+	// Insist has a member cut what is under way of the partition after half of that time; of a fence only, and of one that
+	// was asked for before in vain.
+	Insist bool `json:"insist,omitempty"`
 	// Milliseconds that the one who asks waits for the answer.
 	Milliseconds int64 `json:"milliseconds,omitempty"`
 }
