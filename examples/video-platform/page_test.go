@@ -119,11 +119,11 @@ func (g gates) path() string {
 		"ffprobe": "until [ -e " + g.dir + "/fetching ]; do sleep 0.1; done\nexec %s \"$@\"\n",
 		"ffmpeg":  "%s \"$@\" || exit\nuntil [ -e " + g.dir + "/transcoding ]; do sleep 0.1; done\n",
 	} {
-		real, err := exec.LookPath(program)
+		found, err := exec.LookPath(program)
 		if err != nil {
 			g.t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(g.dir, program), []byte("#!/bin/sh\n"+fmt.Sprintf(script, real)), 0o700); err != nil {
+		if err := os.WriteFile(filepath.Join(g.dir, program), []byte("#!/bin/sh\n"+fmt.Sprintf(script, found)), 0o700); err != nil {
 			g.t.Fatal(err)
 		}
 	}
