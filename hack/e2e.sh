@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Boots a cluster of two nodes, installs the operator by its chart, runs
 # test/e2e against it and takes it down, also after a failure or an interrupt.
-# KEEP=1 leaves it standing. Arguments go to go test, e.g. -run TestScale.
+# KEEP=1 leaves it standing. Arguments go to go test, e.g. -run TestScale. So many
+# tests run at once as E2E_PARALLEL says: they wait for pods more than they compute.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source hack/lib.sh
@@ -25,6 +26,20 @@ nextOperator() {
     --binary "$dir/trellis-operator=/trellis-operator" --out "$dir/trellis-operator.tar"
 }
 
+# boot brings the cluster up, and has what the tests need built meanwhile.
+boot() {
+  local building rc=0
+  (
+    [[ $CLUSTER == current ]] || nextOperator "$VERSION-next"
+    go test -tags=e2e -c -o /dev/null ./test/e2e/...
+    go build -o /dev/null ./hack/demo ./cmd/kubectl-trellis
+  ) &
+  building=$!
+  hack/kube.sh up "$name" 2 || rc=$?
+  wait "$building" || rc=$?
+  return "$rc"
+}
+
 # cleanup shows what there is to see after a failure, and takes the cluster down.
 cleanup() {
   local rc=$?
@@ -44,24 +59,23 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 143' INT TERM
 
-say "e2e: booting cluster $name"
+say "e2e: booting cluster $name, and building tests and an operator of version $VERSION-next"
 began=1
 # A run that was killed may have left one behind.
 hack/kube.sh down "$name"
-supervised hack/kube.sh up "$name" 2
+supervised boot
 KUBECONFIG=$(hack/kube.sh kubeconfig "$name")
 PATH=$PWD/bin:$(dirname "$(hack/kube.sh kubectl "$name")"):$PATH
 export KUBECONFIG PATH
 ready=1
 say "e2e: loading images"
-supervised hack/kube.sh load "$name" dist/images/*.tar
+images=(dist/images/*.tar)
 if [[ $CLUSTER != current ]]; then
   export E2E_NEXT_VERSION=$VERSION-next
-  say "e2e: building and loading an operator of version $E2E_NEXT_VERSION"
-  supervised nextOperator "$E2E_NEXT_VERSION"
-  supervised hack/kube.sh load "$name" dist/next/trellis-operator.tar
+  images+=(dist/next/trellis-operator.tar)
 fi
+supervised hack/kube.sh load "$name" "${images[@]}"
 say "e2e: installing the chart"
 supervised hack/install.sh
 say "e2e: running the tests"
-supervised hack/gotest.sh test-e2e -count=1 -timeout=30m -parallel=4 -tags=e2e ./test/e2e/... "$@"
+supervised hack/gotest.sh test-e2e -count=1 -timeout=30m -parallel="${E2E_PARALLEL:-8}" -tags=e2e ./test/e2e/... "$@"

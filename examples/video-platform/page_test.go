@@ -3,8 +3,12 @@
 package videoplatform
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -93,25 +97,72 @@ func (p tab) text(id string) string {
 	return chromium.Eval[string](p.t, p.Tab, `document.getElementById("`+id+`").textContent`)
 }
 
+// tells waits until the page's log has a step.
+func (p tab) tells(step string) {
+	p.t.Helper()
+	contracttest.Eventually(p.t, "the page to tell of "+step, func() bool { return p.text("problem") != "" || strings.Contains(p.text("log"), step) })
+	if got := p.text("problem"); got != "" {
+		p.t.Fatalf("the page says %s before it tells of %s: %s", got, step, p.text("log"))
+	}
+}
+
+// gates are what a worker's job waits at: of all that it says of itself within a second, the queue is told the last.
+type gates struct {
+	t   *testing.T
+	dir string
+}
+
+// path has the programs of a worker wait: after the fetch for the gate fetching, after the transcode for transcoding.
+func (g gates) path() string {
+	g.t.Helper()
+	for program, script := range map[string]string{
+		"ffprobe": "until [ -e " + g.dir + "/fetching ]; do sleep 0.1; done\nexec %s \"$@\"\n",
+		"ffmpeg":  "%s \"$@\" || exit\nuntil [ -e " + g.dir + "/transcoding ]; do sleep 0.1; done\n",
+	} {
+		found, err := exec.LookPath(program)
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(g.dir, program), []byte("#!/bin/sh\n"+fmt.Sprintf(script, found)), 0o700); err != nil {
+			g.t.Fatal(err)
+		}
+	}
+	return "PATH=" + g.dir + ":" + os.Getenv("PATH")
+}
+
+func (g gates) open(gate string) {
+	g.t.Helper()
+	contracttest.Write(g.t, filepath.Join(g.dir, gate), "")
+}
+
+func (g gates) shut() {
+	g.t.Helper()
+	for _, gate := range []string{"fetching", "transcoding"} {
+		if err := os.RemoveAll(filepath.Join(g.dir, gate)); err != nil {
+			g.t.Fatal(err)
+		}
+	}
+}
+
 // TestPage uploads by the page, and follows it to the link: a video in one request, one in parts, and a file that is none.
 func TestPage(t *testing.T) {
 	t.Parallel()
 	page := httptest.NewServer(http.FileServer(http.Dir("page")))
 	t.Cleanup(page.Close)
 	p := start(t, let(t, page.URL))
-	p.work()
+	hold := gates{t, t.TempDir()}
+	p.work(hold.path())
+	t.Cleanup(func() { hold.open("fetching"); hold.open("transcoding") })
 	tab := p.open(page.URL)
 	for name, options := range map[string][]string{"whole": nil, "in parts": {"-vf", "noise=alls=100:allf=t+u", "-q:v", "2"}} {
+		hold.shut()
 		tab.upload(clipFile(t, options...))
-		contracttest.Eventually(t, "the link to the result", func() bool { return tab.text("result") != "" || tab.text("problem") != "" })
-		if got := tab.text("problem"); got != "" {
-			t.Fatalf("%s: the page says %s", name, got)
-		}
-		// What is said right before the end may be overtaken by it.
-		for _, step := range []string{"blob.pending", "blob.uploaded", "job.accepted", "job.started", "fetching", "transcoding", "done"} {
-			if log := tab.text("log"); !strings.Contains(log, step) {
-				t.Errorf("%s: the page does not tell of %s: %s", name, step, log)
-			}
+		tab.tells("fetching")
+		hold.open("fetching")
+		tab.tells("transcoding")
+		hold.open("transcoding")
+		for _, step := range []string{"blob.pending", "blob.uploaded", "job.accepted", "job.started", "job.succeeded", "done"} {
+			tab.tells(step)
 		}
 		if got := tab.text("result"); !strings.HasPrefix(got, "clip.mp4, ") {
 			t.Errorf("%s: the link is %q", name, got)

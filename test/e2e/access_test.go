@@ -18,7 +18,9 @@ import (
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/portforward"
+	"k8s.io/client-go/tools/remotecommand"
 	"k8s.io/client-go/transport/spdy"
 	"k8s.io/streaming/pkg/httpstream"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -44,6 +46,23 @@ func embedded() bool { return slices.Contains([]string{"", "embedded"}, os.Geten
 func forwardPod(t *testing.T, pod *corev1.Pod, port int) string {
 	t.Helper()
 	return listen(t, pod.Namespace, func(context.Context) (string, int, error) { return pod.Name, port, nil })
+}
+
+// execIn runs a shell's script in a container and returns what it printed. It starts no kubectl, as it is asked for again and again.
+func execIn(namespace, pod, container, script string) (string, error) {
+	within, cancel := context.WithTimeout(ctx, patience/6)
+	defer cancel()
+	url := typed.CoreV1().RESTClient().Post().Resource("pods").Namespace(namespace).Name(pod).SubResource("exec").
+		VersionedParams(&corev1.PodExecOptions{Container: container, Command: []string{"sh", "-c", script}, Stdout: true, Stderr: true}, scheme.ParameterCodec).URL()
+	run, err := remotecommand.NewSPDYExecutor(config, http.MethodPost, url)
+	if err != nil {
+		return "", err
+	}
+	var out, problems strings.Builder
+	if err := run.StreamWithContext(within, remotecommand.StreamOptions{Stdout: &out, Stderr: &problems}); err != nil {
+		return "", fmt.Errorf("%w: %s", err, problems.String())
+	}
+	return out.String(), nil
 }
 
 // pickPod chooses a pod that is ready behind a Service, and the port that it serves there.

@@ -3,7 +3,7 @@
 package e2e
 
 import (
-	"os/exec"
+	"fmt"
 	"slices"
 	"strings"
 	"syscall"
@@ -42,32 +42,26 @@ func onEngine(name string) func(*v1alpha1.RealtimeGateway) {
 	}
 }
 
-// primaryOf is the pod that the Sentinels name, empty while they do not agree.
-func primaryOf(t *testing.T, e *v1alpha1.Engine) string {
-	t.Helper()
-	named := map[string]bool{}
+// primaryOf is the pod that the Sentinels name, all of them the same.
+func primaryOf(e *v1alpha1.Engine) (string, error) {
+	primary, named := "", map[string][]string{}
 	for _, pod := range memberPods(e) {
 		out, err := atSentinel(e.Namespace, pod.Name, "get-master-addr-by-name")
 		if err != nil {
-			return ""
+			return "", fmt.Errorf("ask the Sentinel of %s: %w", pod.Name, err)
 		}
-		host, _, _ := strings.Cut(out, ".")
-		named[host] = true
+		primary, _, _ = strings.Cut(out, ".")
+		named[primary] = append(named[primary], pod.Name)
 	}
 	if len(named) != 1 {
-		return ""
+		return "", fmt.Errorf("the primary and who names it: %v", named)
 	}
-	for name := range named {
-		return name
-	}
-	return ""
+	return primary, nil
 }
 
 // atSentinel asks the Sentinel of a member something about the primary.
 func atSentinel(namespace, member, command string) (string, error) {
-	out, err := exec.CommandContext(ctx, "kubectl", "--namespace", namespace, "exec", member, "-c", "sentinel", "--",
-		"sh", "-c", ". /etc/valkey/config/members.sh; ask 127.0.0.1 26379 sentinel "+command+" mymaster").Output()
-	return string(out), err
+	return execIn(namespace, member, "sentinel", ". /etc/valkey/config/members.sh; ask 127.0.0.1 26379 sentinel "+command+" mymaster")
 }
 
 func memberPods(e *v1alpha1.Engine) []corev1.Pod {
@@ -81,7 +75,7 @@ func together(t *testing.T, e *v1alpha1.Engine) string {
 	all := int(*reload(e)().Spec.Provisioned.Replicas)
 	g.Eventually(func() []corev1.Pod { return readyOnes(memberPods(e)) }, patience, often).Should(HaveLen(all))
 	primary := ""
-	g.Eventually(func() string { primary = primaryOf(t, e); return primary }, patience, often).ShouldNot(BeEmpty())
+	g.Eventually(func() (_ string, err error) { primary, err = primaryOf(e); return primary, err }, patience, often).ShouldNot(BeEmpty())
 	return primary
 }
 
@@ -110,7 +104,7 @@ func replacePrimary(t *testing.T, engine *v1alpha1.Engine, s *storm) {
 			hang(t, get(t, &corev1.Pod{}, engine.Namespace, lost), s)
 		} else {
 			g.Eventually(func() (string, error) { return atSentinel(engine.Namespace, lost, "failover") }, patience, often).Should(HavePrefix("OK"))
-			g.Eventually(func() string { return primaryOf(t, engine) }, patience, often).ShouldNot(Or(BeEmpty(), Equal(lost)))
+			g.Eventually(func() (string, error) { return primaryOf(engine) }, patience, often).ShouldNot(Or(BeEmpty(), Equal(lost)))
 		}
 		primary = together(t, engine)
 	}

@@ -121,7 +121,8 @@ func TestJobQueuePausedAndSuspended(t *testing.T) {
 	c := counter(t, q)
 	job := submitted(t, c, jobs.Submission{Payload: json.RawMessage(`1`)})
 	g.Eventually(func() bool { s, err := c.Stats(ctx); return err == nil && s.Paused && s.Depth[jobs.StatusQueued] == 1 }, patience, often).Should(BeTrue())
-	g.Consistently(statusOf(c, job.ID), 2*time.Second, often).Should(Equal("queued"))
+	g.Consistently(statusOf(c, job.ID), 2*time.Second, often).ShouldNot(BeElementOf("running", "succeeded"))
+	g.Eventually(statusOf(c, job.ID), patience, often).Should(Equal("queued"))
 
 	change(t, q, func(q *v1alpha1.JobQueue) { q.Spec.Suspend = ptr.To(true) })
 	g.Eventually(func() []corev1.Pod { return append(jobPlanes(q), jobWorkers(q)...) }, patience, often).Should(BeEmpty())

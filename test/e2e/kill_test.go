@@ -54,8 +54,12 @@ func kill(t *testing.T, pod *corev1.Pod) {
 func crash(t *testing.T, pod *corev1.Pod) {
 	t.Helper()
 	g := NewWithT(t)
-	before := pod.Status.ContainerStatuses[0]
-	g.Expect(signalContainer(t, before.ContainerID, syscall.SIGKILL)).To(BeNumerically(">", 0), "processes of %s", pod.Name)
+	var before corev1.ContainerStatus
+	g.Eventually(func() int {
+		// It may have been started again since it was looked at.
+		before = get(t, &corev1.Pod{}, pod.Namespace, pod.Name).Status.ContainerStatuses[0]
+		return signalContainer(t, before.ContainerID, syscall.SIGKILL)
+	}, patience, often).Should(BeNumerically(">", 0), "processes of %s", pod.Name)
 	g.Eventually(func() int32 {
 		if again := reload(pod)(); again != nil && len(again.Status.ContainerStatuses) > 0 {
 			return again.Status.ContainerStatuses[0].RestartCount

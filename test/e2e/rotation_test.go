@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -62,8 +61,7 @@ for port in $ports; do REDISCLI_AUTH=%s "$CLI" -p $port ping 2>&1; echo END; don
 
 // inMember runs a script beside a member's server.
 func inMember(e *v1alpha1.Engine, pod, script string) (string, error) {
-	out, err := exec.CommandContext(ctx, "kubectl", "--namespace", e.Namespace, "exec", pod, "-c", "redis", "--", "sh", "-c", script).Output()
-	return string(out), err
+	return execIn(e.Namespace, pod, "redis", script)
 }
 
 // The password is rotated twice, so that the first one is dead, and a plane is killed in between. Nothing

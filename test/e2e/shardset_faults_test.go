@@ -112,23 +112,23 @@ func TestShardSetBadInput(t *testing.T) {
 		"a giant key":            {headers: []string{"X-Counter", strings.Repeat("k", 2000)}, want: http.StatusBadRequest, says: "1024"},
 		"a partition of its own": {headers: []string{"X-Counter", "a", "Trellis-Partition", "77", "Trellis-Epoch", "x"}, want: http.StatusOK, says: fmt.Sprintf(`"partition":%d`, ring.PartitionOf("a", 16))},
 	} {
-		status, text := at.ask(t, http.MethodGet, path, "", tc.headers...)
+		status, text := at.answered(t, http.MethodGet, path, "", tc.headers...)
 		if status != tc.want || !strings.Contains(text, tc.says) {
 			t.Errorf("%s: %d %s", name, status, text)
 		}
 	}
-	status, text := gate{url: at.url}.ask(t, http.MethodGet, path, "", "X-Counter", "a")
+	status, text := gate{url: at.url}.answered(t, http.MethodGet, path, "", "X-Counter", "a")
 	g.Expect(status).To(Equal(http.StatusUnauthorized), text)
 
 	// Past the router, at the member itself.
 	pod := &shardPods(set)[0]
 	direct := gate{url: "http://" + forwardPod(t, pod, planePort)}
-	status, text = direct.ask(t, http.MethodGet, path, "", "Trellis-Partition", "1", "Trellis-Epoch", "1")
+	status, text = direct.answered(t, http.MethodGet, path, "", "Trellis-Partition", "1", "Trellis-Epoch", "1")
 	g.Expect(status).To(Equal(http.StatusUnauthorized), text)
 	direct.token = at.token
-	status, text = direct.ask(t, http.MethodGet, path, "", "Trellis-Partition", "1", "Trellis-Epoch", "1")
+	status, text = direct.answered(t, http.MethodGet, path, "", "Trellis-Partition", "1", "Trellis-Epoch", "1")
 	g.Expect(status).To(Equal(http.StatusOK), text)
-	status, text = direct.ask(t, http.MethodGet, path, "", "Trellis-Partition", "16", "Trellis-Epoch", "1")
+	status, text = direct.answered(t, http.MethodGet, path, "", "Trellis-Partition", "16", "Trellis-Epoch", "1")
 	g.Expect(status).To(BeElementOf(http.StatusBadRequest, http.StatusMisdirectedRequest), text)
 }
 

@@ -98,6 +98,16 @@ func (g gate) ask(t *testing.T, method, path, body string, headers ...string) (i
 	return resp.StatusCode, string(text)
 }
 
+// answered asks until there is an answer other than to come again: on a busy machine there may be none in time.
+func (g gate) answered(t *testing.T, method, path, body string, headers ...string) (status int, text string) {
+	t.Helper()
+	NewWithT(t).Eventually(func() int {
+		status, text = g.ask(t, method, path, body, headers...)
+		return status
+	}, patience, often).ShouldNot(BeElementOf(0, http.StatusServiceUnavailable), func() string { return text })
+	return status, text
+}
+
 // ringMap is the ConfigMap in which the table is published.
 func ringMap(s *v1alpha1.ShardSet) client.ObjectKey {
 	return client.ObjectKey{Namespace: s.Namespace, Name: s.Name + "-shs-ring"}
@@ -183,7 +193,7 @@ func (s *tables) all(t *testing.T) []ring.Table {
 func holdings(t *testing.T, pod *corev1.Pod) map[int]int {
 	t.Helper()
 	out := map[int]int{}
-	status, text := gate{url: "http://" + forwardPod(t, pod, counterPort)}.ask(t, http.MethodGet, "/partitions", "")
+	status, text := gate{url: "http://" + forwardPod(t, pod, counterPort)}.answered(t, http.MethodGet, "/partitions", "")
 	NewWithT(t).Expect(status).To(Equal(http.StatusOK), text)
 	NewWithT(t).Expect(json.Unmarshal([]byte(text), &out)).To(Succeed())
 	return out
