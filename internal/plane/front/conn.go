@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -213,7 +214,7 @@ func (c *conn) answer(r *http.Request) bool {
 func (c *conn) handle(w *response, r *http.Request) (whole bool) {
 	defer func() {
 		if v := recover(); v != nil && v != http.ErrAbortHandler { //nolint:errorlint // the sentinel that net/http compares by identity
-			c.s.Log.Error("a handler panicked", "panic", v)
+			c.s.Log.Error("a handler panicked", "panic", v, "stack", string(debug.Stack()))
 		}
 	}()
 	c.s.Handler.ServeHTTP(w, r)

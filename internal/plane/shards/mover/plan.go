@@ -37,8 +37,8 @@ type Wanted struct {
 // answer of a member that was asked how it is.
 type answer int
 
-// Unknown is a member that is to be asked.
 const (
+	// unknown is to be asked.
 	unknown answer = iota
 	asking
 	// silent did not answer; it is asked again later.
@@ -57,7 +57,7 @@ type view struct {
 	failed map[int]table.Failure
 	// dropped are the partitions that were forgotten.
 	dropped map[ring.Move]bool
-	// calling are the moves and drops that are being carried out.
+	// moving and dropping are being carried out.
 	moving   map[int]ring.Move
 	dropping map[ring.Move]bool
 	// held are the partitions whose move failed a short while ago, and heldDrops the same.
