@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/trellis-dev/trellis/internal/plane/shards/table"
@@ -191,7 +192,7 @@ const maxReason = 500
 
 func reason(err error) string {
 	text := err.Error()
-	return text[:min(len(text), maxReason)]
+	return strings.ToValidUTF8(text[:min(len(text), maxReason)], "")
 }
 
 // later lets the backoff of key end after a while.
