@@ -125,12 +125,13 @@ func unsettled(ns string) error {
 	return errors.Join(open...)
 }
 
-// inMotion is true while something is being started. A missing reference is no motion.
+// inMotion is true while something is being started, or its load was not looked at yet. A missing reference is no motion.
 func inMotion(conditions []metav1.Condition) bool {
 	accepted, reconciling := false, false
 	for _, c := range conditions {
 		accepted = accepted || (c.Type == v1alpha1.ConditionAccepted && c.Status == metav1.ConditionTrue)
-		reconciling = reconciling || c.Type == v1alpha1.ConditionReconciling
+		reconciling = reconciling || c.Type == v1alpha1.ConditionReconciling ||
+			c.Type == v1alpha1.ConditionScalingActive && c.Reason == v1alpha1.ReasonScalingPending
 	}
 	return accepted && reconciling && !isUnreachable(conditions)
 }
