@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Boots a cluster of two nodes, installs the operator by its chart, runs
 # test/e2e against it and takes it down, also after a failure or an interrupt.
-# KEEP=1 leaves it standing. Arguments go to go test, e.g. -run TestScale. So many
-# tests run at once as E2E_PARALLEL says: they wait for pods more than they compute.
+# KEEP=1 leaves it standing. Arguments go to go test, e.g. -run TestScale.
+# Four tests run at once, or E2E_PARALLEL: more than two cores carry only make each other wait.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source hack/lib.sh
@@ -78,4 +78,4 @@ supervised hack/kube.sh load "$name" "${images[@]}"
 say "e2e: installing the chart"
 supervised hack/install.sh
 say "e2e: running the tests"
-supervised hack/gotest.sh test-e2e -count=1 -timeout=30m -parallel="${E2E_PARALLEL:-6}" -tags=e2e ./test/e2e/... "$@"
+supervised hack/gotest.sh test-e2e -count=1 -timeout=30m -parallel="${E2E_PARALLEL:-4}" -tags=e2e ./test/e2e/... "$@"

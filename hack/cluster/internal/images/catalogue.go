@@ -71,9 +71,10 @@ func Catalogue() []Spec {
 		{
 			Settings: Settings{Name: "docker.io/valkey/valkey:8.1", Cmd: []string{"valkey-server"}, WorkingDir: "/data",
 				Env: shellPath, User: Identity{"valkey", 999}},
-			Suite:    engineSuite,
-			Packages: []string{"valkey-server", "valkey-tools", "valkey-sentinel", "busybox"},
-			Links:    busyboxLinks,
+			Suite: engineSuite,
+			// Its timeout is that of the public image: BusyBox's leaves a process behind, which a server that is process 1 never reaps.
+			Packages: []string{"valkey-server", "valkey-tools", "valkey-sentinel", "busybox", "coreutils"},
+			Links:    linksTo("/usr/bin/busybox", "sh", "grep", "ps", "sed"),
 			Writable: []string{"/data"},
 		},
 	}
@@ -84,8 +85,8 @@ var postgresPath = []string{shellPath[0] + ":/usr/lib/postgresql/17/bin"}
 var shellPath = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"}
 
 // busyboxLinks give an image a shell and what one reaches for when looking into a pod.
-var busyboxLinks = linksTo("/usr/bin/busybox", "sh", "cat", "ls", "ps", "grep", "sleep", "env", "id", "head", "tail", "wc", "cp", "mv", "rm", "mkdir", "df", "du", "stat", "timeout",
-	"chmod", "sed", "touch")
+var busyboxLinks = linksTo("/usr/bin/busybox", "sh", "cat", "ls", "ps", "grep", "sleep", "env", "id", "head", "tail", "wc", "cp", "mv", "rm", "mkdir", "df", "du", "stat",
+	"timeout", "chmod", "sed", "touch")
 
 // toolLinks are those of a script that works on text, too.
 var toolLinks = linksTo("/usr/bin/busybox", "sh", "ash", "awk", "basename", "cat", "cp", "cut", "date", "dirname", "echo", "env", "expr", "false",
