@@ -78,4 +78,4 @@ supervised hack/kube.sh load "$name" "${images[@]}"
 say "e2e: installing the chart"
 supervised hack/install.sh
 say "e2e: running the tests"
-supervised hack/gotest.sh test-e2e -count=1 -timeout=30m -parallel="${E2E_PARALLEL:-4}" -tags=e2e ./test/e2e/... "$@"
+supervised hack/gotest.sh test-e2e -count=1 -timeout=40m -parallel="${E2E_PARALLEL:-4}" -tags=e2e ./test/e2e/... "$@"
